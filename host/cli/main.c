@@ -1,0 +1,57 @@
+/* `lathe`: one program, one file a subcommand. */
+#include "base/nearest.h"
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: lathe COMMAND …\n"
+    "\n"
+    "  run PIPELINE.json        run a pipeline: prepare, train, deploy, monitor\n"
+    "  validate PIPELINE.json   check a pipeline without reading data\n"
+    "  schema                   JSON Schema of the pipeline document, for editors\n"
+    "  predict MODEL IN.csv     predictions of a stored model (MODEL, MODEL@3, MODEL@live or a file)\n"
+    "  models list|show|promote|rollback|export|verify\n"
+    "  runs list|show|compare|events\n"
+    "  plugins list|info|rescan\n"
+    "  data describe FILE       what a data file looks like\n"
+    "  backup DIR | restore DIR | verify | gc\n"
+    "\n"
+    "`lathe COMMAND --help` tells more. Options for all: --home D (or $LATHE_HOME).\n";
+
+static const struct {
+    const char *name;
+    cli_command_fn run;
+} commands[] = {
+    {"run", cli_run},         {"validate", cli_validate}, {"schema", cli_schema},
+    {"predict", cli_predict}, {"models", cli_models},     {"runs", cli_runs},
+    {"plugins", cli_plugins}, {"data", cli_data},         {"worker", cli_worker},
+    {"backup", cli_backup},   {"restore", cli_restore},   {"verify", cli_verify},
+    {"gc", cli_gc},
+};
+
+int main(int argc, char **argv) {
+    const char *names[sizeof commands / sizeof *commands];
+    if (argc < 2) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        fputs(usage, stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("lathe %s (plugin ABI %d.%d)\n", LATHE_SDK_VERSION, LATHE_ABI_MAJOR, LATHE_ABI_MINOR);
+        return EXIT_DONE;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        names[i] = commands[i].name;
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    const char *near = lathe_nearest(argv[1], names, sizeof names / sizeof *names);
+    if (near != NULL)
+        return cli_usage("", "there is no command \"%s\"; did you mean \"%s\"?", argv[1], near);
+    return cli_usage(usage, "there is no command \"%s\"", argv[1]);
+}

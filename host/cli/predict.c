@@ -1,0 +1,216 @@
+/* `lathe predict MODEL IN.csv`: predictions as CSV: `prediction`, and one `probability_<class>` a class. */
+#include "base/fs.h"
+#include "base/jsonw.h"
+#include "cli/child.h"
+#include "cli/cli.h"
+#include "model/model.h"
+#include "pipeline/setup.h"
+#include "plugin/call.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: lathe predict MODEL[@VERSION|@ALIAS]|FILE IN.csv [-o OUT.csv] [--threads N] [--home D]\n"
+    "\n"
+    "Reads raw rows (csv, csv.gz), applies the model's own preparation, writes one line a row, in order.\n";
+
+#define BLOCK_ROWS 65536
+
+static atomic_int stop_requested;
+
+static void on_stop(int number) {
+    (void)number;
+    atomic_store(&stop_requested, 1);
+}
+
+/* What a prediction run holds. */
+typedef struct prediction_run {
+    lathe_setup setup;
+    lathe_model *model;
+    lathe_instance source;
+    void *stream;
+    FILE *out;
+} prediction_run;
+
+/* The model's file: one that exists, or a version of the store. malloc'ed. */
+static char *find_model(const char *name, const char *home, lathe_error *err) {
+    lathe_store *store;
+    lathe_version_record version;
+    const char *path = NULL;
+    char *copy = NULL;
+    if (lathe_is_file(name))
+        return strdup(name);
+    lathe_arena *arena = lathe_arena_new();
+    if (arena == NULL || lathe_store_open(home, LATHE_STORE_READ, &store, err) != LATHE_OK) {
+        lathe_arena_free(arena);
+        return NULL;
+    }
+    if (lathe_store_version(store, name, arena, &version, err) == LATHE_OK &&
+        lathe_store_artifact_path(store, version.sha256, true, arena, &path, err) == LATHE_OK)
+        copy = strdup(path);
+    lathe_store_close(store);
+    lathe_arena_free(arena);
+    return copy;
+}
+
+static void put_field(FILE *out, const char *text) {
+    if (strpbrk(text, ",\"\r\n") == NULL) {
+        fputs(text, out);
+        return;
+    }
+    putc('"', out);
+    for (; *text != 0; text++) {
+        if (*text == '"')
+            putc('"', out);
+        putc(*text, out);
+    }
+    putc('"', out);
+}
+
+static void put_header(const lathe_model_info *info, FILE *out) {
+    fputs("prediction", out);
+    for (int64_t c = 0; c < info->n_classes; c++) {
+        char name[512];
+        snprintf(name, sizeof name, "probability_%s", info->classes[c]);
+        putc(',', out);
+        put_field(out, name);
+    }
+    putc('\n', out);
+}
+
+static void put_rows(const lathe_model_info *info, const lathe_prediction *p, FILE *out) {
+    for (int64_t i = 0; i < p->n; i++) {
+        if (info->n_classes == 0)
+            fprintf(out, "%.9g", (double)p->value[i]);
+        else
+            put_field(out, info->classes[p->label[i]]);
+        for (int64_t c = 0; c < info->n_classes; c++)
+            fprintf(out, ",%.9g", (double)p->probability[i * info->n_classes + c]);
+        putc('\n', out);
+    }
+}
+
+/* The model's own source settings (missing texts, delimiter, declared types) with another path, where its document
+ * reads csv; else a plain csv. */
+static int32_t make_source(prediction_run *run, const char *path, lathe_error *err) {
+    const cJSON *document = lathe_model_get_info(run->model)->document;
+    const cJSON *source = lathe_json_get(lathe_json_get(document, "prepare"), "source");
+    const cJSON *trained = lathe_json_get(source, "csv");
+    cJSON *params = cJSON_CreateObject();
+    static const char *const keep[] = {"missing", "delimiter", "quote", "types", "header"};
+    for (size_t i = 0; i < sizeof keep / sizeof *keep; i++) {
+        const cJSON *value = lathe_json_get(trained, keep[i]);
+        if (value != NULL)
+            cJSON_AddItemToObject(params, keep[i], cJSON_Duplicate(value, 1));
+    }
+    cJSON_AddStringToObject(params, "path", path);
+    lathe_buf text = {0};
+    lathe_json_print(NULL, params, &text);
+    cJSON_Delete(params);
+    const lathe_binder binder = {.catalogue = run->setup.catalogue, .load = true};
+    lathe_component *component = NULL;
+    int32_t rc = lathe_bind_text(&binder, LATHE_KIND_SOURCE, "csv", lathe_buf_str(&text), &component, err);
+    lathe_buf_free(&text);
+    if (rc == LATHE_OK)
+        rc = lathe_instance_create(run->setup.runtime, component, 0, NULL, &run->source, err);
+    lathe_component_free(component);
+    if (rc == LATHE_OK)
+        rc = lathe_call_source_open(&run->source, &run->stream, err);
+    return rc;
+}
+
+static int32_t predict_all(prediction_run *run, lathe_error *err) {
+    const lathe_model_info *info = lathe_model_get_info(run->model);
+    put_header(info, run->out);
+    for (;;) {
+        lathe_table block = {0};
+        lathe_prediction p = {0};
+        if (atomic_load(&stop_requested))
+            return lathe_fail(err, LATHE_E_CANCELLED, NULL, "stopped");
+        int32_t rc = lathe_call_source_next(&run->source, run->stream, BLOCK_ROWS, &block, err);
+        if (rc != LATHE_OK || block.n_rows == 0)
+            return rc;
+        rc = lathe_model_predict(run->model, &block, &p, err);
+        if (rc == LATHE_OK)
+            put_rows(info, &p, run->out);
+        lathe_prediction_free(&p);
+        if (rc == LATHE_OK && ferror(run->out))
+            rc = lathe_fail_errno(err, errno, NULL, "the predictions cannot be written");
+        if (rc != LATHE_OK)
+            return rc;
+    }
+}
+
+static void close_run(prediction_run *run) {
+    if (run->stream != NULL)
+        lathe_call_source_close(&run->source, run->stream);
+    lathe_instance_destroy(&run->source);
+    lathe_model_close(run->model);
+    lathe_setup_close(&run->setup);
+}
+
+/* Writes to OUT.csv.tmp and renames when all is there; to stdout as it comes. */
+static int32_t write_output(prediction_run *run, const char *path, lathe_error *err) {
+    char *temporary = NULL;
+    run->out = stdout;
+    if (path != NULL && (asprintf(&temporary, "%s.%d.tmp", path, (int)getpid()) < 0 ||
+                         (run->out = fopen(temporary, "w")) == NULL)) {
+        int32_t rc = lathe_fail_errno(err, errno, path, "cannot be written");
+        free(temporary);
+        return rc;
+    }
+    int32_t rc = predict_all(run, err);
+    const bool flushed = path != NULL ? fclose(run->out) == 0 : fflush(run->out) == 0;
+    if (rc == LATHE_OK && !flushed)
+        rc = lathe_fail_errno(err, errno, path, "the predictions cannot be written");
+    if (rc == LATHE_OK && path != NULL)
+        rc = lathe_rename_durable(temporary, path, err);
+    if (rc != LATHE_OK && temporary != NULL)
+        unlink(temporary);
+    free(temporary);
+    return rc;
+}
+
+int cli_worker_predict(int argc, char **argv) {
+    const char *args[argc + 1];
+    size_t n_args;
+    bool help;
+    cli_option options[] = {{.name = "o", .takes_value = true},
+                            {.name = "threads", .takes_value = true},
+                            {.name = "home", .takes_value = true}};
+    prediction_run run = {0};
+    lathe_error err = {0};
+    if (!cli_parse(argc, argv, options, 3, usage, args, &n_args, &help))
+        return help ? EXIT_DONE : EXIT_USAGE;
+    if (n_args != 2)
+        return cli_usage(usage, "it takes a model and a file");
+    const char *threads = options[1].value ? options[1].value : getenv("LATHE_THREADS");
+    signal(SIGTERM, on_stop);
+    signal(SIGPIPE, SIG_IGN);
+    run.setup.crumbs = lathe_setup_crumbs();
+    char *path = find_model(args[0], options[2].value, &err);
+    if (path == NULL)
+        return cli_error(&err);
+    const lathe_setup_options setup = {.threads = threads ? atoi(threads) : 0, .stop = &stop_requested};
+    int32_t rc = lathe_setup_open(&run.setup, &setup, &err);
+    if (rc == LATHE_OK)
+        rc = lathe_model_open(run.setup.runtime, path, &run.model, &err);
+    if (rc == LATHE_OK)
+        rc = make_source(&run, args[1], &err);
+    if (rc == LATHE_OK)
+        rc = write_output(&run, options[0].value, &err);
+    if (rc != LATHE_OK)
+        cli_error(&err);
+    close_run(&run);
+    free(path);
+    return rc == LATHE_OK ? EXIT_DONE : rc == LATHE_E_CANCELLED ? EXIT_INTERRUPTED : EXIT_FAILED;
+}
+
+int cli_predict(int argc, char **argv) {
+    return cli_child("predict", argc, argv);
+}

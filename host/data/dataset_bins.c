@@ -1,0 +1,355 @@
+/* data/dataset_bins.c: the lazily made parts of a dataset: a view's matrix, and bins.
+ *
+ * Bins of a root are made in two phases: edges or codes, a feature an item; then encoding, a block of rows an
+ * item, which reads the matrix once and writes both layouts. A view gathers from the root's bins.
+ */
+#include "base/rng.h"
+#include "base/size.h"
+#include "data/bins.h"
+#include "data/dataset_internal.h"
+#include "data/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SAMPLE_KEY UINT64_C(0x6c617468652d6269) /* fixed: edges depend on the data alone */
+
+void dataset_slots_free(dataset_slot *slots) {
+    while (slots != NULL) {
+        dataset_slot *next = slots->next;
+        lathe_joint_destroy(&slots->joint);
+        free(slots->matrix);
+        free(slots->features);
+        free(slots->edges);
+        free(slots->codes);
+        free(slots->tables);
+        free(slots->code_bins);
+        free(slots->code_begin);
+        free(slots->sample);
+        free(slots->rows);
+        free(slots->columns);
+        free(slots);
+        slots = next;
+    }
+}
+
+/* The slot that is made or in the making; not one that failed. Called with the lock held. */
+static dataset_slot *find_slot(lathe_dataset *d, int32_t max_bins) {
+    for (dataset_slot *s = d->slots; s != NULL; s = s->next) {
+        if (s->max_bins == max_bins && atomic_load(&s->joint.status) == LATHE_OK)
+            return s;
+    }
+    return NULL;
+}
+
+static dataset_slot *new_slot(lathe_dataset *d, int32_t max_bins) {
+    dataset_slot *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL;
+    lathe_joint_init(&s->joint, s);
+    s->data = d;
+    s->max_bins = max_bins;
+    s->chunk_rows = dataset_chunk_rows(d->stride);
+    return s;
+}
+
+static int64_t row_items(const dataset_slot *s) {
+    return (s->data->n_rows + s->chunk_rows - 1) / s->chunk_rows;
+}
+
+static int64_t item_end(const dataset_slot *s, int64_t item) {
+    int64_t end = (item + 1) * s->chunk_rows;
+    return end < s->data->n_rows ? end : s->data->n_rows;
+}
+
+/* ---- matrix of a view ---- */
+
+static int32_t gather_matrix(void *user, int64_t item) {
+    dataset_slot *s = user;
+    const lathe_dataset *d = s->data;
+    size_t bytes = (size_t)d->stride * sizeof(float);
+    for (int64_t i = item * s->chunk_rows; i < item_end(s, item); i++)
+        memcpy(s->matrix + i * d->stride, d->root->matrix + d->rows[i] * d->stride, bytes);
+    return LATHE_OK;
+}
+
+static dataset_slot *new_matrix_slot(lathe_dataset *d) {
+    dataset_slot *s = new_slot(d, 0);
+    if (s == NULL)
+        return NULL;
+    /* No overflow: the root's matrix, with this stride, has fewer than 2^31 rows too. */
+    s->matrix = lathe_aligned_new(d->n_rows, (size_t)d->stride * sizeof(float));
+    if (s->matrix == NULL) {
+        dataset_slots_free(s);
+        return NULL;
+    }
+    s->bytes = d->n_rows * d->stride * 4;
+    lathe_joint_add(&s->joint, gather_matrix, row_items(s));
+    return s;
+}
+
+int32_t dataset_matrix(lathe_dataset *d, const float **matrix, lathe_error *err) {
+    if (d->root == d) {
+        *matrix = d->matrix;
+        return LATHE_OK;
+    }
+    pthread_mutex_lock(&d->lock);
+    dataset_slot *s = find_slot(d, 0);
+    bool starter = s == NULL;
+    if (starter && (s = new_matrix_slot(d)) != NULL) {
+        s->next = d->slots;
+        d->slots = s;
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (s == NULL || lathe_joint_finish(&s->joint, d->pool, starter) != LATHE_OK)
+        return lathe_fail_memory(err, "dataset view", "the matrix of a view");
+    *matrix = s->matrix;
+    return LATHE_OK;
+}
+
+/* ---- bins of a root ---- */
+
+/* Rows for the edges: those whose random number, a function of row_id, is small enough: adding rows or
+ * threads moves no other row's number. */
+static bool choose_sample(dataset_slot *s) {
+    const lathe_dataset *d = s->data;
+    s->n_sample = d->n_rows;
+    if (d->n_rows <= LATHE_BINS_SAMPLE)
+        return true;
+    uint64_t bound = UINT64_MAX / (uint64_t)d->n_rows * LATHE_BINS_SAMPLE;
+    /* Row numbers may repeat, so the size is only expected to be near LATHE_BINS_SAMPLE: count first. */
+    int64_t n = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        n = 0;
+        for (int64_t i = 0; i < d->n_rows; i++) {
+            uint64_t u;
+            lathe_rng_u64(SAMPLE_KEY, (uint64_t)d->row_id[i], &u, 1);
+            if (u < bound) {
+                if (s->sample != NULL)
+                    s->sample[n] = i;
+                n++;
+            }
+        }
+        if (pass == 0 && (s->sample = lathe_aligned_new(n, sizeof *s->sample)) == NULL)
+            return false;
+    }
+    if (n == 0) { /* all rows share one unlucky number */
+        free(s->sample);
+        s->sample = NULL;
+        n = d->n_rows;
+    }
+    s->n_sample = n;
+    return true;
+}
+
+static int32_t numeric_edges(dataset_slot *s, int64_t f) {
+    const lathe_dataset *d = s->data;
+    float *edges = s->edges + f * (s->max_bins - 1);
+    float *values = lathe_aligned_new(s->n_sample, 3 * sizeof(float));
+    int64_t *counts = lathe_aligned_new(s->n_sample, sizeof *counts);
+    if (values == NULL || counts == NULL) {
+        free(values);
+        free(counts);
+        return LATHE_E_MEMORY;
+    }
+    int64_t n = 0;
+    for (int64_t i = 0; i < s->n_sample; i++) {
+        float x = d->matrix[(s->sample != NULL ? s->sample[i] : i) * d->stride + f];
+        values[n] = x;
+        n += x == x;
+    }
+    lathe_floats_sort(values, values + s->n_sample, n);
+    int32_t m = lathe_bin_edges(values, n, s->max_bins, values + 2 * s->n_sample, counts, edges);
+    free(values);
+    free(counts);
+    lathe_bin_table(edges, m, s->tables + f * LATHE_BINS_TABLE);
+    s->features[f].edges = edges;
+    s->features[f].n_edges = m;
+    s->features[f].n_bins = m + 1;
+    return LATHE_OK;
+}
+
+static int32_t category_codes(dataset_slot *s, int64_t f) {
+    const lathe_dataset *d = s->data;
+    int32_t n_categories = d->features[f].n_categories;
+    int32_t *codes = s->codes + f * (s->max_bins - 1);
+    uint8_t *bins = s->code_bins + s->code_begin[f];
+    int64_t *counts = lathe_aligned_zeroed(n_categories, sizeof *counts);
+    if (counts == NULL)
+        return LATHE_E_MEMORY;
+    for (int64_t i = 0; i < d->n_rows; i++) {
+        float x = d->matrix[i * d->stride + f];
+        if (x >= 0)
+            counts[(int32_t)x]++;
+    }
+    int32_t m = lathe_bin_codes(counts, n_categories, s->max_bins - 1, codes);
+    free(counts);
+    if (m < 0)
+        return LATHE_E_MEMORY;
+    memset(bins, m, (size_t)n_categories);
+    for (int32_t b = 0; b < m; b++)
+        bins[codes[b]] = (uint8_t)b;
+    s->features[f].codes = codes;
+    s->features[f].n_codes = m;
+    s->features[f].n_bins = m + 1;
+    return LATHE_OK;
+}
+
+/* Phase 1: edges or codes of feature `item`, and its missing bin. */
+static int32_t describe_feature(void *user, int64_t item) {
+    dataset_slot *s = user;
+    const lathe_dataset *d = s->data;
+    lathe_bin_feature *f = &s->features[item];
+    f->struct_size = LATHE_SIZED(lathe_bin_feature);
+    f->type = d->features[item].type;
+    f->missing_bin = -1;
+    int32_t code = f->type == LATHE_FEATURE_CATEGORY ? category_codes(s, item) : numeric_edges(s, item);
+    if (code == LATHE_OK && atomic_load(&d->missing[item]))
+        f->missing_bin = f->n_bins++;
+    return code;
+}
+
+static void encode_codes(const dataset_slot *s, int64_t f, int64_t begin, int64_t end, uint8_t *bins) {
+    const lathe_dataset *d = s->data;
+    const uint8_t *code_bins = s->code_bins + s->code_begin[f];
+    uint8_t other = (uint8_t)s->features[f].n_codes;
+    uint8_t missing = s->features[f].missing_bin >= 0 ? (uint8_t)s->features[f].missing_bin : other;
+    for (int64_t i = begin; i < end; i++) {
+        float x = d->matrix[i * d->stride + f];
+        *bins++ = x >= 0 ? code_bins[(int32_t)x] : x == x ? other : missing;
+    }
+}
+
+/* Phase 2: a block of rows, all features, in both layouts. */
+static int32_t encode_rows(void *user, int64_t item) {
+    dataset_slot *s = user;
+    const lathe_dataset *d = s->data;
+    int64_t begin = item * s->chunk_rows, end = item_end(s, item), stride = s->bins.row_stride;
+    for (int64_t f = 0; f < d->n_features; f++) {
+        uint8_t *column = s->columns + f * s->bins.column_stride;
+        if (s->features[f].type == LATHE_FEATURE_CATEGORY)
+            encode_codes(s, f, begin, end, column + begin);
+        else
+            lathe_bin_encode(s->tables + f * LATHE_BINS_TABLE, s->features[f].n_edges,
+                             s->features[f].missing_bin, d->matrix + begin * d->stride + f, d->stride,
+                             end - begin, column + begin);
+        uint8_t *row = s->rows + begin * stride + f;
+        for (int64_t i = begin; i < end; i++, row += stride)
+            *row = column[i];
+    }
+    for (int64_t i = begin; i < end; i++)
+        memset(s->rows + i * stride + d->n_features, 0, (size_t)(stride - d->n_features));
+    return LATHE_OK;
+}
+
+/* The two byte arrays and the public struct. */
+static bool alloc_encoding(dataset_slot *s) {
+    const lathe_dataset *d = s->data;
+    int64_t unit = d->n_features > 8 ? 16 : 8;
+    int64_t stride = (d->n_features + unit - 1) / unit * unit;
+    s->bins = (lathe_bins){
+        .struct_size = LATHE_SIZED(lathe_bins),
+        .max_bins = s->max_bins,
+        .n_rows = d->n_rows,
+        .n_features = d->n_features,
+        .row_stride = stride > 0 ? stride : unit,
+        .column_stride = (d->n_rows + 63) / 64 * 64,
+        .feature_size = sizeof(lathe_bin_feature),
+    };
+    s->rows = lathe_aligned_new(d->n_rows, (size_t)s->bins.row_stride);
+    s->columns = lathe_aligned_zeroed(d->n_features, (size_t)s->bins.column_stride);
+    s->bins.rows = s->rows;
+    s->bins.columns = s->columns;
+    s->bytes = d->n_rows * s->bins.row_stride + d->n_features * s->bins.column_stride;
+    return s->rows != NULL && s->columns != NULL;
+}
+
+static bool alloc_edges(dataset_slot *s) {
+    const lathe_dataset *d = s->data;
+    int64_t n = d->n_features, codes = 0;
+    s->code_begin = lathe_aligned_new(n, sizeof *s->code_begin);
+    s->features = lathe_aligned_zeroed(n, sizeof *s->features);
+    s->edges = lathe_aligned_zeroed(n, (size_t)(s->max_bins - 1) * sizeof *s->edges);
+    s->codes = lathe_aligned_zeroed(n, (size_t)(s->max_bins - 1) * sizeof *s->codes);
+    s->tables = lathe_aligned_new(n, LATHE_BINS_TABLE * sizeof *s->tables);
+    if (s->code_begin == NULL)
+        return false;
+    for (int64_t f = 0; f < n; f++) {
+        s->code_begin[f] = codes;
+        if (!lathe_add_i64(codes, d->features[f].n_categories, &codes))
+            return false;
+    }
+    s->code_bins = lathe_aligned_new(codes, 1);
+    s->bins.features = s->features;
+    return s->features != NULL && s->edges != NULL && s->codes != NULL && s->tables != NULL &&
+           s->code_bins != NULL && choose_sample(s);
+}
+
+/* ---- bins of a view ---- */
+
+static int32_t gather_bins(void *user, int64_t item) {
+    dataset_slot *s = user;
+    const lathe_dataset *d = s->data;
+    int64_t begin = item * s->chunk_rows, end = item_end(s, item), stride = s->bins.row_stride;
+    for (int64_t i = begin; i < end; i++)
+        memcpy(s->rows + i * stride, s->parent->rows + d->rows[i] * stride, (size_t)stride);
+    for (int64_t f = 0; f < d->n_features; f++) {
+        const uint8_t *row = s->rows + begin * stride + f;
+        uint8_t *column = s->columns + f * s->bins.column_stride;
+        for (int64_t i = begin; i < end; i++, row += stride)
+            column[i] = *row;
+    }
+    return LATHE_OK;
+}
+
+static dataset_slot *new_bins_slot(lathe_dataset *d, int32_t max_bins, const dataset_slot *parent) {
+    dataset_slot *s = new_slot(d, max_bins);
+    if (s == NULL)
+        return NULL;
+    s->parent = parent;
+    if (!alloc_encoding(s) || (parent == NULL && !alloc_edges(s))) {
+        dataset_slots_free(s);
+        return NULL;
+    }
+    if (parent != NULL) {
+        s->bins.features = parent->features;
+        lathe_joint_add(&s->joint, gather_bins, row_items(s));
+    } else {
+        lathe_joint_add(&s->joint, describe_feature, d->n_features);
+        lathe_joint_add(&s->joint, encode_rows, row_items(s));
+    }
+    return s;
+}
+
+static int32_t bins_slot(lathe_dataset *d, int32_t max_bins, const dataset_slot **slot,
+                         lathe_error *err) {
+    const dataset_slot *parent = NULL;
+    if (d->root != d) {
+        int32_t code = bins_slot(d->root, max_bins, &parent, err);
+        if (code != LATHE_OK)
+            return code;
+    }
+    pthread_mutex_lock(&d->lock);
+    dataset_slot *s = find_slot(d, max_bins);
+    bool starter = s == NULL;
+    if (starter && (s = new_bins_slot(d, max_bins, parent)) != NULL) {
+        s->next = d->slots;
+        d->slots = s;
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (s == NULL || lathe_joint_finish(&s->joint, d->pool, starter) != LATHE_OK)
+        return lathe_fail_memory(err, "dataset", "the bins");
+    *slot = s;
+    return LATHE_OK;
+}
+
+int32_t dataset_bins(lathe_dataset *d, int32_t max_bins, const lathe_bins **bins, lathe_error *err) {
+    if (max_bins < LATHE_BINS_MIN || max_bins > LATHE_BINS_MAX)
+        return lathe_fail(err, LATHE_E_INVALID, "dataset", "max_bins is %d; it can be %d to %d",
+                          (int)max_bins, LATHE_BINS_MIN, LATHE_BINS_MAX);
+    const dataset_slot *slot;
+    int32_t code = bins_slot(d, max_bins, &slot, err);
+    if (code == LATHE_OK)
+        *bins = &slot->bins;
+    return code;
+}

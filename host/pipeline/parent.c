@@ -1,0 +1,398 @@
+#include "pipeline/parent_internal.h"
+
+#include "pipeline/link.h"
+#include "plugin/crumbs.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MAX_EVENT_LINE ((size_t)64 << 20)
+#define MAX_OUTPUT_LINE ((size_t)64 << 10)
+#define FLUSH_MS 200
+
+static const lathe_json_limits event_limits = {MAX_EVENT_LINE, 64};
+
+/* ---- the end ---- */
+
+static const char *outcome_status(const lathe_parent *p, int *exit_code) {
+    if (p->stopping) {
+        *exit_code = 130;
+        return LATHE_RUN_CANCELLED;
+    }
+    if (p->term_signal == 0 && p->result != NULL && (p->exit_status == 0 || p->exit_status == 3)) {
+        *exit_code = (int)p->exit_status;
+        return p->exit_status == 0 ? LATHE_RUN_SUCCEEDED : LATHE_RUN_GOAL_NOT_MET;
+    }
+    *exit_code = 1;
+    return LATHE_RUN_FAILED;
+}
+
+/* Why the worker died, from its breadcrumbs, where it did not say so itself. */
+static void explain_death(lathe_parent *p) {
+    lathe_crash crash;
+    char text[512];
+    if (p->error.code != 0 && p->term_signal == 0)
+        return;
+    if (p->term_signal == 0) {
+        if (p->result == NULL)
+            lathe_fail(&p->error, LATHE_E_CRASHED, "worker",
+                       "the worker ended with code %lld before it had a result", (long long)p->exit_status);
+        return;
+    }
+    if (p->crumbs != NULL && lathe_crumbs_read(p->crumbs, LATHE_CRUMBS_BYTES, &crash))
+        lathe_fail(&p->error, LATHE_E_CRASHED, crash.step[0] ? crash.step : "worker", "%s",
+                   lathe_crash_text(&crash, text, sizeof text));
+    else
+        lathe_fail(&p->error, LATHE_E_CRASHED, "worker", "the worker was ended by signal %d (%s)",
+                   p->term_signal, strsignal(p->term_signal));
+}
+
+static void flush_events(lathe_parent *p) {
+    if (p->n_batch == 0)
+        return;
+    lathe_error err = {0};
+    if (lathe_store_events_append(p->store, p->id, (const char *const *)p->batch, p->n_batch, NULL,
+                                  &err) != LATHE_OK &&
+        p->error.code == 0)
+        p->error = err;
+    for (size_t i = 0; i < p->n_batch; i++)
+        free(p->batch[i]);
+    p->n_batch = 0;
+}
+
+static void free_parent(lathe_parent *p) {
+    for (size_t i = 0; i < p->n_batch; i++)
+        free(p->batch[i]);
+    lathe_buf_free(&p->event_lines.rest);
+    lathe_buf_free(&p->output_lines.rest);
+    if (p->crumbs != NULL)
+        munmap(p->crumbs, LATHE_CRUMBS_BYTES);
+    cJSON_Delete(p->result);
+    lathe_arena_free(p->arena);
+    free(p);
+}
+
+/* Everything has closed: writes the run's end and tells. */
+static void finish(lathe_parent *p) {
+    int exit_code;
+    lathe_error err = {0};
+    lathe_buf result = {0};
+    flush_events(p);
+    const char *status = outcome_status(p, &exit_code);
+    if (exit_code == 1 || (exit_code == 130 && p->error.code == 0))
+        explain_death(p);
+    if (exit_code == 130)
+        p->error.code = LATHE_E_CANCELLED;
+    if (p->result != NULL)
+        lathe_json_print(NULL, p->result, &result);
+    int32_t rc = lathe_store_run_finish(p->store, p->id, status, p->error.message,
+                                        p->result ? lathe_buf_str(&result) : NULL, &err);
+    if (rc != LATHE_OK && exit_code != 130) {
+        p->error = err;
+        exit_code = 1;
+        status = LATHE_RUN_FAILED;
+    }
+    lathe_buf_free(&result);
+    const lathe_outcome outcome = {status, exit_code, p->result, &p->error};
+    p->request.on_end(p->request.user, &outcome);
+    free_parent(p);
+}
+
+static void on_closed(uv_handle_t *handle) {
+    lathe_parent *p = handle->data;
+    if (--p->open_handles == 0)
+        finish(p);
+}
+
+static void close_handle(lathe_parent *p, void *handle) {
+    (void)p;
+    if (!uv_is_closing(handle))
+        uv_close(handle, on_closed);
+}
+
+/* The worker is gone and its pipes are read to the end. */
+static void close_if_done(lathe_parent *p) {
+    if (!p->exited || uv_is_active((uv_handle_t *)&p->events) || uv_is_active((uv_handle_t *)&p->output))
+        return;
+    close_handle(p, &p->process);
+    close_handle(p, &p->control);
+    close_handle(p, &p->events);
+    close_handle(p, &p->output);
+    close_handle(p, &p->kill_timer);
+    close_handle(p, &p->flush_timer);
+}
+
+/* ---- talking ---- */
+
+typedef struct line_write {
+    uv_write_t request;
+    lathe_buf line;
+} line_write;
+
+static void on_written(uv_write_t *request, int status) {
+    (void)status; /* a worker that is gone is noticed by its exit */
+    line_write *w = (line_write *)request;
+    lathe_buf_free(&w->line);
+    free(w);
+}
+
+/* Sends one line; takes the tree over. */
+static void send_line(lathe_parent *p, cJSON *message) {
+    line_write *w = calloc(1, sizeof *w);
+    if (w == NULL || message == NULL || uv_is_closing((uv_handle_t *)&p->control)) {
+        free(w);
+        cJSON_Delete(message);
+        return;
+    }
+    lathe_json_print(NULL, message, &w->line);
+    lathe_buf_append_char(&w->line, '\n');
+    cJSON_Delete(message);
+    uv_buf_t buf = uv_buf_init(w->line.data, (unsigned)w->line.len);
+    if (w->line.failed ||
+        uv_write(&w->request, (uv_stream_t *)&p->control, &buf, 1, on_written) != 0)
+        on_written(&w->request, -1);
+}
+
+static void keep_event(lathe_parent *p, const char *text, size_t len) {
+    if (p->n_batch == PARENT_MAX_BATCH)
+        flush_events(p);
+    char *copy = strndup(text, len);
+    if (copy != NULL)
+        p->batch[p->n_batch++] = copy;
+}
+
+static void take_failure(lathe_parent *p, const cJSON *event) {
+    const cJSON *code = lathe_json_get(event, "code");
+    const cJSON *where = lathe_json_get(event, "where");
+    const cJSON *message = lathe_json_get(event, "message");
+    lathe_fail(&p->error, cJSON_IsNumber(code) && code->valueint ? code->valueint : LATHE_E_INTERNAL,
+               cJSON_IsString(where) ? where->valuestring : NULL, "%s",
+               cJSON_IsString(message) ? message->valuestring : "failed without a reason");
+}
+
+static bool on_event_line(void *user, const char *text, size_t len) {
+    lathe_parent *p = user;
+    lathe_error err = {0};
+    lathe_json *doc = lathe_json_read(text, len, "worker", &event_limits, &err);
+    const cJSON *event = doc ? lathe_json_root(doc) : NULL;
+    const cJSON *name = lathe_json_get(event, "event");
+    if (!cJSON_IsString(name)) {
+        lathe_json_free(doc);
+        if (p->error.code == 0)
+            lathe_fail(&p->error, LATHE_E_CORRUPT, "worker", "the worker sent what is no event: %s",
+                       err.message);
+        uv_process_kill(&p->process, SIGKILL);
+        return false;
+    }
+    if (lathe_json_get(event, "ask") != NULL)
+        send_line(p, lathe_parent_answer(p, event));
+    else if (strcmp(name->valuestring, "progress") != 0)
+        keep_event(p, text, len);
+    if (strcmp(name->valuestring, "result") == 0) {
+        cJSON_Delete(p->result);
+        p->result = cJSON_Duplicate(lathe_json_get(event, "result"), 1);
+    } else if (strcmp(name->valuestring, "failed") == 0) {
+        take_failure(p, event);
+    }
+    if (p->request.on_event != NULL)
+        p->request.on_event(p->request.user, event);
+    lathe_json_free(doc);
+    return true;
+}
+
+static bool on_output_line(void *user, const char *text, size_t len) {
+    lathe_parent *p = user;
+    (void)len;
+    if (p->request.on_output != NULL)
+        p->request.on_output(p->request.user, text);
+    return true;
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
+    (void)suggested;
+    lathe_parent *p = handle->data;
+    *buf = uv_buf_init(p->chunk, sizeof p->chunk);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
+    lathe_parent *p = stream->data;
+    lathe_lines *lines = stream == (uv_stream_t *)&p->events ? &p->event_lines : &p->output_lines;
+    if (n == 0)
+        return;
+    if (n > 0 && lathe_lines_feed(lines, buf->base, (size_t)n))
+        return;
+    if (n < 0)
+        lathe_lines_flush(lines);
+    uv_read_stop(stream);
+    close_if_done(p);
+}
+
+static void on_flush(uv_timer_t *timer) {
+    flush_events(timer->data);
+}
+
+static void on_worker_exit(uv_process_t *process, int64_t status, int term_signal) {
+    lathe_parent *p = process->data;
+    p->exited = true;
+    p->exit_status = status;
+    p->term_signal = term_signal;
+    uv_timer_stop(&p->kill_timer);
+    close_if_done(p);
+}
+
+/* ---- stopping ---- */
+
+static void on_kill(uv_timer_t *timer) {
+    lathe_parent *p = timer->data;
+    if (p->exited)
+        return;
+    p->killed = true;
+    uv_process_kill(&p->process, SIGKILL);
+}
+
+void lathe_parent_stop(lathe_parent *p, uint64_t grace_ms) {
+    if (!p->stopping) {
+        cJSON *message = cJSON_CreateObject();
+        cJSON_AddTrueToObject(message, "stop");
+        send_line(p, message);
+    }
+    p->stopping = true;
+    if (!p->exited)
+        uv_timer_start(&p->kill_timer, on_kill, grace_ms, 0);
+}
+
+const char *lathe_parent_run_id(const lathe_parent *p) {
+    return p->id;
+}
+
+/* ---- starting ---- */
+
+static cJSON *make_list(const char *const *texts, size_t n) {
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; i < n; i++)
+        cJSON_AddItemToArray(list, cJSON_CreateString(texts[i]));
+    return list;
+}
+
+static void send_job(lathe_parent *p, const lathe_run_request *r) {
+    cJSON *job = cJSON_CreateObject();
+    const char *cache = lathe_arena_printf(p->arena, "%s/plugins.json", lathe_store_home(p->store));
+    cJSON_AddStringToObject(job, "run", p->id);
+    cJSON_AddStringToObject(job, "document", r->text);
+    cJSON_AddStringToObject(job, "file", r->file);
+    if (r->base_dir != NULL)
+        cJSON_AddStringToObject(job, "base_dir", r->base_dir);
+    cJSON_AddItemToObject(job, "roots", make_list(r->roots, r->n_roots));
+    cJSON_AddItemToObject(job, "sets", make_list(r->sets, r->n_sets));
+    cJSON_AddStringToObject(job, "staging", p->staging);
+    cJSON_AddStringToObject(job, "executable", r->executable);
+    if (cache != NULL)
+        cJSON_AddStringToObject(job, "plugin_cache", cache);
+    cJSON_AddNumberToObject(job, "threads", r->threads);
+    send_line(p, job);
+}
+
+/* A page that the worker's breadcrumbs survive in. */
+static void make_crumbs(lathe_parent *p) {
+    p->crumbs_fd = memfd_create("lathe-crumbs", MFD_CLOEXEC);
+    if (p->crumbs_fd < 0 || ftruncate(p->crumbs_fd, (off_t)LATHE_CRUMBS_BYTES) != 0)
+        return;
+    void *page = mmap(NULL, LATHE_CRUMBS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, p->crumbs_fd, 0);
+    p->crumbs = page == MAP_FAILED ? NULL : page;
+}
+
+/* The environment of a worker: ours, with one BLAS thread a call (read by OpenBLAS before main). */
+static char **worker_environment(lathe_arena *arena) {
+    extern char **environ;
+    size_t n = 0;
+    while (environ[n] != NULL)
+        n++;
+    char **env = lathe_arena_array(arena, n + 2, sizeof *env);
+    size_t m = 0;
+    for (size_t i = 0; env != NULL && i < n; i++)
+        if (strncmp(environ[i], "OPENBLAS_NUM_THREADS=", 21) != 0)
+            env[m++] = environ[i];
+    if (env != NULL)
+        env[m] = "OPENBLAS_NUM_THREADS=1";
+    return env;
+}
+
+static int32_t spawn(uv_loop_t *loop, lathe_parent *p, const lathe_run_request *r, lathe_error *err) {
+    char *args[] = {(char *)r->executable, "worker", "run", NULL};
+    uv_stdio_container_t stdio[5] = {0};
+    uv_pipe_t *const pipes[] = {&p->control, &p->output, NULL, &p->events};
+    make_crumbs(p);
+    uv_timer_init(loop, &p->kill_timer);
+    uv_timer_init(loop, &p->flush_timer);
+    uv_pipe_init(loop, &p->control, 0);
+    uv_pipe_init(loop, &p->events, 0);
+    uv_pipe_init(loop, &p->output, 0);
+    p->control.data = p->events.data = p->output.data = p->kill_timer.data = p->flush_timer.data =
+        p->process.data = p;
+    for (int i = 0; i < 4; i++) {
+        if (pipes[i] == NULL)
+            continue;
+        stdio[i].flags = UV_CREATE_PIPE | (i == 0 ? UV_READABLE_PIPE : UV_WRITABLE_PIPE);
+        stdio[i].data.stream = (uv_stream_t *)pipes[i];
+    }
+    stdio[2].flags = UV_INHERIT_FD;
+    stdio[2].data.fd = STDERR_FILENO;
+    stdio[4].flags = p->crumbs ? UV_INHERIT_FD : UV_IGNORE;
+    stdio[4].data.fd = p->crumbs_fd;
+    const uv_process_options_t options = {.file = r->executable,
+                                          .args = args,
+                                          .env = worker_environment(p->arena),
+                                          .stdio = stdio,
+                                          .stdio_count = 5,
+                                          .exit_cb = on_worker_exit};
+    int code = uv_spawn(loop, &p->process, &options);
+    if (p->crumbs_fd >= 0)
+        close(p->crumbs_fd);
+    p->open_handles = 6;
+    if (code == 0)
+        return LATHE_OK;
+    p->exited = true; /* the handles are there and must close */
+    return lathe_fail(err, LATHE_E_IO, r->executable, "cannot start the worker: %s", uv_strerror(code));
+}
+
+int32_t lathe_parent_start(uv_loop_t *loop, lathe_store *store, const lathe_run_request *request,
+                           lathe_parent **out, lathe_error *err) {
+    *out = NULL;
+    lathe_parent *p = calloc(1, sizeof *p);
+    if (p == NULL || (p->arena = lathe_arena_new()) == NULL) {
+        free(p);
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for a run");
+    }
+    p->store = store;
+    p->request = *request;
+    p->crumbs_fd = -1;
+    p->event_lines = (lathe_lines){.limit = MAX_EVENT_LINE, .on_line = on_event_line, .user = p};
+    p->output_lines = (lathe_lines){.limit = MAX_OUTPUT_LINE, .on_line = on_output_line, .user = p};
+    const lathe_run_new info = {.pipeline = request->pipeline,
+                                .document = request->document,
+                                .seed = request->seed,
+                                .version = LATHE_SDK_VERSION};
+    int32_t rc = lathe_store_run_begin(store, &info, p->id, err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_staging(store, p->id, p->arena, &p->staging, err);
+    if (rc != LATHE_OK) {
+        free_parent(p);
+        return rc;
+    }
+    rc = spawn(loop, p, request, err);
+    if (rc != LATHE_OK) {
+        p->error = *err;
+        close_if_done(p); /* on_end tells the rest */
+        *out = p;
+        return LATHE_OK;
+    }
+    uv_timer_start(&p->flush_timer, on_flush, FLUSH_MS, FLUSH_MS);
+    uv_read_start((uv_stream_t *)&p->events, on_alloc, on_read);
+    uv_read_start((uv_stream_t *)&p->output, on_alloc, on_read);
+    send_job(p, request);
+    *out = p;
+    return LATHE_OK;
+}

@@ -1,0 +1,40 @@
+/* pipeline/parent_internal.h: what parent.c (processes, pipes) and answers.c (questions) share. */
+#ifndef LATHE_PIPELINE_PARENT_INTERNAL_H
+#define LATHE_PIPELINE_PARENT_INTERNAL_H
+
+#include "base/json.h"
+#include "pipeline/lines.h"
+#include "pipeline/parent.h"
+
+#define PARENT_MAX_BATCH 256
+
+struct lathe_parent {
+    lathe_store *store;
+    lathe_run_request request; /* callbacks alone are kept */
+    char id[LATHE_RUN_ID];
+    lathe_arena *arena;   /* of the run */
+    const char *staging;  /* where the worker may stage files */
+
+    uv_process_t process;
+    uv_pipe_t control, events, output;
+    uv_timer_t kill_timer, flush_timer;
+    int open_handles; /* that have not closed yet */
+    bool exited, ended, stopping, killed;
+    int64_t exit_status;
+    int term_signal;
+    lathe_lines event_lines, output_lines;
+    char chunk[65536];
+
+    void *crumbs; /* page shared with the worker, or NULL */
+    int crumbs_fd;
+
+    cJSON *result;     /* of the "result" event */
+    lathe_error error; /* of the "failed" event, or found here */
+    char *batch[PARENT_MAX_BATCH]; /* events to store */
+    size_t n_batch;
+};
+
+/* Answers one question (an event with "ask"). Never fails: a refusal is a reply with "error". */
+cJSON *lathe_parent_answer(lathe_parent *parent, const cJSON *question);
+
+#endif

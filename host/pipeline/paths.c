@@ -1,0 +1,49 @@
+#include "pipeline/paths.h"
+
+#include "base/fs.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static bool inside_roots(const lathe_paths *paths, const char *path) {
+    for (size_t i = 0; i < paths->n_roots; i++)
+        if (lathe_path_inside(paths->roots[i], path))
+            return true;
+    return paths->n_roots == 0;
+}
+
+/* The first root that holds `path`, joined; NULL where none does. */
+static char *find_in_roots(const lathe_paths *paths, const char *path) {
+    for (size_t i = 0; i < paths->n_roots; i++) {
+        char *joined = lathe_path_join(paths->roots[i], path);
+        if (joined != NULL && access(joined, F_OK) == 0)
+            return joined;
+        free(joined);
+    }
+    return NULL;
+}
+
+int32_t lathe_paths_resolve(void *user, const char *path, char **resolved, lathe_error *err) {
+    const lathe_paths *paths = user;
+    *resolved = NULL;
+    char *joined = paths->base_dir ? lathe_path_join(paths->base_dir, path)
+                                   : find_in_roots(paths, path);
+    if (joined == NULL)
+        return lathe_fail(err, LATHE_E_NOT_FOUND, NULL,
+                          "there is no file \"%.200s\" in the data folders that documents may read",
+                          path);
+    if (!inside_roots(paths, joined)) {
+        free(joined);
+        return lathe_fail(err, LATHE_E_INVALID, NULL,
+                          "\"%.200s\" leads outside of the data folders that documents may read", path);
+    }
+    if (access(joined, R_OK) != 0) {
+        int32_t rc = lathe_fail(err, LATHE_E_NOT_FOUND, NULL,
+                                "there is no readable file \"%.300s\"; paths are relative to the document",
+                                joined);
+        free(joined);
+        return rc;
+    }
+    *resolved = joined;
+    return LATHE_OK;
+}

@@ -1,0 +1,37 @@
+#include "plugin/text.h"
+
+#include "base/utf8.h"
+
+#include <string.h>
+
+bool lathe_text_is_clean(const char *text, size_t len) {
+    for (size_t i = 0; i < len;) {
+        unsigned char c = (unsigned char)text[i];
+        size_t n = lathe_utf8_length(text + i, len - i);
+        if (n == 0 || c == 0x7F || (c < 0x20 && c != '\n' && c != '\t'))
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+const char *lathe_text_clean(const char *text, size_t limit, char *out, size_t size) {
+    size_t n = 0, len = text != NULL ? strnlen(text, limit) : 0;
+    for (size_t i = 0; i < len && size > 0;) {
+        unsigned char c = (unsigned char)text[i];
+        size_t valid = lathe_utf8_length(text + i, len - i);
+        size_t take = valid == 0 ? 1 : valid;
+        if (n + take >= size)
+            break;
+        memcpy(out + n, text + i, take);
+        if (c == '\n' || c == '\r' || c == '\t')
+            out[n] = ' ';
+        else if (valid == 0 || c < 0x20 || c == 0x7F)
+            out[n] = '?';
+        n += take;
+        i += take;
+    }
+    if (size > 0)
+        out[n] = '\0';
+    return out;
+}

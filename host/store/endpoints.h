@@ -1,0 +1,53 @@
+/* store/endpoints.h: the names under which models are served.
+ *
+ * An endpoint follows an alias of a model, or is fixed to one version. Its history has a row for every change of
+ * what it serves, also where its alias was moved by someone else; so rollback always returns to the
+ * version that was served before, be it of the same model or not.
+ */
+#ifndef LATHE_STORE_ENDPOINTS_H
+#define LATHE_STORE_ENDPOINTS_H
+
+#include "store/models.h"
+
+typedef struct lathe_endpoint_record {
+    const char *name;
+    const char *model;
+    const char *alias; /* "" where fixed to a version */
+    int64_t version;   /* what it serves now */
+    const char *sha256;
+    int64_t updated;
+} lathe_endpoint_record;
+
+typedef struct lathe_endpoint_list {
+    lathe_endpoint_record *items;
+    size_t count;
+} lathe_endpoint_list;
+
+/* Makes or moves an endpoint. alias not NULL: it follows that alias, which must exist, and `version` is not
+ * looked at; alias NULL: it is fixed to `version`. LATHE_E_NOT_FOUND: no such alias or version;
+ * LATHE_E_CORRUPT: the version's file is missing or has another length. */
+int32_t lathe_store_endpoint_set(lathe_store *store, const char *name, const char *model,
+                                 const char *alias, int64_t version, const char *reason,
+                                 lathe_error *err);
+
+/* Undoes the last change of what it serves, in one transaction. Where that was a move of the alias that it follows,
+ * the alias goes back, and with it all other endpoints that follow it. Where it followed another alias
+ * before, it follows that one again if that still points where it did; else it is fixed to the version
+ * it served then. *version may be NULL.
+ * LATHE_E_NOT_FOUND: no such endpoint; LATHE_E_STATE: it never served anything else. */
+int32_t lathe_store_endpoint_rollback(lathe_store *store, const char *name, const char *reason,
+                                      int64_t *version, lathe_error *err);
+
+/* LATHE_E_NOT_FOUND names the nearest. */
+int32_t lathe_store_endpoint(lathe_store *store, const char *name, lathe_arena *arena,
+                             lathe_endpoint_record *endpoint, lathe_error *err);
+
+/* By name. */
+int32_t lathe_store_endpoints(lathe_store *store, lathe_arena *arena, lathe_endpoint_list *list,
+                              lathe_error *err);
+
+/* All changes, newest first. LATHE_E_NOT_FOUND. */
+int32_t lathe_store_endpoint_history(lathe_store *store, const char *name, lathe_arena *arena,
+                                     lathe_move_list *list, lathe_error *err);
+
+#endif

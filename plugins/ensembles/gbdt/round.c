@@ -1,0 +1,240 @@
+/* round.c: one round of boosting. */
+#include "gbdt.h"
+
+enum { ROWS_GRAIN = 4096 };
+
+/* ---- sampling --------------------------------------------------------------------------------------------- */
+
+/* Each row with weight is taken with probability row_share, by a number of its own; an empty sample becomes all. */
+static void sample_rows(gbdt_run *r, uint64_t key) {
+    const gbdt *g = r->g;
+    const lathe_host *host = g->host;
+    r->n_rows = 0;
+    if (!r->samples_rows)
+        return;
+    members_random_rows(host, host->random_key(host, key, 0),
+                        g->members.datasets->row_id(r->c->data), r->train.n, r->random);
+    for (int64_t i = 0; i < r->n_used; i++) {
+        int32_t row = r->used ? r->used[i] : (int32_t)i;
+        r->rows[r->n_rows] = row;
+        r->n_rows += (double)(r->random[row] >> 11) * 0x1p-53 < g->config->row_share;
+    }
+    for (int64_t i = 0; r->n_rows == 0 && i < r->n_used; i++)
+        r->rows[i] = r->used ? r->used[i] : (int32_t)i;
+    if (r->n_rows == 0)
+        r->n_rows = r->n_used;
+}
+
+/* Selection sampling (Knuth, TAOCP 2, 3.4.2, algorithm S): keeps the order. */
+static void sample_features(gbdt_run *r, uint64_t key, int32_t *features) {
+    const lathe_host *host = r->g->host;
+    int64_t taken = 0;
+    for (int64_t i = 0; i < r->n_pool && taken < r->n_features; i++) {
+        uint64_t random;
+        host->random_u64(host, key, (uint64_t)i, &random, 1);
+        double u = (double)(random >> 11) * 0x1p-53;
+        features[taken] = r->pool[i];
+        taken += u * (double)(r->n_pool - i) < (double)(r->n_features - taken);
+    }
+}
+
+/* ---- renewing leaves -------------------------------------------------------------------------------------- */
+
+static int32_t renew_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    (void)worker;
+    gbdt_run *r = user;
+    for (int64_t l = begin; l < end; l++) {
+        int64_t at = r->place[l], n = r->place[l + 1] - at;
+        double c = 0;
+        lathe_error err = {0};
+        int32_t rc = LATHE_OK;
+        if (n > 0)
+            rc = r->table->renew(r->g->loss.self, n, r->leaf_score + at, r->leaf_target + at,
+                                 r->train.weight ? r->leaf_weight + at : NULL, &c, &err);
+        if (rc != LATHE_OK)
+            return rc;
+        r->leaf_value[l] = (float)c;
+    }
+    return LATHE_OK;
+}
+
+/* Sorts the rows of this round by leaf (counting, so stable) and gathers what the loss needs. */
+static void rows_by_leaf(gbdt_run *r) {
+    int has_rows = r->samples_rows || r->used != NULL;
+    const int32_t *rows = r->samples_rows ? r->rows : r->used;
+    int64_t n = r->samples_rows ? r->n_rows : r->n_used;
+    memset(r->place, 0, (size_t)(r->n_leaves + 2) * sizeof *r->place);
+    for (int64_t i = 0; i < n; i++)
+        r->place[r->leaf[has_rows ? rows[i] : i] + 2]++;
+    for (int64_t l = 0; l < r->n_leaves; l++)
+        r->place[l + 2] += r->place[l + 1];
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = has_rows ? rows[i] : i, at = r->place[r->leaf[row] + 1]++;
+        r->leaf_score[at] = r->train.rounded[row];
+        r->leaf_target[at] = r->train.target[row];
+        if (r->train.weight)
+            r->leaf_weight[at] = r->train.weight[row];
+    }
+}
+
+/* The value of each leaf becomes the best constant for its rows (Friedman 2001, algorithms 3 and 4). */
+static int32_t renew_leaves(gbdt_run *r, const lathe_instance *child, void *context,
+                            lathe_error *err) {
+    const lathe_learner *table = member_table(child);
+    int32_t rc = table->leaves(child->self, context, r->leaf, &r->n_leaves, err);
+    if (rc != LATHE_OK)
+        return rc;
+    if (r->n_leaves < 1 || r->n_leaves > r->train.n)
+        return members_fail(err, LATHE_E_SHAPE, "base", "%s says it has %lld leaves for %lld rows",
+                            child->descriptor->id, (long long)r->n_leaves, (long long)r->train.n);
+    for (int64_t i = 0; i < r->train.n; i++)
+        if (r->leaf[i] < 0 || r->leaf[i] >= r->n_leaves)
+            return members_fail(err, LATHE_E_SHAPE, "base", "%s puts row %lld into leaf %d of %lld",
+                                child->descriptor->id, (long long)i, (int)r->leaf[i],
+                                (long long)r->n_leaves);
+    rows_by_leaf(r);
+    rc = r->g->host->parallel_for(r->g->host, r->n_leaves, 4, renew_chunk, r);
+    if (rc != LATHE_OK)
+        return members_fail(err, rc, "loss", "renewing the leaves of round %lld failed",
+                            (long long)r->round);
+    rc = table->set_leaf_values(child->self, r->leaf_value, err);
+    for (int64_t i = 0; rc == LATHE_OK && i < r->train.n; i++)
+        r->train.step[i] = r->leaf_value[r->leaf[i]];
+    return rc;
+}
+
+/* ---- fitting ---------------------------------------------------------------------------------------------- */
+
+static int32_t fit_score(gbdt_run *r, int64_t k, int32_t worker, lathe_error *err) {
+    gbdt *g = r->g;
+    gbdt_context *c = r->c;
+    const lathe_host *host = g->host;
+    lathe_instance *child = &g->members.child[r->round * r->k + k];
+    child->struct_size = LATHE_SIZED(lathe_instance);
+    void *context = NULL;
+    int32_t rc =
+        g->members.kids->create(host, g->config->base, c->children.needs, c->data, child, err);
+    if (rc == LATHE_OK)
+        rc = members_context(&c->children, worker, &context, err);
+    if (rc != LATHE_OK)
+        return rc;
+    uint64_t key = host->random_key(host, host->random_key(host, r->fit->key, (uint64_t)r->round),
+                                    (uint64_t)k + 1);
+    lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .key = host->random_key(host, key, 0)};
+    fit.gradient = r->gradient + k;
+    fit.hessian = r->hessian + k;
+    fit.gradient_stride = r->k;
+    if (r->samples_rows || r->used) {
+        fit.rows = r->samples_rows ? r->rows : r->used;
+        fit.n_rows_used = r->samples_rows ? r->n_rows : r->n_used;
+    }
+    if (r->features) {
+        int32_t *features = r->features + k * r->n_pool;
+        sample_features(r, host->random_key(host, key, 1), features);
+        fit.features = features;
+        fit.n_features_used = r->n_features;
+    }
+    fit.fitted = r->train.step + k;
+    fit.fitted_stride = r->k;
+    rc = member_fit(&g->members, child, context, &fit, c->data, 1, err);
+    if (rc == LATHE_OK && r->renews)
+        rc = renew_leaves(r, child, context, err);
+    return rc;
+}
+
+static int32_t fit_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    gbdt_run *r = user;
+    for (int64_t k = begin; k < end; k++) {
+        int32_t rc = fit_score(r, k, worker, &r->errors[k]);
+        if (rc != LATHE_OK)
+            return rc;
+    }
+    return LATHE_OK;
+}
+
+int32_t gbdt_round(gbdt_run *r, lathe_error *err) {
+    const lathe_host *host = r->g->host;
+    sample_rows(r,
+                host->random_key(host, host->random_key(host, r->fit->key, (uint64_t)r->round), 0));
+    if (r->k == 1)
+        return fit_score(r, 0, 0, err);
+    int32_t rc = host->parallel_for(host, r->k, 1, fit_chunk, r);
+    for (int64_t k = 0; rc != LATHE_OK && k < r->k; k++)
+        if (r->errors[k].code != LATHE_OK) {
+            *err = r->errors[k];
+            return rc;
+        }
+    if (rc != LATHE_OK)
+        return members_fail(err, rc, "gbdt", "round %lld was stopped", (long long)r->round);
+    return LATHE_OK;
+}
+
+/* ---- new scores ------------------------------------------------------------------------------------------- */
+
+typedef struct advance {
+    gbdt_run *r;
+    gbdt_part *p;
+    double rate;
+    float *gradient, *hessian;
+    double *sum; /* [chunks] */
+} advance;
+
+static int32_t advance_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    (void)worker;
+    const advance *a = user;
+    gbdt_part *p = a->p;
+    int64_t k = a->r->k, n = end - begin;
+    const lathe_loss *table = a->r->table;
+    void *loss = a->r->g->loss.self;
+    lathe_error err = {0};
+    for (int64_t i = begin * k; i < end * k; i++) {
+        if (a->rate != 0)
+            p->score[i] += a->rate * (double)p->step[i];
+        p->rounded[i] = (float)p->score[i];
+        if (!(fabsf(p->rounded[i]) < INFINITY))
+            return LATHE_E_NUMERIC;
+    }
+    int32_t rc =
+        table->value(loss, n, k, p->rounded + begin * k, p->target + begin, p->loss + begin, &err);
+    if (rc == LATHE_OK && a->gradient)
+        rc = table->gradient(loss, n, k, p->rounded + begin * k, p->target + begin,
+                             a->gradient + begin * k, a->hessian + begin * k, &err);
+    if (rc != LATHE_OK)
+        return rc;
+    double sum = 0;
+    for (int64_t i = begin; i < end; i++) {
+        double w = p->weight ? p->weight[i] : 1.0;
+        sum += w > 0 ? w * p->loss[i] : 0;
+    }
+    if (a->gradient && p->weight)
+        for (int64_t i = begin; i < end; i++)
+            for (int64_t j = i * k; j < (i + 1) * k; j++) {
+                a->gradient[j] *= p->weight[i];
+                a->hessian[j] *= p->weight[i];
+            }
+    a->sum[begin / ROWS_GRAIN] = sum;
+    return LATHE_OK;
+}
+
+int32_t gbdt_advance(gbdt_run *r, gbdt_part *p, double rate, float *gradient, float *hessian,
+                     double *mean, lathe_error *err) {
+    const lathe_host *host = r->g->host;
+    int64_t chunks = (p->n + ROWS_GRAIN - 1) / ROWS_GRAIN;
+    advance a = {r, p, rate, gradient, hessian, members_alloc(host, chunks, sizeof(double))};
+    if (!a.sum)
+        return members_no_memory(err, "gbdt");
+    int32_t rc = host->parallel_for(host, p->n, ROWS_GRAIN, advance_chunk, &a);
+    double sum = 0;
+    for (int64_t i = 0; i < chunks; i++)
+        sum += a.sum[i];
+    host->free(host, a.sum);
+    *mean = sum / p->weight_sum;
+    if (rc == LATHE_E_NUMERIC)
+        return members_fail(err, rc, "gbdt",
+                            "the scores became infinite in round %lld; lower the learning rate",
+                            (long long)r->round);
+    if (rc != LATHE_OK)
+        return members_fail(err, rc, "gbdt", "computing the loss of round %lld failed",
+                            (long long)r->round);
+    return LATHE_OK;
+}

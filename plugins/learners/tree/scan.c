@@ -1,0 +1,212 @@
+/* scan.c: the best split of one feature from the sums of its bins.
+ *
+ * With score(S) = what a set S of rows explains, the gain of a split is score(left) + score(right) - score(node):
+ *   variance, gradients  score = G^2 / (H + l2): twice the decrease of sum(g v + h v^2 / 2) + l2 v^2 / 2 at its
+ *                        minimum v = -G / (H + l2) (Friedman 2001, section 4; Chen & Guestrin 2016, eq. 6, where l2
+ *                        is lambda)
+ *   Gini                 score = sum_k W_k^2 / W (Breiman, Friedman, Olshen & Stone 1984, section 4.3)
+ *   entropy              score = sum_k W_k log W_k - W log W, the same section
+ * A numeric feature is cut between two neighbouring bins that hold rows, in the middle of the empty bins between.
+ * A node with missing values tries them on either side. Categories are sorted by their mean gradient
+ * G / H, and the best subset is then among the prefixes: Fisher 1958, "On grouping for maximum
+ * homogeneity"; for two classes Breiman et al. 1984, theorem 4.5. Missing is a category of its own there. With
+ * category_smoothing s > 0 the key is (G - m H) / (H + s), m the node's mean: rare categories move to the middle.
+ */
+#include "tree.h"
+
+#include <lathe/math.h>
+#include <math.h>
+#include <string.h>
+
+static double entropy_term(double w) {
+    return w > 0 ? w * lathe_log(w) : 0;
+}
+
+double tree_score(const tree_context *c, double g, double h) {
+    if (c->mode == TREE_MODE_VARIANCE)
+        return g * g / (h + c->l2);
+    double other = h - g;
+    if (c->entropy)
+        return entropy_term(g) + entropy_term(other) - entropy_term(h);
+    return (g * g + other * other) / h;
+}
+
+/* A gain below the rounding of its two terms is none. */
+double tree_gain(const tree_context *c, double sides, double node) {
+    double gain = sides - node;
+    double least = 1e-12 * (fabs(sides) + fabs(node));
+    least = least > c->config->min_gain ? least : c->config->min_gain;
+    return gain > least ? gain : 0;
+}
+
+/* What one scan over the bins needs, and the best it has found. */
+typedef struct scan {
+    const tree_context *c;
+    const tree_item *item;
+    int64_t min_rows;
+    double min_hessian;
+    int64_t n_rows; /* in the node, repeats counted */
+    double best;    /* score(left) + score(right) */
+    int position;   /* the last of the list on the left; -1: none found */
+    int missing_left;
+    tree_cell left;
+} scan;
+
+static int side_is_allowed(const scan *s, int64_t rows, double h) {
+    return rows >= s->min_rows && h >= s->min_hessian && h + s->c->l2 > 0;
+}
+
+/* Tries all cuts after list[0 … n_cuts-1], with `left` already on the left. */
+static void scan_list(scan *s, const tree_cell *cells, const uint8_t *list, int n_cuts,
+                      tree_cell left, int missing_left) {
+    const tree_context *c = s->c;
+    tree_cell sum = s->item->sum;
+    for (int i = 0; i < n_cuts; i++) {
+        left.g += cells[list[i]].g;
+        left.hc += cells[list[i]].hc;
+        int64_t rows = tree_count(c, left.hc);
+        if (rows < s->min_rows)
+            continue;
+        if (s->n_rows - rows < s->min_rows)
+            break;
+        double gl = (double)left.g * c->g_unit, hl = tree_weight(c, left.hc);
+        double gr = (double)(sum.g - left.g) * c->g_unit, hr = tree_weight(c, sum.hc - left.hc);
+        if (!side_is_allowed(s, rows, hl) || !side_is_allowed(s, s->n_rows - rows, hr))
+            continue;
+        double score = tree_score(c, gl, hl) + tree_score(c, gr, hr);
+        if (score > s->best) {
+            s->best = score;
+            s->position = i;
+            s->missing_left = missing_left;
+            s->left = left;
+        }
+    }
+}
+
+/* The bin of missing values goes where missing_left says, also in nodes that have no such row. */
+static void set_missing_bin(const lathe_bin_feature *f, tree_split *s) {
+    if (f->missing_bin < 0)
+        return;
+    uint64_t bit = 1ULL << (f->missing_bin & 63);
+    s->left_bins[f->missing_bin >> 6] &= ~bit;
+    if (s->missing_left)
+        s->left_bins[f->missing_bin >> 6] |= bit;
+}
+
+/* Completes a numeric split after the bin list[position]; the n values' bins are in `list`. */
+void tree_finish_numeric(const tree_context *c, const tree_item *item, tree_split *s,
+                         const uint8_t *list, int n, int position, int has_missing) {
+    const lathe_bin_feature *f = lathe_bin_feature_at(c->bins, s->feature);
+    int64_t rows = tree_count(c, s->left.hc);
+    if (!has_missing) /* nothing to learn from: the larger side */
+        s->missing_left = 2 * rows > tree_count(c, item->sum.hc);
+    s->is_category = 0;
+    s->bin = f->n_edges;
+    if (position + 1 < n)
+        s->bin = list[position] + (list[position + 1] - list[position] - 1) / 2;
+    memset(s->left_bins, 0, sizeof s->left_bins);
+    for (int b = 0; b <= s->bin; b++)
+        s->left_bins[b >> 6] |= 1ULL << (b & 63);
+    set_missing_bin(f, s);
+}
+
+/* Completes a split of categories: list[0 … position] against the rest of the n. A value that training did not
+ * see, or that is too rare for a bin of its own, goes right: the side with the bin of the rare ones is the
+ * right one, and where the node has none of them the larger side is. */
+void tree_finish_category(const tree_context *c, const tree_item *item, tree_split *s,
+                          const uint8_t *list, int n, int position) {
+    const lathe_bin_feature *f = lathe_bin_feature_at(c->bins, s->feature);
+    uint64_t side[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
+    for (int i = 0; i < n; i++)
+        side[i > position][list[i] >> 6] |= 1ULL << (list[i] & 63);
+    int64_t rows = tree_count(c, s->left.hc), all = tree_count(c, item->sum.hc);
+    int rare = f->n_codes; /* the bin of all other codes */
+    int left = 2 * rows > all;
+    if (rare < f->n_bins && rare != f->missing_bin)
+        left = tree_bin_is_left(side[0], rare) || (left && !tree_bin_is_left(side[1], rare));
+    if (left) { /* side 0 becomes the right one */
+        s->left.g = item->sum.g - s->left.g;
+        s->left.hc = item->sum.hc - s->left.hc;
+        rows = all - rows;
+    }
+    memcpy(s->left_bins, side[left], sizeof s->left_bins);
+    s->is_category = 1;
+    s->bin = 0;
+    int missing = f->missing_bin;
+    if (missing >= 0 && (tree_bin_is_left(side[0], missing) || tree_bin_is_left(side[1], missing)))
+        s->missing_left = tree_bin_is_left(s->left_bins, missing);
+    else
+        s->missing_left = 2 * rows > all;
+    set_missing_bin(f, s);
+}
+
+static void scan_numeric(scan *s, tree_split *split, const tree_cell *cells, const uint8_t *bins,
+                         int n) {
+    const lathe_bin_feature *f = lathe_bin_feature_at(s->c->bins, split->feature);
+    const tree_cell none = {0, 0};
+    int has_missing = bins[n - 1] == f->missing_bin;
+    int n_values = n - has_missing;
+    scan_list(s, cells, bins, has_missing ? n_values : n_values - 1, none, 0);
+    if (has_missing)
+        scan_list(s, cells, bins, n_values - 1, cells[f->missing_bin], 1);
+    if (s->position < 0)
+        return;
+    split->left = s->left;
+    split->missing_left = s->missing_left;
+    tree_finish_numeric(s->c, s->item, split, bins, n_values, s->position, has_missing);
+}
+
+void tree_sort_bins(const double *key, uint8_t *bins, int n) {
+    for (int i = 1; i < n; i++) {
+        uint8_t b = bins[i];
+        int j = i;
+        for (; j > 0; j--) {
+            uint8_t a = bins[j - 1];
+            if (key[a] < key[b] || (key[a] == key[b] && a < b))
+                break;
+            bins[j] = a;
+        }
+        bins[j] = b;
+    }
+}
+
+static void scan_category(scan *s, tree_split *split, const tree_cell *cells, const uint8_t *bins,
+                          int n) {
+    const tree_context *c = s->c;
+    const tree_cell none = {0, 0};
+    double key[256];
+    uint8_t list[256];
+    double G = (double)s->item->sum.g * c->g_unit, H = tree_weight(c, s->item->sum.hc);
+    for (int i = 0; i < n; i++) {
+        double g = (double)cells[bins[i]].g * c->g_unit, h = tree_weight(c, cells[bins[i]].hc);
+        double smooth = h + c->config->category_smoothing;
+        key[bins[i]] = smooth > 0 ? (g * H - G * h) / smooth : 0;
+        list[i] = bins[i];
+    }
+    tree_sort_bins(key, list, n);
+    scan_list(s, cells, list, n - 1, none, 0);
+    if (s->position < 0)
+        return;
+    split->left = s->left;
+    tree_finish_category(c, s->item, split, list, n, s->position);
+}
+
+void tree_scan(const tree_context *c, const tree_item *item, int32_t feature,
+               const tree_cell *cells, const uint8_t *bins, int n_bins, tree_split *split) {
+    split->gain = 0;
+    split->feature = feature;
+    if (n_bins < 2)
+        return;
+    scan s = {.c = c, .item = item, .position = -1, .best = -INFINITY};
+    s.min_rows = c->config->min_rows;
+    s.min_hessian = c->config->min_hessian;
+    s.n_rows = tree_count(c, item->sum.hc);
+    if (lathe_bin_feature_at(c->bins, feature)->type == LATHE_FEATURE_CATEGORY)
+        scan_category(&s, split, cells, bins, n_bins);
+    else
+        scan_numeric(&s, split, cells, bins, n_bins);
+    if (s.position < 0)
+        return;
+    double node = tree_score(c, (double)item->sum.g * c->g_unit, tree_weight(c, item->sum.hc));
+    split->gain = tree_gain(c, s.best, node);
+}

@@ -1,0 +1,269 @@
+/* tree.h: what the files of the tree learner share. tree.c holds the descriptor and the method table.
+ *
+ *   tree.c      parameters, method table, open, fit, close
+ *   rows.c      which rows are in the bag, and their statistics as integers (quantisation)
+ *   histogram.c sums of the statistics by bin, and their subtraction
+ *   scan.c, scan_classes.c   the best split of one feature from its histogram
+ *   search.c    the best split of a node
+ *   partition.c the rows of a node, divided among its children
+ *   grow.c      growing: which node next, and the histograms of its children
+ *   context.c   what is prepared once for a dataset
+ *   model.c     the fitted trees as flat arrays: predict, combine, importance
+ *   state.c     saving and loading them
+ *
+ * Legend: g, h: a row's gradient and hessian; G, H their sums; k classes; a "cell" is a bin's sums.
+ */
+#ifndef LATHE_TREE_H
+#define LATHE_TREE_H
+
+#include <lathe/learner.h>
+
+enum { TREE_GINI = 0, TREE_ENTROPY = 1 };
+enum { TREE_FEATURES_ALL = 0, TREE_FEATURES_SQRT, TREE_FEATURES_LOG2, TREE_FEATURES_THIRD };
+
+typedef struct tree_config {
+    int64_t max_leaves; /* LATHE_INT_NULL: no bound, and so is max_depth */
+    int64_t max_depth;
+    int64_t min_rows;
+    double min_hessian;
+    double l2;
+    double min_gain;
+    double category_smoothing;
+    int64_t max_bins;
+    int32_t criterion;
+    lathe_int_or_enum features_per_split;
+} tree_config;
+
+/* ---- the fitted trees ------------------------------------------------------------------------------------- */
+
+#define TREE_FEATURE_MASK 0x0fffffffu
+#define TREE_IS_CATEGORY 0x40000000u
+#define TREE_MISSING_LEFT 0x80000000u
+
+/* An inner node; 16 bytes. child[0] is left, child[1] right: a later node's number, or ~leaf. */
+typedef struct tree_node {
+    uint32_t meta; /* feature | TREE_IS_CATEGORY | TREE_MISSING_LEFT */
+    union {
+        float threshold; /* left where x <= threshold */
+        uint32_t bits;   /* where in `words`: a length n, then n words; left where bit x is set */
+    } u;
+    int32_t child[2];
+} tree_node;
+
+/* A sum of trees. Output o of a row is bias[o] + sum over trees t of scale[t] * the value of its leaf in t. */
+typedef struct tree_model {
+    int32_t type; /* LATHE_OUTPUT_… */
+    int64_t n_outputs;
+    int64_t n_features;
+    int64_t leaf_width; /* values a leaf: n_outputs, or 1 where the trees have columns */
+    int64_t n_trees;
+    int64_t n_nodes;
+    int64_t n_leaves;
+    int64_t n_words;
+    double *bias;    /* [n_outputs] */
+    int32_t *root;   /* [n_trees] a node's number or ~leaf */
+    double *scale;   /* [n_trees] */
+    int32_t *column; /* [n_trees] the output that a tree adds to; -1: to all, one to one */
+    tree_node *node; /* [n_nodes] */
+    double *gain;    /* [n_nodes] */
+    float *value;    /* [n_leaves, leaf_width] */
+    uint32_t *words; /* [n_words] */
+} tree_model;
+
+typedef struct tree {
+    const lathe_host *host;
+    const tree_config *config;
+    int32_t is_fitted;
+    tree_model model;
+    const void *fit_context; /* where it was fitted, and as which fit; compared only */
+    int64_t fit_serial;
+} tree;
+
+/* ---- what a fit works on ---------------------------------------------------------------------------------- */
+
+/* Sums of the statistics of some rows: g in fixed point, and h in fixed point above the number of rows:
+ * hc = (sum of h) << count_bits | number of rows. Integers, so the order of adding does not matter. */
+typedef struct tree_cell {
+    int64_t g;
+    int64_t hc;
+} tree_cell;
+
+/* What the cells hold and what is maximised. */
+enum {
+    TREE_MODE_VARIANCE = 1, /* g, h: G^2 / (H + l2) */
+    TREE_MODE_BINARY = 2,   /* g: weight of class 1, h: weight */
+    TREE_MODE_CLASSES = 3 /* k words a bin: the weight and the number of rows of each class; a row's
+                             * record has its class in g */
+};
+
+typedef struct tree_split {
+    double gain; /* <= 0: there is none */
+    int32_t feature;
+    int32_t bin; /* numeric: the last bin of the left side */
+    int32_t is_category;
+    int32_t missing_left;
+    uint64_t left_bins[4]; /* bit b: bin b goes left */
+    tree_cell left;        /* sums of the left side; hc alone in TREE_MODE_CLASSES */
+} tree_split;
+
+/* A node while the tree grows: rows[begin … end). */
+typedef struct tree_item {
+    int64_t begin;
+    int64_t end;
+    tree_cell sum;
+    int32_t depth;
+    int32_t parent; /* node number, -1: the root */
+    int32_t side;
+    int32_t leaf;      /* its number once it is one, else -1 */
+    int32_t histogram; /* slot, -1: none */
+    tree_split split;
+} tree_item;
+
+typedef struct tree_context {
+    const lathe_host *host; /* of the instance that opened it: all of its memory is from there */
+    const lathe_datasets *datasets;
+    const lathe_dataset *data;
+    const tree_config *config;
+    const lathe_bins *bins;
+    int64_t n_rows;
+    int64_t n_features;
+    int32_t task;
+    int32_t n_workers;
+    int64_t n_classes;
+
+    /* the rows of this fit (rows.c) */
+    int32_t mode;
+    int32_t entropy;
+    int32_t is_gradient;
+    int32_t count_bits;
+    double g_unit; /* value of 1 in fixed point */
+    double h_unit;
+    double l2;
+    double centre;     /* added to the values of leaves */
+    int64_t n_used;    /* distinct rows in the bag */
+    tree_cell *record; /* [n_rows] */
+    int32_t *rows;     /* [n_rows] the rows in the bag; each node is a range */
+    int32_t *spare;    /* [2 * n_rows] for the partition */
+    int32_t *leaf;     /* [n_rows] the leaf of each row, see assigned */
+    int32_t assigned;
+
+    /* the features of this fit */
+    int32_t *feature; /* [n_fit_features] those with two bins and more, ascending */
+    int64_t n_fit_features;
+    int64_t per_split; /* how many are drawn for a node; n_fit_features: all */
+    int32_t *order;    /* [n_features] for drawing */
+    uint32_t *offset;  /* [n_fit_features + 1] first cell of each feature in a histogram */
+    int64_t width;     /* int64 words a cell: 2, or the number of classes */
+
+    /* histograms kept for subtraction, and scratch */
+    int64_t **slot;     /* [n_slots] */
+    int32_t *slot_free; /* [n_slots] stack of the numbers of free ones */
+    int32_t n_slots;
+    int32_t n_made;
+    int32_t n_free;
+    int64_t slot_words;    /* of this fit */
+    int64_t slot_capacity; /* words that each slot has */
+    int64_t *partial;      /* [n_partial, slot_words] of the chunks of a parallel build */
+    int64_t n_partial;
+    int64_t *bin_scratch;  /* [n_workers, 256 * width] one feature's histogram */
+    int64_t scratch_width; /* widest cell that bin_scratch and class_scratch have room for */
+    tree_split *found;     /* [n_features] */
+    double *class_scratch; /* [n_workers + 1, 2 * k] the node's totals, then each worker's */
+
+    /* the tree that grows */
+    tree_item *item; /* [item_capacity] */
+    int64_t n_items;
+    int64_t item_capacity;
+    int32_t *heap; /* [item_capacity] */
+    int64_t n_heap;
+    tree_node *node;          /* [item_capacity] */
+    double *gain;             /* [item_capacity] */
+    uint64_t (*left_bins)[4]; /* [item_capacity] bins that go left, by node */
+    int64_t n_nodes;
+    uint32_t *words;
+    int64_t n_words;
+    int64_t word_capacity;
+    uint64_t key;
+    int64_t serial; /* of the last fit; its instance knows it */
+} tree_context;
+
+static inline int64_t tree_count(const tree_context *c, int64_t hc) {
+    return hc & (((int64_t)1 << c->count_bits) - 1);
+}
+
+static inline double tree_weight(const tree_context *c, int64_t hc) {
+    return (double)(hc >> c->count_bits) * c->h_unit;
+}
+
+/* The bin of a row, column-major. */
+static inline const uint8_t *tree_column(const tree_context *c, int32_t feature) {
+    return c->bins->columns + (int64_t)feature * c->bins->column_stride;
+}
+
+static inline int tree_bin_is_left(const uint64_t *bins, int b) {
+    return (int)(bins[b >> 6] >> (b & 63) & 1);
+}
+
+int32_t tree_fail(lathe_error *err, int32_t code, const char *where, const char *format, ...);
+
+/* rows.c: fills rows, record and their units from what is to be fitted. */
+int32_t tree_rows_load(tree_context *c, const lathe_fit *fit, lathe_error *err);
+
+/* histogram.c */
+void tree_histogram_build(tree_context *c, const int32_t *rows, int64_t n, int64_t *histogram);
+void tree_histogram_subtract(const tree_context *c, int64_t *from, const int64_t *other);
+/* One feature, column-major, of any number of rows: fills bins[] with the numbers of the bins that hold rows,
+ * ascending, and their cells; cells of other bins are undefined. Returns how many. */
+int tree_histogram_feature(const tree_context *c, const int32_t *rows, int64_t n, int32_t feature,
+                           int64_t *cells, uint8_t *bins);
+int tree_histogram_occupied(const tree_context *c, const int64_t *cells, int n_bins, uint8_t *bins);
+
+/* scan.c, scan_classes.c: the best split of one feature with the given occupied bins; gain 0: none. For classes,
+ * `total` is [k] weights in fixed point and `scratch` [2 * k]. */
+void tree_scan(const tree_context *c, const tree_item *item, int32_t feature,
+               const tree_cell *cells, const uint8_t *bins, int n_bins, tree_split *split);
+void tree_scan_classes(const tree_context *c, const tree_item *item, int32_t feature,
+                       const int64_t *cells, const uint8_t *bins, int n_bins, const double *total,
+                       double *scratch, tree_split *split);
+double tree_score(const tree_context *c, double g, double h);
+double tree_score_classes(const tree_context *c, const double *weight, double sum);
+double tree_gain(const tree_context *c, double sides, double node);
+void tree_sort_bins(const double *key, uint8_t *bins, int n); /* ascending, ties by bin */
+void tree_finish_numeric(const tree_context *c, const tree_item *item, tree_split *s,
+                         const uint8_t *list, int n, int position, int has_missing);
+void tree_finish_category(const tree_context *c, const tree_item *item, tree_split *s,
+                          const uint8_t *list, int n, int position);
+
+/* search.c: fills item->split; histogram NULL: made from the rows. */
+void tree_search(tree_context *c, tree_item *item, const int64_t *histogram);
+
+/* partition.c: orders the rows of the node in place, those that go left first, both sides ascending as before.
+ * Returns how many go left. */
+int64_t tree_partition(tree_context *c, const tree_item *item);
+
+/* grow.c: grows c's tree; tree_assign_leaves fills c->leaf for every row of the dataset. */
+int32_t tree_grow(tree_context *c, lathe_error *err);
+void tree_assign_leaves(tree_context *c);
+
+/* context.c */
+int32_t tree_open(void *self, const lathe_open *open, void **context, lathe_error *err);
+void tree_close(void *self, void *context);
+/* Chooses the features of a fit and makes room for their histograms; after tree_rows_load. */
+int32_t tree_context_prepare(tree_context *c, const lathe_fit *fit, lathe_error *err);
+
+/* model.c */
+int32_t tree_model_alloc(const lathe_host *host, tree_model *m, lathe_error *err);
+void tree_model_free(const lathe_host *host, tree_model *m);
+int64_t tree_model_scratch(const tree_model *m, int64_t rows);
+int32_t tree_model_leaf(const tree_model *m, int64_t t, const float *x);
+int32_t tree_predict(const void *self, int64_t n, const float *x, int64_t stride, float *out,
+                     void *scratch, lathe_error *err);
+int32_t tree_combine(void *self, const lathe_combine *combine, lathe_error *err);
+int32_t tree_importance(const void *self, int32_t type, int64_t n_features, double *importance,
+                        lathe_error *err);
+
+/* state.c */
+int32_t tree_save(const void *self, const lathe_writer *writer, lathe_error *err);
+int32_t tree_load(void *self, const lathe_reader *reader, lathe_error *err);
+
+#endif

@@ -1,0 +1,136 @@
+/* lathe/learner.h: what learns: linear models, networks, trees, and ensembles of anything.
+ *
+ * Order of calls:  create → open → fit (any number of times, each replacing the last) → close → predict, save …
+ *             or:  create → load → predict, save …
+ * A context holds what is prepared once for a dataset (bins, encodings, buffers). It may be used with every
+ * instance that was created from the same component, one fit at a time per context: boosting opens one
+ * context and fits a thousand instances in it; a forest opens one per worker.
+ *
+ * Learner and ensemble share this table; an ensemble is a learner with children.
+ */
+#ifndef LATHE_LEARNER_H
+#define LATHE_LEARNER_H
+
+#include "component.h"
+#include "dataset.h"
+#include "state.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* descriptor.flags. What a learner does not take, the host adapts (see lathe_components.create). */
+enum {
+    LATHE_LEARNER_TAKES_MISSING = 1u << 0,    /* NaN in the features */
+    LATHE_LEARNER_TAKES_CATEGORIES = 1u << 1, /* categorical features as codes; else one-hot */
+    LATHE_LEARNER_TAKES_GRADIENTS = 1u << 2,  /* fit->gradient, hessian; else target -g/h, weight h */
+    LATHE_LEARNER_TAKES_WEIGHTS = 1u << 3,    /* fit->weight; else weighted resampling */
+    LATHE_LEARNER_TAKES_ROWS = 1u << 4,       /* fit->rows, fit->counts; else a view on the rows */
+    LATHE_LEARNER_TAKES_FEATURES = 1u << 5,   /* fit->features; else a narrower dataset */
+    LATHE_LEARNER_TAKES_MULTICLASS = 1u << 6, /* more than two classes; else one against the rest */
+    LATHE_LEARNER_WANTS_SCALED = 1u << 7,     /* numeric features of mean 0 and variance 1 suit it: the adapter
+                                               * scales them */
+    LATHE_LEARNER_GIVES_FITTED = 1u << 8,     /* fills fit->fitted; else the host predicts */
+    LATHE_LEARNER_GIVES_LEAVES = 1u << 9,     /* leaves, leaf_values, set_leaf_values */
+    LATHE_LEARNER_COMBINES = 1u << 10,        /* combine */
+    LATHE_LEARNER_GIVES_IMPORTANCE = 1u << 11
+};
+
+typedef struct lathe_open {
+    uint32_t struct_size;
+    int32_t task;      /* usually the dataset's; LATHE_TASK_REGRESSION when fitting gradients */
+    int64_t n_classes; /* 0 for regression */
+    const lathe_dataset *data;
+    const lathe_dataset *validation; /* for early stopping; same features; NULL: none */
+} lathe_open;
+
+/* What to fit. A NULL member means the usual: the dataset's target, its weights, all rows, all features. */
+typedef struct lathe_fit {
+    uint32_t struct_size;
+    uint32_t reserved0;
+    uint64_t key; /* of every random number of this fit */
+    const float *target; /* [n_rows of the dataset] instead of the dataset's */
+    const float *weight; /* [n_rows] instead of the dataset's; a row of weight 0 is as if absent */
+    /* Instead of a target: the gradient and hessian of row i at [i * gradient_stride]; the learner gives a
+     * value v a row that makes sum(g v + h v^2 / 2) small. Weights are already in them. */
+    const float *gradient;
+    const float *hessian;
+    int64_t gradient_stride;
+    const int32_t *rows; /* [n_rows_used] ascending row numbers to fit; NULL: all */
+    int64_t n_rows_used;
+    const uint16_t *counts;  /* [n_rows] how often each row is in the bag (0: not); NULL: once. Not
+                              * together with rows */
+    const int32_t *features; /* [n_features_used] ascending; NULL: all */
+    int64_t n_features_used;
+    /* Filled on success with the prediction of EVERY row of the dataset, in the bag or not, output o of row i at
+     * [i * fitted_stride + o]; NULL: not wanted. Only for those with LATHE_LEARNER_GIVES_FITTED. */
+    float *fitted;
+    int64_t fitted_stride;
+} lathe_fit;
+
+/* What predict gives. For a binary task PROBABILITY has one column, P(class 1); SCORE is a log-odds
+ * (multiclass: softmax gives the probabilities), which the host converts. */
+enum { LATHE_OUTPUT_VALUE = 1, LATHE_OUTPUT_PROBABILITY = 2, LATHE_OUTPUT_SCORE = 3 };
+
+typedef struct lathe_output {
+    uint32_t struct_size;
+    int32_t type; /* LATHE_OUTPUT_… */
+    int64_t n_outputs;
+    int64_t n_features; /* that predict reads of each row */
+} lathe_output;
+
+/* The sum of fitted instances of one plugin, for combine(). Output o of the result is
+ * bias[o] + sum over children c of scale[c] * child c's output, added in the order of c, in double, rounded to
+ * float32 once. */
+typedef struct lathe_combine {
+    uint32_t struct_size;
+    int32_t type; /* LATHE_OUTPUT_… of the result */
+    int64_t n_outputs;
+    const double *bias; /* [n_outputs]; NULL: 0 */
+    int64_t n_children;
+    const void *const *children; /* [n_children], the selfs */
+    const double *scale;         /* [n_children] */
+    const int32_t *column;       /* [n_children] where a child of one output adds; NULL: child outputs map to
+                                  * outputs one to one */
+} lathe_combine;
+
+enum { LATHE_IMPORTANCE_GAIN = 1, LATHE_IMPORTANCE_SPLITS = 2, LATHE_IMPORTANCE_WEIGHT = 3 };
+
+typedef struct lathe_learner {
+    uint32_t struct_size;
+    uint32_t reserved0;
+    /* [worker] Prepares a dataset. `self` is any instance of the component. */
+    int32_t (*open)(void *self, const lathe_open *open, void **context, lathe_error *err);
+    /* [worker] Fits. After an error the instance is as before create's end: unfitted, destroyable. */
+    int32_t (*fit)(void *self, void *context, const lathe_fit *fit, lathe_error *err);
+    /* [worker] Frees a context. The instance stays fitted. */
+    void (*close)(void *self, void *context);
+    /* [any & fitted] */
+    int32_t (*output)(const void *self, lathe_output *output); /* set output->struct_size first */
+    /* [any & fitted] Bytes of scratch (64-byte aligned, host's) that predict needs for up to `rows` rows. */
+    int64_t (*scratch)(const void *self, int64_t rows);
+    /* [worker|serve & fitted] x: float32 [n, stride], features as in lathe/dataset.h; out: float32 [n, n_outputs],
+     * compact. No allocation, lock or random number. A row's result does not depend on the other rows. */
+    int32_t (*predict)(const void *self, int64_t n, const float *x, int64_t stride, float *out,
+                       void *scratch, lathe_error *err);
+    int32_t (*save)(const void *self, const lathe_writer *writer, lathe_error *err); /* [worker & fitted] */
+    int32_t (*load)(void *self, const lathe_reader *reader, lathe_error *err); /* [worker & !fitted] */
+
+    /* Optional; NULL where the flags do not promise it. */
+
+    /* [worker & fitted, context still open] The leaf of every row of the dataset, 0 … *n_leaves - 1. */
+    int32_t (*leaves)(const void *self, void *context, int32_t *leaf, int64_t *n_leaves, lathe_error *err);
+    /* [worker & fitted] float32 [n_leaves, n_outputs] */
+    int32_t (*leaf_values)(const void *self, float *values, lathe_error *err);
+    int32_t (*set_leaf_values)(void *self, const float *values, lathe_error *err);
+    /* [worker & !fitted] Makes self the sum of others; self was created from the same component. */
+    int32_t (*combine)(void *self, const lathe_combine *combine, lathe_error *err);
+    /* [worker & fitted] importance[n_features], not normalised; LATHE_E_UNSUPPORTED for a type it lacks. */
+    int32_t (*importance)(const void *self, int32_t type, int64_t n_features, double *importance,
+                          lathe_error *err);
+} lathe_learner;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
