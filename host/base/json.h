@@ -73,6 +73,10 @@ bool lathe_diags_any(const lathe_diags *diags);
 /* Sorts by file (in the order of first appearance), line, column; stable. */
 void lathe_diags_sort(lathe_diags *diags);
 
+/* Of those after the first `n`, drops the ones at the place of one of the first: what follows from a fault that is
+ * told already. */
+void lathe_diags_drop_echoes(lathe_diags *diags, size_t n);
+
 /* Lines "file:line:column: message (at /pointer)", and "… and 12 more". */
 void lathe_diags_format(const lathe_diags *diags, lathe_buf *out);
 void lathe_diags_print(const lathe_diags *diags, FILE *stream);

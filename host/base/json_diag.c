@@ -125,6 +125,25 @@ void lathe_diags_sort(lathe_diags *diags) {
     free(all);
 }
 
+static bool same_place(const lathe_diag *a, const lathe_diag *b) {
+    return a->line > 0 && a->line == b->line && a->column == b->column && strcmp(a->file, b->file) == 0;
+}
+
+void lathe_diags_drop_echoes(lathe_diags *diags, size_t n) {
+    size_t kept = n;
+    for (size_t i = n; i < diags->count; i++) {
+        size_t k = 0;
+        while (k < n && !same_place(&diags->items[k], &diags->items[i]))
+            k++;
+        if (k < n)
+            free_diag(&diags->items[i]);
+        else
+            diags->items[kept++] = diags->items[i];
+    }
+    if (n < diags->count)
+        diags->count = kept;
+}
+
 static void format_place(const lathe_diag *d, lathe_buf *out) {
     lathe_buf_append_str(out, d->file[0] != '\0' ? d->file : "document");
     if (d->line > 0)

@@ -57,7 +57,8 @@ int cli_usage(const char *usage, const char *fmt, ...) LATHE_PRINTF(2, 3);
 /* ---- what most need ---- */
 
 /* The catalogue, scanned by this program itself, cached in the home where there is one. */
-int32_t cli_open_catalogue(const char *home, bool rescan, lathe_catalogue **catalogue, lathe_error *err);
+int32_t cli_open_catalogue(const char *home, bool rescan, lathe_catalogue **catalogue,
+                           lathe_error *err);
 
 /* Prints a tree as one line of JSON on stdout. */
 void cli_print_json(const cJSON *tree);

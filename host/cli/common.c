@@ -39,7 +39,8 @@ bool cli_parse(int argc, char **argv, cli_option *options, size_t n_options, con
         }
         const char *name = arg + (arg[1] == '-' ? 2 : 1);
         const char *eq = arg[1] == '-' ? strchr(name, '=') : NULL;
-        cli_option *option = find_option(options, n_options, name, eq ? (size_t)(eq - name) : strlen(name));
+        cli_option *option =
+            find_option(options, n_options, name, eq ? (size_t)(eq - name) : strlen(name));
         if (option == NULL) {
             cli_usage(usage, "there is no option \"%s\"", arg);
             return false;
@@ -48,7 +49,8 @@ bool cli_parse(int argc, char **argv, cli_option *options, size_t n_options, con
         if (!option->takes_value && eq == NULL)
             continue;
         if (!option->takes_value || (eq == NULL && i + 1 >= argc)) {
-            cli_usage(usage, "%s %s", arg, option->takes_value ? "needs a value" : "takes no value");
+            cli_usage(usage, "%s %s", arg,
+                      option->takes_value ? "needs a value" : "takes no value");
             return false;
         }
         option->value = eq ? eq + 1 : argv[++i];
@@ -62,7 +64,8 @@ int cli_error(const lathe_error *err) {
     if (err->where[0] != 0)
         fprintf(stderr, "lathe: %s: %s\n", err->where, err->message);
     else
-        fprintf(stderr, "lathe: %s\n", err->message[0] ? err->message : lathe_status_name(err->code));
+        fprintf(stderr, "lathe: %s\n",
+                err->message[0] ? err->message : lathe_status_name(err->code));
     return EXIT_FAILED;
 }
 
@@ -76,11 +79,13 @@ int cli_usage(const char *usage, const char *fmt, ...) {
     return EXIT_USAGE;
 }
 
-int32_t cli_open_catalogue(const char *home, bool rescan, lathe_catalogue **catalogue, lathe_error *err) {
+int32_t cli_open_catalogue(const char *home, bool rescan, lathe_catalogue **catalogue,
+                           lathe_error *err) {
     char *path = NULL, *cache = NULL, *self = lathe_path_self();
     if (lathe_store_home_path(home, &path, NULL) == LATHE_OK)
         cache = lathe_path_join(path, "plugins.json");
-    const lathe_catalogue_options options = {.cache_file = cache, .scanner = self, .rescan = rescan};
+    const lathe_catalogue_options options = {
+        .cache_file = cache, .scanner = self, .rescan = rescan};
     int32_t rc = self ? lathe_catalogue_open(&options, catalogue, err)
                       : lathe_fail(err, LATHE_E_INTERNAL, NULL, "the program cannot find itself");
     free(self);
@@ -120,7 +125,8 @@ void cli_print_table(const char *const *cells, size_t n_rows, size_t n_columns) 
             for (size_t k = 0; k < n_rows; k++) {
                 size_t w = width_of(cells[k * n_columns + c]);
                 width = w > width ? w : width;
-                right = right && (k == 0 || is_number(cells[k * n_columns + c])); /* row 0 is the head */
+                right = right &&
+                        (k == 0 || is_number(cells[k * n_columns + c])); /* row 0 is the head */
             }
             const char *cell = cells[r * n_columns + c] ? cells[r * n_columns + c] : "";
             const size_t pad = width - width_of(cell);

@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char usage[] =
-    "usage: lathe data describe FILE.csv[.gz] [-o report.html] [--target COLUMN] [--missing TEXT] [--json]\n"
-    "\n"
-    "Without -o or --json a short table is printed.\n";
+static const char usage[] = "usage: lathe data describe FILE.csv[.gz] [-o report.html] [--target "
+                            "COLUMN] [--missing TEXT] [--json]\n"
+                            "\n"
+                            "Without -o or --json a short table is printed.\n";
 
 static atomic_int stop_requested;
 
@@ -36,13 +36,14 @@ static const char *summary_of(lathe_arena *arena, const cJSON *feature) {
     const cJSON *mean = lathe_json_get(feature, "mean");
     const cJSON *top = cJSON_GetArrayItem(lathe_json_get(feature, "top"), 0);
     if (cJSON_IsNumber(low) && cJSON_IsNumber(high))
-        return lathe_arena_printf(arena, "%.6g … %.6g, mean %.6g", low->valuedouble, high->valuedouble,
-                                  cJSON_IsNumber(mean) ? mean->valuedouble : 0);
+        return lathe_arena_printf(arena, "%.6g … %.6g, mean %.6g", low->valuedouble,
+                                  high->valuedouble, cJSON_IsNumber(mean) ? mean->valuedouble : 0);
     if (cJSON_IsString(low) && cJSON_IsString(high))
         return lathe_arena_printf(arena, "%s … %s", low->valuestring, high->valuestring);
     const cJSON *value = lathe_json_get(top, "value");
     if (cJSON_IsString(value))
-        return lathe_arena_printf(arena, "\"%s\" %.0f times", value->valuestring, number_of(top, "count"));
+        return lathe_arena_printf(arena, "\"%s\" %.0f times", value->valuestring,
+                                  number_of(top, "count"));
     return "";
 }
 
@@ -53,13 +54,15 @@ static void print_text(const cJSON *profile, lathe_arena *arena) {
     size_t r = 1;
     if (cells == NULL)
         return;
-    printf("%.0f rows, %.0f columns, %.0f missing cells, %.0f repeated rows\n\n", number_of(profile, "rows"),
-           number_of(profile, "columns"), number_of(profile, "missing_cells"),
-           number_of(profile, "duplicate_rows"));
-    memcpy(cells, (const char *[]){"column", "type", "missing", "distinct", "values"}, 5 * sizeof *cells);
+    printf("%.0f rows, %.0f columns, %.0f missing cells, %.0f repeated rows\n\n",
+           number_of(profile, "rows"), number_of(profile, "columns"),
+           number_of(profile, "missing_cells"), number_of(profile, "duplicate_rows"));
+    memcpy(cells, (const char *[]){"column", "type", "missing", "distinct", "values"},
+           5 * sizeof *cells);
     cJSON_ArrayForEach(feature, features) {
         const char **row = cells + r++ * 5;
-        const cJSON *name = lathe_json_get(feature, "name"), *type = lathe_json_get(feature, "type");
+        const cJSON *name = lathe_json_get(feature, "name"),
+                    *type = lathe_json_get(feature, "type");
         row[0] = cJSON_IsString(name) ? name->valuestring : "";
         row[1] = cJSON_IsString(type) ? type->valuestring : "";
         row[2] = lathe_arena_printf(arena, "%.0f", number_of(feature, "missing"));
@@ -75,8 +78,8 @@ static void print_text(const cJSON *profile, lathe_arena *arena) {
     }
 }
 
-static int32_t read_file(lathe_setup *setup, const char *path, const char *missing, lathe_frame **frame,
-                         lathe_error *err) {
+static int32_t read_file(lathe_setup *setup, const char *path, const char *missing,
+                         lathe_frame **frame, lathe_error *err) {
     const lathe_binder binder = {.catalogue = setup->catalogue, .load = true};
     lathe_component *component = NULL;
     lathe_buf text = {0};
@@ -88,7 +91,8 @@ static int32_t read_file(lathe_setup *setup, const char *path, const char *missi
     }
     lathe_json_print(NULL, params, &text);
     cJSON_Delete(params);
-    int32_t rc = lathe_bind_text(&binder, LATHE_KIND_SOURCE, "csv", lathe_buf_str(&text), &component, err);
+    int32_t rc =
+        lathe_bind_text(&binder, LATHE_KIND_SOURCE, "csv", lathe_buf_str(&text), &component, err);
     lathe_buf_free(&text);
     if (rc == LATHE_OK)
         rc = lathe_read_source(setup->runtime, component, frame, NULL, err);
@@ -120,7 +124,8 @@ int cli_worker_describe(int argc, char **argv) {
     if (rc == LATHE_OK)
         rc = read_file(&setup, args[1], options[2].value, &frame, &err);
     if (rc == LATHE_OK)
-        rc = lathe_profile_table(setup.pool, lathe_frame_table(frame), options[1].value, &profile, &err);
+        rc = lathe_profile_table(setup.pool, lathe_frame_table(frame), options[1].value, &profile,
+                                 &err);
     if (rc == LATHE_OK && options[0].value != NULL)
         rc = lathe_profile_write(profile, lathe_path_base(args[1]), options[0].value, &err);
     if (rc == LATHE_OK && options[3].seen)

@@ -43,9 +43,9 @@ static size_t metric_names(const cJSON *result, const char *names[MAX_METRICS]) 
         const cJSON *scores = shown(candidate, &part);
         if (scores == NULL)
             continue;
-        cJSON_ArrayForEach(metric, scores)
-            if (n < MAX_METRICS && strcmp(metric->string, names[0]) != 0)
-                names[n++] = metric->string;
+        cJSON_ArrayForEach(metric,
+                           scores) if (n < MAX_METRICS && strcmp(metric->string, names[0]) != 0)
+            names[n++] = metric->string;
         return n;
     }
     return n;
@@ -67,7 +67,8 @@ static void print_candidates(const cJSON *result, lathe_arena *arena) {
         const cJSON *scores = shown(candidate, &part);
         row[0] = selected && strcmp(selected, candidate->string) == 0 ? "*" : "";
         row[1] = candidate->string;
-        row[2] = number_text(arena, number_of(lathe_json_get(candidate, "validation"), names[0]), "%.5f");
+        row[2] = number_text(arena, number_of(lathe_json_get(candidate, "validation"), names[0]),
+                             "%.5f");
         for (size_t m = 0; m < n_metrics; m++)
             row[3 + m] = number_text(arena, number_of(scores, names[m]), "%.5f");
         row[columns - 1] = error ? "failed"
@@ -104,7 +105,8 @@ static void print_goal(const cJSON *goal, lathe_arena *arena) {
 }
 
 static void print_model(const cJSON *result) {
-    const cJSON *model = lathe_json_get(result, "model"), *monitor = lathe_json_get(result, "monitor");
+    const cJSON *model = lathe_json_get(result, "model"),
+                *monitor = lathe_json_get(result, "monitor");
     const double version = number_of(model, "version");
     if (!isnan(version))
         printf("\nmodel: %s@%.0f%s%s\n", text_of(model, "name"), version,
@@ -129,8 +131,9 @@ void cli_print_leaderboard(const cJSON *result, const char *report) {
 
 int cli_print_plan(const lathe_pipeline *p) {
     printf("pipeline %s (seed %llu)\n", p->name, (unsigned long long)p->seed);
-    printf("goal     %s of \"%s\", selected by %s\n", p->goal.classification ? "classification" : "regression",
-           p->goal.target, p->goal.metrics[0].name);
+    printf("goal     %s of \"%s\", selected by %s\n",
+           p->goal.classification ? "classification" : "regression", p->goal.target,
+           p->goal.metrics[0].name);
     for (size_t i = 0; i < p->goal.n_require; i++)
         printf("         %s %s\n", p->goal.require[i].name, p->goal.require[i].text);
     printf("prepare  source %s\n", p->prepare.source->resolved);

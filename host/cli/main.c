@@ -11,7 +11,8 @@ static const char usage[] =
     "  run PIPELINE.json        run a pipeline: prepare, train, deploy, monitor\n"
     "  validate PIPELINE.json   check a pipeline without reading data\n"
     "  schema                   JSON Schema of the pipeline document, for editors\n"
-    "  predict MODEL IN.csv     predictions of a stored model (MODEL, MODEL@3, MODEL@live or a file)\n"
+    "  predict MODEL IN.csv     predictions of a stored model (MODEL, MODEL@3, MODEL@live or a "
+    "file)\n"
     "  models list|show|promote|rollback|export|verify\n"
     "  runs list|show|compare|events\n"
     "  plugins list|info|rescan\n"
@@ -37,12 +38,14 @@ int main(int argc, char **argv) {
         fputs(usage, stderr);
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         fputs(usage, stdout);
         return EXIT_DONE;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("lathe %s (plugin ABI %d.%d)\n", LATHE_SDK_VERSION, LATHE_ABI_MAJOR, LATHE_ABI_MINOR);
+        printf("lathe %s (plugin ABI %d.%d)\n", LATHE_SDK_VERSION, LATHE_ABI_MAJOR,
+               LATHE_ABI_MINOR);
         return EXIT_DONE;
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {

@@ -38,8 +38,9 @@ static bool begin(maintenance *m, int argc, char **argv, size_t want, const char
 }
 
 int cli_backup(int argc, char **argv) {
-    static const char usage[] = "usage: lathe backup DIR [--home D]\n"
-                                "Writes database and artifacts, verified, into an empty folder. Works beside a service.\n";
+    static const char usage[] =
+        "usage: lathe backup DIR [--home D]\n"
+        "Writes database and artifacts, verified, into an empty folder. Works beside a service.\n";
     maintenance m;
     lathe_error err = {0};
     lathe_store *store;
@@ -57,8 +58,9 @@ int cli_backup(int argc, char **argv) {
 }
 
 int cli_restore(int argc, char **argv) {
-    static const char usage[] = "usage: lathe restore BACKUP_DIR [--home D]\n"
-                                "Makes the home from a backup; the home must be missing or empty.\n";
+    static const char usage[] =
+        "usage: lathe restore BACKUP_DIR [--home D]\n"
+        "Makes the home from a backup; the home must be missing or empty.\n";
     maintenance m;
     lathe_error err = {0};
     lathe_backup_summary summary;
@@ -71,8 +73,9 @@ int cli_restore(int argc, char **argv) {
 }
 
 int cli_verify(int argc, char **argv) {
-    static const char usage[] = "usage: lathe verify [--home D]\n"
-                                "Checks every artifact, the database, histories and the audit chain.\n";
+    static const char usage[] =
+        "usage: lathe verify [--home D]\n"
+        "Checks every artifact, the database, histories and the audit chain.\n";
     maintenance m;
     lathe_error err = {0};
     lathe_store *store;
@@ -80,7 +83,8 @@ int cli_verify(int argc, char **argv) {
     if (!begin(&m, argc, argv, 0, usage))
         return m.code;
     lathe_arena *arena = lathe_arena_new();
-    if (arena == NULL || lathe_store_open(m.options[0].value, LATHE_STORE_READ, &store, &err) != LATHE_OK) {
+    if (arena == NULL ||
+        lathe_store_open(m.options[0].value, LATHE_STORE_READ, &store, &err) != LATHE_OK) {
         lathe_arena_free(arena);
         return cli_error(&err);
     }
@@ -109,7 +113,8 @@ int cli_gc(int argc, char **argv) {
         return m.code;
     char *end = NULL;
     const double days = m.options[3].value ? strtod(m.options[3].value, &end) : 0;
-    if (m.options[3].value && (end == m.options[3].value || *end != 0 || !(days >= 0 && days < 1e5)))
+    if (m.options[3].value &&
+        (end == m.options[3].value || *end != 0 || !(days >= 0 && days < 1e5)))
         return cli_usage(usage, "--days is a number from 0");
     if (lathe_store_open(m.options[0].value, LATHE_STORE_OWN, &store, &err) != LATHE_OK)
         return cli_error(&err);
@@ -119,8 +124,9 @@ int cli_gc(int argc, char **argv) {
     lathe_store_close(store);
     if (rc != LATHE_OK)
         return cli_error(&err);
-    printf("%s%" PRId64 " cached steps, %" PRId64 " artifacts, %" PRId64 " files: %" PRId64 " bytes\n",
-           options.dry_run ? "would remove " : "removed ", result.steps, result.artifacts, result.files,
-           result.bytes);
+    printf("%s%" PRId64 " cached steps, %" PRId64 " artifacts, %" PRId64 " files: %" PRId64
+           " bytes\n",
+           options.dry_run ? "would remove " : "removed ", result.steps, result.artifacts,
+           result.files, result.bytes);
     return EXIT_DONE;
 }

@@ -141,7 +141,8 @@ static int cmd_show(models_call *c) {
     const char *path;
     cJSON *file = NULL;
     if (lathe_store_version(c->store, c->ref, c->arena, &v, &c->err) != LATHE_OK ||
-        lathe_store_artifact_path(c->store, v.sha256, false, c->arena, &path, &c->err) != LATHE_OK ||
+        lathe_store_artifact_path(c->store, v.sha256, false, c->arena, &path, &c->err) !=
+            LATHE_OK ||
         lathe_model_describe(path, &file, &c->err) != LATHE_OK)
         return cli_error(&c->err);
     cJSON *out = version_json(&v);
@@ -171,13 +172,14 @@ static int cmd_promote(models_call *c) {
         return cli_error(&c->err);
     if (strcmp(verdict(v.goal), "not met") == 0 && !c->options[OPT_FORCE].seen) {
         fprintf(stderr,
-                "lathe: %s@%" PRId64 " did not meet its goal and is not promoted; --force does it all the same\n",
+                "lathe: %s@%" PRId64
+                " did not meet its goal and is not promoted; --force does it all the same\n",
                 v.model, v.version);
         return EXIT_GOAL;
     }
     if (lathe_store_version_verify(c->store, c->ref, &c->err) != LATHE_OK ||
-        lathe_store_alias_set(c->store, v.model, alias, v.version, c->options[OPT_REASON].value, &c->err) !=
-            LATHE_OK)
+        lathe_store_alias_set(c->store, v.model, alias, v.version, c->options[OPT_REASON].value,
+                              &c->err) != LATHE_OK)
         return cli_error(&c->err);
     printf("%s@%s is now version %" PRId64 "\n", v.model, alias, v.version);
     return EXIT_DONE;
@@ -197,7 +199,8 @@ static int cmd_export(models_call *c) {
     const char *path = c->options[OPT_OUT].value;
     if (path == NULL)
         return cli_usage(usage, "export needs -o FILE");
-    if (lathe_store_version_export(c->store, c->ref, path, c->options[OPT_FORCE].seen, &c->err) != LATHE_OK)
+    if (lathe_store_version_export(c->store, c->ref, path, c->options[OPT_FORCE].seen, &c->err) !=
+        LATHE_OK)
         return cli_error(&c->err);
     printf("%s\n", path);
     return EXIT_DONE;
@@ -208,7 +211,8 @@ static int cmd_verify(models_call *c) {
     const char *path;
     if (lathe_store_version(c->store, c->ref, c->arena, &v, &c->err) != LATHE_OK ||
         lathe_store_version_verify(c->store, c->ref, &c->err) != LATHE_OK ||
-        lathe_store_artifact_path(c->store, v.sha256, false, c->arena, &path, &c->err) != LATHE_OK ||
+        lathe_store_artifact_path(c->store, v.sha256, false, c->arena, &path, &c->err) !=
+            LATHE_OK ||
         lathe_model_verify(path, &c->err) != LATHE_OK)
         return cli_error(&c->err);
     printf("%s@%" PRId64 ": intact (%s)\n", v.model, v.version, v.sha256);
@@ -221,9 +225,9 @@ static const struct {
     lathe_store_mode mode;
     int ref; /* 1: needed, 0: may be given */
 } verbs[] = {
-    {"list", cmd_list, LATHE_STORE_READ, 0},       {"show", cmd_show, LATHE_STORE_READ, 1},
-    {"promote", cmd_promote, LATHE_STORE_OWN, 1},  {"rollback", cmd_rollback, LATHE_STORE_OWN, 1},
-    {"export", cmd_export, LATHE_STORE_READ, 1},   {"verify", cmd_verify, LATHE_STORE_READ, 1},
+    {"list", cmd_list, LATHE_STORE_READ, 0},      {"show", cmd_show, LATHE_STORE_READ, 1},
+    {"promote", cmd_promote, LATHE_STORE_OWN, 1}, {"rollback", cmd_rollback, LATHE_STORE_OWN, 1},
+    {"export", cmd_export, LATHE_STORE_READ, 1},  {"verify", cmd_verify, LATHE_STORE_READ, 1},
 };
 
 /* A file of its own needs no store. */
@@ -254,13 +258,15 @@ int cli_models(int argc, char **argv) {
     if (i == sizeof verbs / sizeof *verbs)
         return cli_usage(usage, "there is no \"models %s\"", verb);
     if (n_args > 2 || (verbs[i].ref && n_args != 2))
-        return cli_usage(usage, "\"models %s\" takes %s", verb, verbs[i].ref ? "one model" : "at most one model");
+        return cli_usage(usage, "\"models %s\" takes %s", verb,
+                         verbs[i].ref ? "one model" : "at most one model");
     if (strcmp(verb, "verify") == 0 && access(args[1], F_OK) == 0)
         return verify_file(args[1]);
-    models_call call = {.arena = lathe_arena_new(), .options = options, .ref = n_args == 2 ? args[1] : NULL};
+    models_call call = {
+        .arena = lathe_arena_new(), .options = options, .ref = n_args == 2 ? args[1] : NULL};
     int code;
-    if (call.arena == NULL ||
-        lathe_store_open(options[OPT_HOME].value, verbs[i].mode, &call.store, &call.err) != LATHE_OK)
+    if (call.arena == NULL || lathe_store_open(options[OPT_HOME].value, verbs[i].mode, &call.store,
+                                               &call.err) != LATHE_OK)
         code = cli_error(&call.err);
     else
         code = verbs[i].run(&call);

@@ -31,7 +31,8 @@ static int list(const lathe_catalogue *catalogue, const char *kind_name, bool js
 }
 
 /* Every plugin of that name or id, in all kinds or in one. */
-static int info(const lathe_catalogue *catalogue, const char *name, const char *kind_name, bool json) {
+static int info(const lathe_catalogue *catalogue, const char *name, const char *kind_name,
+                bool json) {
     const lathe_kind *kind = kind_name ? lathe_kind_find(kind_name) : NULL;
     lathe_error err = {0};
     lathe_buf out = {0};
@@ -70,8 +71,9 @@ int cli_plugins(int argc, char **argv) {
     const char *args[argc + 1];
     size_t n_args;
     bool help;
-    cli_option options[] = {
-        {.name = "json"}, {.name = "kind", .takes_value = true}, {.name = "home", .takes_value = true}};
+    cli_option options[] = {{.name = "json"},
+                            {.name = "kind", .takes_value = true},
+                            {.name = "home", .takes_value = true}};
     if (!cli_parse(argc, argv, options, 3, usage, args, &n_args, &help))
         return help ? EXIT_DONE : EXIT_USAGE;
     lathe_error err = {0};

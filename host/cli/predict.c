@@ -14,10 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] =
-    "usage: lathe predict MODEL[@VERSION|@ALIAS]|FILE IN.csv [-o OUT.csv] [--threads N] [--home D]\n"
-    "\n"
-    "Reads raw rows (csv, csv.gz), applies the model's own preparation, writes one line a row, in order.\n";
+static const char usage[] = "usage: lathe predict MODEL[@VERSION|@ALIAS]|FILE IN.csv [-o OUT.csv] "
+                            "[--threads N] [--home D]\n"
+                            "\n"
+                            "Reads raw rows (csv, csv.gz), applies the model's own preparation, "
+                            "writes one line a row, in order.\n";
 
 #define BLOCK_ROWS 65536
 
@@ -114,7 +115,8 @@ static int32_t make_source(prediction_run *run, const char *path, lathe_error *e
     cJSON_Delete(params);
     const lathe_binder binder = {.catalogue = run->setup.catalogue, .load = true};
     lathe_component *component = NULL;
-    int32_t rc = lathe_bind_text(&binder, LATHE_KIND_SOURCE, "csv", lathe_buf_str(&text), &component, err);
+    int32_t rc =
+        lathe_bind_text(&binder, LATHE_KIND_SOURCE, "csv", lathe_buf_str(&text), &component, err);
     lathe_buf_free(&text);
     if (rc == LATHE_OK)
         rc = lathe_instance_create(run->setup.runtime, component, 0, NULL, &run->source, err);
@@ -196,7 +198,8 @@ int cli_worker_predict(int argc, char **argv) {
     char *path = find_model(args[0], options[2].value, &err);
     if (path == NULL)
         return cli_error(&err);
-    const lathe_setup_options setup = {.threads = threads ? atoi(threads) : 0, .stop = &stop_requested};
+    const lathe_setup_options setup = {.threads = threads ? atoi(threads) : 0,
+                                       .stop = &stop_requested};
     int32_t rc = lathe_setup_open(&run.setup, &setup, &err);
     if (rc == LATHE_OK)
         rc = lathe_model_open(run.setup.runtime, path, &run.model, &err);

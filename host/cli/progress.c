@@ -11,7 +11,8 @@
 #define BAR 24
 
 void cli_progress_begin(cli_progress *p, bool quiet) {
-    *p = (cli_progress){.terminal = isatty(STDERR_FILENO) && !quiet, .quiet = quiet, .fraction = -1};
+    *p =
+        (cli_progress){.terminal = isatty(STDERR_FILENO) && !quiet, .quiet = quiet, .fraction = -1};
 }
 
 void cli_progress_clear(cli_progress *p) {
@@ -50,9 +51,11 @@ static void draw(cli_progress *p) {
     } else {
         at += snprintf(line + at, sizeof line - (size_t)at, "%s", elapsed);
     }
-    snprintf(line + at, sizeof line - (size_t)at, "  %s%s%s", p->metric, p->metric[0] ? "  " : "", p->message);
+    snprintf(line + at, sizeof line - (size_t)at, "  %s%s%s", p->metric, p->metric[0] ? "  " : "",
+             p->message);
     struct winsize size = {0};
-    size_t width = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+    size_t width =
+        ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
     if (strlen(line) >= width)
         line[width - 1] = 0;
     fprintf(stderr, "\r%s\033[K", line);
@@ -81,7 +84,8 @@ static void step_event(cli_progress *p, const cJSON *event) {
     }
     cli_progress_clear(p);
     if (!p->quiet)
-        fprintf(stderr, "%-22s %-9s %8.2f s\n", text_of(event, "step"), state, number_of(event, "seconds"));
+        fprintf(stderr, "%-22s %-9s %8.2f s\n", text_of(event, "step"), state,
+                number_of(event, "seconds"));
 }
 
 static void log_event(cli_progress *p, const cJSON *event) {
@@ -92,15 +96,16 @@ static void log_event(cli_progress *p, const cJSON *event) {
     if (strcmp(level, "info") == 0)
         fprintf(stderr, "  %s\n", text_of(event, "message"));
     else
-        fprintf(stderr, "  %s: %s%s%s\n", level, text_of(event, "step"), text_of(event, "step")[0] ? ": " : "",
-                text_of(event, "message"));
+        fprintf(stderr, "  %s: %s%s%s\n", level, text_of(event, "step"),
+                text_of(event, "step")[0] ? ": " : "", text_of(event, "message"));
 }
 
 static void candidate_event(cli_progress *p, const cJSON *event) {
     if (p->quiet || strcmp(text_of(event, "status"), "failed") != 0)
         return;
     cli_progress_clear(p);
-    fprintf(stderr, "  candidate \"%s\" failed: %s\n", text_of(event, "name"), text_of(event, "error"));
+    fprintf(stderr, "  candidate \"%s\" failed: %s\n", text_of(event, "name"),
+            text_of(event, "error"));
 }
 
 void cli_progress_event(cli_progress *p, const cJSON *event) {
@@ -112,7 +117,8 @@ void cli_progress_event(cli_progress *p, const cJSON *event) {
         snprintf(p->message, sizeof p->message, "%s", text_of(event, "message"));
         draw(p);
     } else if (strcmp(name, "metric") == 0) {
-        snprintf(p->metric, sizeof p->metric, "%s %.5g", text_of(event, "name"), number_of(event, "value"));
+        snprintf(p->metric, sizeof p->metric, "%s %.5g", text_of(event, "name"),
+                 number_of(event, "value"));
         draw(p);
     } else if (strcmp(name, "log") == 0) {
         log_event(p, event);

@@ -16,7 +16,8 @@ static const char usage[] =
     "usage: lathe run PIPELINE.json [--set name=value] [--threads N] [--dry-run] [--json]\n"
     "                 [--report FILE.html] [--home D]\n"
     "\n"
-    "Runs all stages. Finished steps are taken from the home's cache. Exit codes: 0 done, 1 failed,\n"
+    "Runs all stages. Finished steps are taken from the home's cache. Exit codes: 0 done, 1 "
+    "failed,\n"
     "2 bad pipeline, 3 the goal was not met, 130 interrupted.\n";
 
 /* A run from the terminal's view. */
@@ -132,8 +133,8 @@ static void tell_end(const terminal_run *run, const char *report) {
         cli_print_leaderboard(run->result, report);
 }
 
-static int execute(terminal_run *run, const cli_document *document, const char *file, lathe_store *store,
-                   const cli_option *options, lathe_error *err) {
+static int execute(terminal_run *run, const cli_document *document, const char *file,
+                   lathe_store *store, const cli_option *options, lathe_error *err) {
     uv_loop_t loop;
     lathe_buf text = {0};
     char *self = lathe_path_self();
@@ -195,7 +196,8 @@ int cli_run(int argc, char **argv) {
                             {.name = "json"},
                             {.name = "report", .takes_value = true},
                             {.name = "home", .takes_value = true}};
-    if (!cli_parse(argc, argv, options, sizeof options / sizeof *options, usage, args, &n_args, &help))
+    if (!cli_parse(argc, argv, options, sizeof options / sizeof *options, usage, args, &n_args,
+                   &help))
         return help ? EXIT_DONE : EXIT_USAGE;
     if (n_args != 1)
         return cli_usage(usage, "it takes one pipeline");
@@ -212,7 +214,7 @@ int cli_run(int argc, char **argv) {
     int code = EXIT_USAGE;
     if (cli_open_catalogue(options[5].value, false, &catalogue, &err) != LATHE_OK)
         return cli_error(&err);
-    if (!cli_load_document(args[0], catalogue, sets, options[0].count, &document, &diags)) {
+    if (!cli_load_document(args[0], options[5].value, catalogue, sets, options[0].count, &document, &diags)) {
         lathe_diags_print(&diags, stderr);
     } else if (options[2].seen) {
         code = cli_print_plan(document.pipeline);

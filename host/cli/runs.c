@@ -37,8 +37,11 @@ static cJSON *run_json(const lathe_run_record *r) {
     char time[LATHE_ISO_TIME];
     const struct {
         const char *key, *json;
-    } parts[] = {{"result", r->result},   {"machine", r->machine}, {"plugins", r->plugins},
-                 {"data", r->data},       {"document", r->document}};
+    } parts[] = {{"result", r->result},
+                 {"machine", r->machine},
+                 {"plugins", r->plugins},
+                 {"data", r->data},
+                 {"document", r->document}};
     cJSON_AddStringToObject(out, "run", r->id);
     cJSON_AddStringToObject(out, "pipeline", r->pipeline);
     cJSON_AddStringToObject(out, "status", r->status);
@@ -125,7 +128,8 @@ static int cmd_show(runs_call *c) {
 
 static int cmd_compare(runs_call *c) {
     lathe_run_comparison diff;
-    if (lathe_store_runs_compare(c->store, c->args[0], c->args[1], c->arena, &diff, &c->err) != LATHE_OK)
+    if (lathe_store_runs_compare(c->store, c->args[0], c->args[1], c->arena, &diff, &c->err) !=
+        LATHE_OK)
         return cli_error(&c->err);
     if (c->options[OPT_JSON].seen) {
         cJSON *out = cJSON_CreateArray();
@@ -173,7 +177,10 @@ static const struct {
     const char *verb;
     int (*run)(runs_call *c);
     size_t n_args;
-} verbs[] = {{"list", cmd_list, 0}, {"show", cmd_show, 1}, {"compare", cmd_compare, 2}, {"events", cmd_events, 1}};
+} verbs[] = {{"list", cmd_list, 0},
+             {"show", cmd_show, 1},
+             {"compare", cmd_compare, 2},
+             {"events", cmd_events, 1}};
 
 int cli_runs(int argc, char **argv) {
     const char *args[argc + 1];
@@ -197,8 +204,8 @@ int cli_runs(int argc, char **argv) {
                          verbs[i].n_args == 1 ? "" : "s");
     runs_call call = {.arena = lathe_arena_new(), .options = options, .args = args + 1};
     int code;
-    if (call.arena == NULL ||
-        lathe_store_open(options[OPT_HOME].value, LATHE_STORE_READ, &call.store, &call.err) != LATHE_OK)
+    if (call.arena == NULL || lathe_store_open(options[OPT_HOME].value, LATHE_STORE_READ,
+                                               &call.store, &call.err) != LATHE_OK)
         code = cli_error(&call.err);
     else
         code = verbs[i].run(&call);

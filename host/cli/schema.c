@@ -4,8 +4,9 @@
 
 #include <stdio.h>
 
-static const char usage[] = "usage: lathe schema [--home D]\n"
-                            "Prints the JSON Schema of the pipeline document, with every installed plugin.\n";
+static const char usage[] =
+    "usage: lathe schema [--home D]\n"
+    "Prints the JSON Schema of the pipeline document, with every installed plugin.\n";
 
 int cli_schema(int argc, char **argv) {
     const char *args[argc + 1];

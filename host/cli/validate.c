@@ -6,24 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char usage[] = "usage: lathe validate PIPELINE.json [--set name=value] [--json] [--home D]\n";
-
-static void print_diags_json(const lathe_diags *diags) {
-    cJSON *out = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(out, "errors");
-    cJSON_AddBoolToObject(out, "valid", !lathe_diags_any(diags));
-    for (size_t i = 0; i < diags->count; i++) {
-        const lathe_diag *d = &diags->items[i];
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddStringToObject(item, "file", d->file);
-        cJSON_AddNumberToObject(item, "line", d->line);
-        cJSON_AddNumberToObject(item, "column", d->column);
-        cJSON_AddStringToObject(item, "pointer", d->pointer);
-        cJSON_AddStringToObject(item, "message", d->message);
-        cJSON_AddItemToArray(list, item);
-    }
-    cli_print_json(out);
-    cJSON_Delete(out);
-}
+static const char usage[] =
+    "usage: lathe validate PIPELINE.json [--set name=value] [--json] [--home D]\n";
 
 int cli_validate(int argc, char **argv) {
     const char *args[argc + 1], *sets[argc + 1];
@@ -43,15 +27,18 @@ int cli_validate(int argc, char **argv) {
     int code = EXIT_DONE;
     if (cli_open_catalogue(options[2].value, false, &catalogue, &err) != LATHE_OK)
         return cli_error(&err);
-    if (!cli_load_document(args[0], catalogue, sets, options[0].count, &document, &diags))
+    if (!cli_load_document(args[0], options[2].value, catalogue, sets, options[0].count, &document, &diags))
         code = EXIT_USAGE;
-    if (options[1].seen)
-        print_diags_json(&diags);
-    else if (code == EXIT_DONE)
-        printf("%s: valid: %zu candidates, %zu transforms\n", args[0], document.pipeline->n_candidates,
-               document.pipeline->prepare.n_transforms);
-    else
+    if (options[1].seen) {
+        cJSON *tree = cli_diags_json(&diags);
+        cli_print_json(tree);
+        cJSON_Delete(tree);
+    } else if (code == EXIT_DONE) {
+        printf("%s: valid: %zu candidates, %zu transforms\n", args[0],
+               document.pipeline->n_candidates, document.pipeline->prepare.n_transforms);
+    } else {
         lathe_diags_print(&diags, stderr);
+    }
     cli_free_document(&document);
     lathe_diags_free(&diags);
     lathe_catalogue_close(catalogue);

@@ -1,7 +1,7 @@
-/* `lathe worker scan|run|predict|describe`: the processes that load plugins. Not for people. */
+/* `lathe worker scan|run|predict|describe|validate`: the processes that load plugins. Not for people. */
+#include "pipeline/worker.h"
 #include "cli/child.h"
 #include "cli/cli.h"
-#include "pipeline/worker.h"
 #include "plugin/scan.h"
 
 #include <stdio.h>
@@ -20,5 +20,7 @@ int cli_worker(int argc, char **argv) {
         return cli_worker_predict(argc - 1, argv + 1);
     if (argc >= 2 && strcmp(argv[1], "describe") == 0)
         return cli_worker_describe(argc - 1, argv + 1);
+    if (argc >= 2 && strcmp(argv[1], "validate") == 0)
+        return cli_worker_validate(argc, argv);
     return cli_usage(usage, "this command is internal");
 }

@@ -23,8 +23,8 @@ bool grid_alloc(bin_grid *grid, int64_t n_bins, bool categorical, bool edges) {
         if (edges)
             grid->edges = new_doubles(n_bins);
     }
-    if (grid->counts == NULL ||
-        (!categorical && (grid->lower == NULL || grid->upper == NULL || (edges && grid->edges == NULL)))) {
+    if (grid->counts == NULL || (!categorical && (grid->lower == NULL || grid->upper == NULL ||
+                                                  (edges && grid->edges == NULL)))) {
         grid_free(grid, edges);
         return false;
     }
@@ -92,8 +92,9 @@ static double midpoint(double a, double b) {
     return m >= a && m < b ? m : a;
 }
 
-/* Edges below the smallest and above the largest value, as far off as the next edge; a constant's are off by a
- * billionth of it. edges[1 … n] are the inner ones. Returns the number of all, from edges[0]. */
+/* Edges below the smallest and above the largest value, as far off as the next edge; a constant's
+ * are off by a billionth of it. edges[1 … n] are the inner ones. Returns the number of all, from
+ * edges[0]. */
 static int64_t outer_edges(double low, double high, double *edges, int64_t n) {
     double pad = low != 0 ? fabs(low) * 1e-9 : 1e-9;
     double below = n > 0 ? low - (edges[1] - low) : low - pad;
@@ -184,7 +185,8 @@ static int32_t fit_category(const lathe_column *c, int64_t n_rows, baseline_feat
         if (codes[i] == LATHE_CODE_MISSING)
             f->missing += 1;
         else
-            f->grid[0].counts[codes[i] >= 0 && codes[i] < c->dict_size ? codes[i] : c->dict_size] += 1;
+            f->grid[0].counts[codes[i] >= 0 && codes[i] < c->dict_size ? codes[i] : c->dict_size] +=
+                1;
     }
     return LATHE_OK;
 }

@@ -11,15 +11,16 @@
  *     lathe_window_distribution(w, f, LATHE_BINS_COARSE, &now);
  *     drift->compare(self, &was, &now, &result, err);
  *
- * FLOAT64 and INT64 columns are numeric features with two sets of bins: COARSE, at most 20 bins of about equal
- * training share (psi, js, chi2), and FINE, at most 256 (ks, wasserstein). A column of few distinct values has one
- * bin a value, and an empty one at either end for values beyond those of training: so a constant that changes is
- * seen. CATEGORY columns have one bin a dictionary value and a last one for values not in the dictionary; both
- * resolutions are the same. TIMESTAMP and STRING columns are not watched. Infinities count in the outer bins; as
- * a bin's smallest or largest value they count as the edge next to them.
+ * FLOAT64 and INT64 columns are numeric features with two sets of bins: COARSE, at most 20 bins of
+ * about equal training share (psi, js, chi2), and FINE, at most 256 (ks, wasserstein). A column of
+ * few distinct values has one bin a value, and an empty one at either end for values beyond those
+ * of training: so a constant that changes is seen. CATEGORY columns have one bin a dictionary value
+ * and a last one for values not in the dictionary; both resolutions are the same. TIMESTAMP and
+ * STRING columns are not watched. Infinities count in the outer bins; as a bin's smallest or
+ * largest value they count as the edge next to them.
  *
- * A baseline never changes: reading is [any]. A window belongs to one thread at a time; it refers to its
- * baseline, which must outlive it.
+ * A baseline never changes: reading is [any]. A window belongs to one thread at a time; it refers
+ * to its baseline, which must outlive it.
  */
 #ifndef LATHE_DATA_BASELINE_H
 #define LATHE_DATA_BASELINE_H
@@ -55,9 +56,9 @@ int64_t lathe_baseline_find(const lathe_baseline *baseline, const char *name);
 void lathe_baseline_distribution(const lathe_baseline *baseline, int64_t feature,
                                  int32_t resolution, lathe_distribution *out);
 
-/* {"rows": n, "features": [{"name", "type": "numeric", "missing", "coarse": {"edges", "counts", "lower",
- * "upper"}, "fine": {…}} | {"name", "type": "category", "missing", "counts": [… , unseen]}, …]}. NaN (the
- * bounds of an empty bin) is null. NULL: out of memory. */
+/* {"rows": n, "features": [{"name", "type": "numeric", "missing", "coarse": {"edges", "counts",
+ * "lower", "upper"}, "fine": {…}} | {"name", "type": "category", "missing", "counts": [… ,
+ * unseen]}, …]}. NaN (the bounds of an empty bin) is null. NULL: out of memory. */
 cJSON *lathe_baseline_to_json(const lathe_baseline *baseline);
 /* Whatever is wrong in it: LATHE_E_CORRUPT with the position in `where`. */
 int32_t lathe_baseline_from_json(const cJSON *json, lathe_baseline **baseline, lathe_error *err);
@@ -67,9 +68,9 @@ lathe_window *lathe_window_new(const lathe_baseline *baseline);
 void lathe_window_free(lathe_window *window); /* NULL is fine */
 void lathe_window_reset(lathe_window *window);
 
-/* Counts rows. Columns are found by name; they must have the baseline's kind (numeric; or CATEGORY with the
- * dictionary the baseline was made from, in its order), else LATHE_E_SHAPE; a watched column that is not there:
- * LATHE_E_NOT_FOUND. Nothing is counted after an error. */
+/* Counts rows. Columns are found by name; they must have the baseline's kind (numeric; or CATEGORY
+ * with the dictionary the baseline was made from, in its order), else LATHE_E_SHAPE; a watched
+ * column that is not there: LATHE_E_NOT_FOUND. Nothing is counted after an error. */
 int32_t lathe_window_add(lathe_window *window, const lathe_table *rows, lathe_error *err);
 /* [serve] One value of a feature; call lathe_window_row once a row. NaN: missing. */
 void lathe_window_number(lathe_window *window, int64_t feature, double value);

@@ -54,7 +54,8 @@ static bool add_feature(cJSON *list, const baseline_feature *f) {
 
 cJSON *lathe_baseline_to_json(const lathe_baseline *baseline) {
     cJSON *root = cJSON_CreateObject();
-    bool good = root != NULL && cJSON_AddNumberToObject(root, "rows", (double)baseline->n_rows) != NULL;
+    bool good =
+        root != NULL && cJSON_AddNumberToObject(root, "rows", (double)baseline->n_rows) != NULL;
     cJSON *list = good ? cJSON_AddArrayToObject(root, "features") : NULL;
     good = list != NULL;
     for (int64_t i = 0; good && i < baseline->n_features; i++)
@@ -162,8 +163,9 @@ int32_t lathe_baseline_from_json(const cJSON *json, lathe_baseline **baseline, l
     int64_t n = list_size(json, "features", &list);
     if (!cJSON_IsObject(json) || n < 0 ||
         !read_weight(cJSON_GetObjectItemCaseSensitive(json, "rows"), &rows) || rows > 9e15)
-        return lathe_fail(err, LATHE_E_CORRUPT, "baseline",
-                          "a baseline is an object with the number \"rows\" and the list \"features\"");
+        return lathe_fail(
+            err, LATHE_E_CORRUPT, "baseline",
+            "a baseline is an object with the number \"rows\" and the list \"features\"");
     lathe_baseline *b = baseline_alloc(n);
     if (b == NULL)
         return lathe_fail_memory(err, "baseline", "the baseline");
@@ -180,9 +182,10 @@ int32_t lathe_baseline_from_json(const cJSON *json, lathe_baseline **baseline, l
         lathe_baseline_free(b);
         if (code == LATHE_E_MEMORY)
             return lathe_fail_memory(err, where, "the baseline");
-        return lathe_fail(err, LATHE_E_CORRUPT, where,
-                          "the feature breaks a rule: a name of its own, a type, counts that are not "
-                          "negative, ascending edges, and lists whose lengths fit");
+        return lathe_fail(
+            err, LATHE_E_CORRUPT, where,
+            "the feature breaks a rule: a name of its own, a type, counts that are not "
+            "negative, ascending edges, and lists whose lengths fit");
     }
     *baseline = b;
     return LATHE_OK;

@@ -17,13 +17,13 @@ void lathe_floats_sort(float *values, float *scratch, int64_t n);
 /* The same for doubles. */
 void lathe_doubles_sort(double *values, double *scratch, int64_t n);
 
-/* Edges of n sorted values (no NaN, infinities allowed), for at most max_bins bins; edges: [max_bins - 1].
- * Returns their number. distinct, counts: scratch of [n]. */
+/* Edges of n sorted values (no NaN, infinities allowed), for at most max_bins bins; edges:
+ * [max_bins - 1]. Returns their number. distinct, counts: scratch of [n]. */
 int32_t lathe_bin_edges(const float *sorted, int64_t n, int32_t max_bins, float *distinct,
                         int64_t *counts, float *edges);
 
-/* Codes by falling count, ties by code; only those with counts > 0, at most `limit`. Returns their number, -1:
- * out of memory. */
+/* Codes by falling count, ties by code; only those with counts > 0, at most `limit`. Returns their
+ * number, -1: out of memory. */
 int32_t lathe_bin_codes(const int64_t *counts, int32_t n_categories, int32_t limit, int32_t *codes);
 
 /* A search table: the edges, padded with +infinity to LATHE_BINS_TABLE. */

@@ -39,9 +39,10 @@ static int32_t check_task(int32_t task, int64_t n_classes, lathe_error *err) {
                           "task %d is unknown; use LATHE_TASK_REGRESSION, _BINARY or _MULTICLASS",
                           (int)task);
     }
-    return lathe_fail(err, LATHE_E_INVALID, "dataset",
-                      "%lld classes do not fit the task: regression has 0, binary 2, multiclass more than 2",
-                      (long long)n_classes);
+    return lathe_fail(
+        err, LATHE_E_INVALID, "dataset",
+        "%lld classes do not fit the task: regression has 0, binary 2, multiclass more than 2",
+        (long long)n_classes);
 }
 
 static int32_t check_shape(int64_t n_rows, int64_t n_features, lathe_error *err) {
@@ -49,9 +50,10 @@ static int32_t check_shape(int64_t n_rows, int64_t n_features, lathe_error *err)
         return lathe_fail(err, LATHE_E_SHAPE, "dataset", "%lld rows of %lld features: negative",
                           (long long)n_rows, (long long)n_features);
     if (n_rows > INT32_MAX || n_features > INT32_MAX)
-        return lathe_fail(err, LATHE_E_MEMORY, "dataset",
-                          "%lld rows of %lld features: a dataset holds at most %d of each; use fewer",
-                          (long long)n_rows, (long long)n_features, INT32_MAX);
+        return lathe_fail(
+            err, LATHE_E_MEMORY, "dataset",
+            "%lld rows of %lld features: a dataset holds at most %d of each; use fewer",
+            (long long)n_rows, (long long)n_features, INT32_MAX);
     return LATHE_OK;
 }
 
@@ -59,15 +61,17 @@ static int32_t check_target(const lathe_dataset *d, int64_t row, float value, la
     if (d->task == LATHE_TASK_REGRESSION) {
         if (isfinite(value))
             return LATHE_OK;
-        return lathe_fail(err, LATHE_E_DATA, "dataset",
-                          "the target of row %lld is %g; a number within float32 is needed: drop such rows",
-                          (long long)d->row_id[row] + 1, (double)value);
+        return lathe_fail(
+            err, LATHE_E_DATA, "dataset",
+            "the target of row %lld is %g; a number within float32 is needed: drop such rows",
+            (long long)d->row_id[row] + 1, (double)value);
     }
     if (value >= 0 && value < (float)d->n_classes && value == floorf(value))
         return LATHE_OK;
-    return lathe_fail(err, LATHE_E_DATA, "dataset",
-                      "the class of row %lld is %g; classes are 0 to %lld: drop rows of no known class",
-                      (long long)d->row_id[row] + 1, (double)value, (long long)d->n_classes - 1);
+    return lathe_fail(
+        err, LATHE_E_DATA, "dataset",
+        "the class of row %lld is %g; classes are 0 to %lld: drop rows of no known class",
+        (long long)d->row_id[row] + 1, (double)value, (long long)d->n_classes - 1);
 }
 
 static int32_t check_weight(const lathe_dataset *d, int64_t row, double value, lathe_error *err) {
@@ -81,7 +85,8 @@ static int32_t check_weight(const lathe_dataset *d, int64_t row, double value, l
 /* ---- making ---- */
 
 /* Memory for a dataset of this shape, with row numbers filled; target and weight where asked. */
-static lathe_dataset *dataset_alloc(int64_t n_rows, bool target, bool weight, const int64_t *row_id) {
+static lathe_dataset *dataset_alloc(int64_t n_rows, bool target, bool weight,
+                                    const int64_t *row_id) {
     lathe_dataset *d = calloc(1, sizeof *d);
     if (d == NULL)
         return NULL;
@@ -105,7 +110,8 @@ static lathe_dataset *dataset_alloc(int64_t n_rows, bool target, bool weight, co
     return d;
 }
 
-/* Features with names of our own, the matrix (padding zeroed by the caller's chunks) and the NaN flags. */
+/* Features with names of our own, the matrix (padding zeroed by the caller's chunks) and the NaN
+ * flags. */
 static bool root_alloc(lathe_dataset *d, const lathe_feature *features, int64_t n_features) {
     size_t names = 1;
     for (int64_t f = 0; f < n_features; f++)
@@ -152,9 +158,9 @@ static void root_flags(lathe_dataset *d) {
 
 typedef struct fill_job {
     lathe_dataset *data;
-    const lathe_dataset_spec *spec;   /* make */
+    const lathe_dataset_spec *spec;     /* make */
     const lathe_column *const *columns; /* from_table: [n_features] */
-    _Atomic int64_t bad;              /* lowest cell (row * n_features + feature) that breaks a rule */
+    _Atomic int64_t bad; /* lowest cell (row * n_features + feature) that breaks a rule */
 } fill_job;
 
 static void note_bad(fill_job *job, int64_t cell) {
@@ -204,17 +210,19 @@ static int32_t read_spec(const lathe_dataset_spec *given, lathe_dataset_spec *sp
         return code;
     if (spec->n_features > 0 && (spec->features == NULL || spec->stride < spec->n_features ||
                                  (spec->n_rows > 0 && spec->matrix == NULL)))
-        return lathe_fail(err, LATHE_E_SHAPE, "dataset",
-                          "%lld features need their descriptions and a matrix of at least that stride",
-                          (long long)spec->n_features);
+        return lathe_fail(
+            err, LATHE_E_SHAPE, "dataset",
+            "%lld features need their descriptions and a matrix of at least that stride",
+            (long long)spec->n_features);
     for (int64_t f = 0; f < spec->n_features; f++) {
         const lathe_feature *feature = &spec->features[f];
         bool category = feature->type == LATHE_FEATURE_CATEGORY;
         if (feature->name == NULL || (!category && feature->type != LATHE_FEATURE_NUMERIC) ||
             feature->n_categories < 0 || feature->n_categories > 1 << 24)
-            return lathe_fail(err, LATHE_E_INVALID, "dataset",
-                              "feature %lld needs a name, a type LATHE_FEATURE_… and 0 to 2^24 categories",
-                              (long long)f);
+            return lathe_fail(
+                err, LATHE_E_INVALID, "dataset",
+                "feature %lld needs a name, a type LATHE_FEATURE_… and 0 to 2^24 categories",
+                (long long)f);
     }
     return LATHE_OK;
 }
@@ -256,12 +264,12 @@ int32_t lathe_dataset_make(lathe_pool *pool, const lathe_dataset_spec *given, la
     if (code != LATHE_OK)
         lathe_fail(err, code, "dataset", "the matrix could not be copied on the pool");
     else if (bad != INT64_MAX)
-        code = lathe_fail(err, LATHE_E_DATA, d->features[bad % d->n_features].name,
-                          "row %lld has the code %g; a category is NaN, -1 or 0 to %d",
-                          (long long)(bad / d->n_features) + 1,
-                          (double)spec.matrix[bad / d->n_features * spec.stride +
-                                              bad % d->n_features],
-                          (int)d->features[bad % d->n_features].n_categories - 1);
+        code =
+            lathe_fail(err, LATHE_E_DATA, d->features[bad % d->n_features].name,
+                       "row %lld has the code %g; a category is NaN, -1 or 0 to %d",
+                       (long long)(bad / d->n_features) + 1,
+                       (double)spec.matrix[bad / d->n_features * spec.stride + bad % d->n_features],
+                       (int)d->features[bad % d->n_features].n_categories - 1);
     else
         code = copy_target(d, &spec, err);
     if (code != LATHE_OK) {
@@ -332,19 +340,21 @@ static int32_t choose_features(const lathe_dataset_source *s, const lathe_column
         int64_t at = s->features != NULL ? s->features[i] : i;
         if (at < 0 || at >= t->n_columns)
             return lathe_fail(err, LATHE_E_INVALID, "dataset",
-                              "feature %lld is column %lld of a table of %lld columns", (long long)i,
-                              (long long)at, (long long)t->n_columns);
+                              "feature %lld is column %lld of a table of %lld columns",
+                              (long long)i, (long long)at, (long long)t->n_columns);
         if (s->features == NULL && s->target == NULL && at == s->target_column)
             continue;
         const lathe_column *c = &t->columns[at];
         if (c->type == LATHE_COLUMN_TIMESTAMP)
-            return lathe_fail(err, LATHE_E_UNSUPPORTED, c->name,
-                              "the column holds timestamps, which no learner takes; turn it into numbers "
-                              "with the transform date_parts, or drop it with drop");
+            return lathe_fail(
+                err, LATHE_E_UNSUPPORTED, c->name,
+                "the column holds timestamps, which no learner takes; turn it into numbers "
+                "with the transform date_parts, or drop it with drop");
         if (c->type == LATHE_COLUMN_STRING)
-            return lathe_fail(err, LATHE_E_UNSUPPORTED, c->name,
-                              "the column holds free text, which no learner takes; drop it with the "
-                              "transform drop, or declare it as a category in the source");
+            return lathe_fail(
+                err, LATHE_E_UNSUPPORTED, c->name,
+                "the column holds free text, which no learner takes; drop it with the "
+                "transform drop, or declare it as a category in the source");
         if (!lathe_is_numeric(c) && c->type != LATHE_COLUMN_CATEGORY)
             return lathe_fail(err, LATHE_E_INVALID, c->name, "the column has the unknown type %d",
                               (int)c->type);
@@ -354,9 +364,9 @@ static int32_t choose_features(const lathe_dataset_source *s, const lathe_column
                               "the column has %lld categories; a learner takes at most %d: drop it",
                               (long long)c->dict_size, 1 << 24);
         columns[*n] = c;
-        features[(*n)++] = (lathe_feature){
-            c->name, category ? LATHE_FEATURE_CATEGORY : LATHE_FEATURE_NUMERIC,
-            category ? (int32_t)c->dict_size : 0};
+        features[(*n)++] =
+            (lathe_feature){c->name, category ? LATHE_FEATURE_CATEGORY : LATHE_FEATURE_NUMERIC,
+                            category ? (int32_t)c->dict_size : 0};
     }
     return LATHE_OK;
 }
@@ -375,15 +385,17 @@ static int32_t find_target(const lathe_dataset_source *s, const lathe_column **t
     if (t == NULL)
         return LATHE_OK;
     if (s->task == LATHE_TASK_REGRESSION && !lathe_is_numeric(t))
-        return lathe_fail(err, LATHE_E_DATA, t->name,
-                          "the target of a regression must be a column of numbers; convert it, or set the "
-                          "task to classification");
+        return lathe_fail(
+            err, LATHE_E_DATA, t->name,
+            "the target of a regression must be a column of numbers; convert it, or set the "
+            "task to classification");
     if (s->task != LATHE_TASK_REGRESSION &&
         (t->type != LATHE_COLUMN_CATEGORY || t->dict_size != s->n_classes))
-        return lathe_fail(err, LATHE_E_DATA, t->name,
-                          "the target of a classification must be a category of %lld values; it has %lld",
-                          (long long)s->n_classes,
-                          (long long)(t->type == LATHE_COLUMN_CATEGORY ? t->dict_size : 0));
+        return lathe_fail(
+            err, LATHE_E_DATA, t->name,
+            "the target of a classification must be a category of %lld values; it has %lld",
+            (long long)s->n_classes,
+            (long long)(t->type == LATHE_COLUMN_CATEGORY ? t->dict_size : 0));
     return LATHE_OK;
 }
 

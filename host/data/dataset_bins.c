@@ -1,7 +1,8 @@
 /* data/dataset_bins.c: the lazily made parts of a dataset: a view's matrix, and bins.
  *
- * Bins of a root are made in two phases: edges or codes, a feature an item; then encoding, a block of rows an
- * item, which reads the matrix once and writes both layouts. A view gathers from the root's bins.
+ * Bins of a root are made in two phases: edges or codes, a feature an item; then encoding, a block
+ * of rows an item, which reads the matrix once and writes both layouts. A view gathers from the
+ * root's bins.
  */
 #include "base/rng.h"
 #include "base/size.h"
@@ -109,15 +110,16 @@ int32_t dataset_matrix(lathe_dataset *d, const float **matrix, lathe_error *err)
 
 /* ---- bins of a root ---- */
 
-/* Rows for the edges: those whose random number, a function of row_id, is small enough: adding rows or
- * threads moves no other row's number. */
+/* Rows for the edges: those whose random number, a function of row_id, is small enough: adding rows
+ * or threads moves no other row's number. */
 static bool choose_sample(dataset_slot *s) {
     const lathe_dataset *d = s->data;
     s->n_sample = d->n_rows;
     if (d->n_rows <= LATHE_BINS_SAMPLE)
         return true;
     uint64_t bound = UINT64_MAX / (uint64_t)d->n_rows * LATHE_BINS_SAMPLE;
-    /* Row numbers may repeat, so the size is only expected to be near LATHE_BINS_SAMPLE: count first. */
+    /* Row numbers may repeat, so the size is only expected to be near LATHE_BINS_SAMPLE: count
+     * first. */
     int64_t n = 0;
     for (int pass = 0; pass < 2; pass++) {
         n = 0;
@@ -203,13 +205,15 @@ static int32_t describe_feature(void *user, int64_t item) {
     f->struct_size = LATHE_SIZED(lathe_bin_feature);
     f->type = d->features[item].type;
     f->missing_bin = -1;
-    int32_t code = f->type == LATHE_FEATURE_CATEGORY ? category_codes(s, item) : numeric_edges(s, item);
+    int32_t code =
+        f->type == LATHE_FEATURE_CATEGORY ? category_codes(s, item) : numeric_edges(s, item);
     if (code == LATHE_OK && atomic_load(&d->missing[item]))
         f->missing_bin = f->n_bins++;
     return code;
 }
 
-static void encode_codes(const dataset_slot *s, int64_t f, int64_t begin, int64_t end, uint8_t *bins) {
+static void encode_codes(const dataset_slot *s, int64_t f, int64_t begin, int64_t end,
+                         uint8_t *bins) {
     const lathe_dataset *d = s->data;
     const uint8_t *code_bins = s->code_bins + s->code_begin[f];
     uint8_t other = (uint8_t)s->features[f].n_codes;
@@ -231,8 +235,8 @@ static int32_t encode_rows(void *user, int64_t item) {
             encode_codes(s, f, begin, end, column + begin);
         else
             lathe_bin_encode(s->tables + f * LATHE_BINS_TABLE, s->features[f].n_edges,
-                             s->features[f].missing_bin, d->matrix + begin * d->stride + f, d->stride,
-                             end - begin, column + begin);
+                             s->features[f].missing_bin, d->matrix + begin * d->stride + f,
+                             d->stride, end - begin, column + begin);
         uint8_t *row = s->rows + begin * stride + f;
         for (int64_t i = begin; i < end; i++, row += stride)
             *row = column[i];
@@ -343,7 +347,8 @@ static int32_t bins_slot(lathe_dataset *d, int32_t max_bins, const dataset_slot 
     return LATHE_OK;
 }
 
-int32_t dataset_bins(lathe_dataset *d, int32_t max_bins, const lathe_bins **bins, lathe_error *err) {
+int32_t dataset_bins(lathe_dataset *d, int32_t max_bins, const lathe_bins **bins,
+                     lathe_error *err) {
     if (max_bins < LATHE_BINS_MIN || max_bins > LATHE_BINS_MAX)
         return lathe_fail(err, LATHE_E_INVALID, "dataset", "max_bins is %d; it can be %d to %d",
                           (int)max_bins, LATHE_BINS_MIN, LATHE_BINS_MAX);

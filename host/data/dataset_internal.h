@@ -1,7 +1,7 @@
 /* data/dataset_internal.h: what the files dataset*.c share. Nobody else includes it.
  *
- * A root (root == itself) owns features, matrix and bin edges. A view has a parent, which it keeps alive, and the
- * numbers of its rows in the root.
+ * A root (root == itself) owns features, matrix and bin edges. A view has a parent, which it keeps
+ * alive, and the numbers of its rows in the root.
  */
 #ifndef LATHE_DATA_DATASET_INTERNAL_H
 #define LATHE_DATA_DATASET_INTERNAL_H
@@ -13,7 +13,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* One lazily made thing of a dataset: the matrix of a view (max_bins 0) or the bins of one max_bins. */
+/* One lazily made thing of a dataset: the matrix of a view (max_bins 0) or the bins of one
+ * max_bins. */
 typedef struct dataset_slot {
     struct dataset_slot *next;
     lathe_dataset *data;
@@ -68,7 +69,7 @@ struct lathe_dataset {
     float *weight;   /* NULL: all 1 */
     int64_t *row_id; /* [n_rows] */
 
-    pthread_mutex_t lock; /* the two lists */
+    pthread_mutex_t lock;   /* the two lists */
     pthread_cond_t changed; /* of derived */
     dataset_slot *slots;
     dataset_derived *derived;

@@ -1,4 +1,5 @@
-/* data/dataset_view.c: views, derived datasets, references, and the service table of lathe/dataset.h. */
+/* data/dataset_view.c: views, derived datasets, references, and the service table of
+ * lathe/dataset.h. */
 #include "data/dataset_internal.h"
 #include "data/memory.h"
 
@@ -7,7 +8,8 @@
 
 static lathe_pool *_Atomic service_pool;
 
-/* Lazily made parts hang on a dataset that callers see as const: they change nothing that can be observed. */
+/* Lazily made parts hang on a dataset that callers see as const: they change nothing that can be
+ * observed. */
 static lathe_dataset *writable(const lathe_dataset *data) {
     return (lathe_dataset *)(uintptr_t)data;
 }
@@ -143,8 +145,8 @@ static bool is_view_of(const lathe_dataset *d, const lathe_dataset *of) {
     return false;
 }
 
-/* Runs build outside of the lock, then publishes or removes the entry. A build that fails is not remembered:
- * whoever waits tries for itself. */
+/* Runs build outside of the lock, then publishes or removes the entry. A build that fails is not
+ * remembered: whoever waits tries for itself. */
 static int32_t build_derived(lathe_dataset *d, dataset_derived *entry,
                              int32_t (*build)(void *, lathe_dataset **, lathe_error *), void *user,
                              const lathe_dataset **derived, lathe_error *err) {
@@ -156,9 +158,10 @@ static int32_t build_derived(lathe_dataset *d, dataset_derived *entry,
     if (code == LATHE_OK && is_view_of(made, d)) {
         /* It would keep the dataset alive that keeps it alive. */
         lathe_dataset_release(made);
-        code = lathe_fail(err, LATHE_E_INVALID, entry->key,
-                          "a derived dataset cannot be a view of the dataset itself; make it with make, or "
-                          "keep the view yourself");
+        code = lathe_fail(
+            err, LATHE_E_INVALID, entry->key,
+            "a derived dataset cannot be a view of the dataset itself; make it with make, or "
+            "keep the view yourself");
     }
     pthread_mutex_lock(&d->lock);
     if (code == LATHE_OK) {

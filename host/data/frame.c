@@ -122,7 +122,8 @@ static int32_t check_column(const lathe_column *c, int64_t n_rows, lathe_error *
         return LATHE_OK;
     if (c->dict_size < 0 || c->dict_size > INT32_MAX || (c->dict_size > 0 && c->dict == NULL))
         return lathe_fail(err, LATHE_E_INVALID, name,
-                          "the column's dictionary of %lld values cannot be", (long long)c->dict_size);
+                          "the column's dictionary of %lld values cannot be",
+                          (long long)c->dict_size);
     for (int64_t i = 0; i < c->dict_size; i++) {
         if (c->dict[i].ptr == NULL || c->dict[i].len < 0)
             return lathe_fail(err, LATHE_E_INVALID, name, "value %lld of the dictionary is no text",
@@ -243,7 +244,8 @@ void frame_replace(lathe_frame *f, int64_t column, column_data *data) {
 
 int32_t frame_check(const lathe_frame *f, int64_t column, lathe_error *err) {
     if (!f->finished)
-        return lathe_fail(err, LATHE_E_STATE, "frame", "the table is still being read; finish it first");
+        return lathe_fail(err, LATHE_E_STATE, "frame",
+                          "the table is still being read; finish it first");
     if (column < 0 || column >= f->n_columns)
         return lathe_fail(err, LATHE_E_INVALID, "frame", "there is no column %lld among %lld",
                           (long long)column, (long long)f->n_columns);
@@ -344,8 +346,9 @@ int32_t lathe_table_need(const lathe_table *table, const char *name, const char 
     if (near != NULL)
         return lathe_fail(err, LATHE_E_NOT_FOUND, name,
                           "%s '%s' is not in the data; did you mean '%s'?", what, name, near);
-    return lathe_fail(err, LATHE_E_NOT_FOUND, name, "%s '%s' is not among the %lld columns of the data",
-                      what, name, (long long)table->n_columns);
+    return lathe_fail(err, LATHE_E_NOT_FOUND, name,
+                      "%s '%s' is not among the %lld columns of the data", what, name,
+                      (long long)table->n_columns);
 }
 
 int64_t lathe_frame_bytes(const lathe_frame *frame) {

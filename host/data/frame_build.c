@@ -1,4 +1,5 @@
-/* data/frame_build.c: frames that grow by blocks, outputs of transforms, concatenation. See frame.h. */
+/* data/frame_build.c: frames that grow by blocks, outputs of transforms, concatenation. See
+ * frame.h. */
 #include "base/size.h"
 #include "data/frame.h"
 #include "data/frame_internal.h"
@@ -30,8 +31,8 @@ int32_t lathe_frame_begin(const lathe_table *schema, lathe_frame **frame, lathe_
         c.dict_size = 0;
         code = lathe_frame_add_column(f, &c, err);
     }
-    if (code == LATHE_OK && (f->builders = calloc((size_t)f->n_columns + 1,
-                                                  sizeof *f->builders)) == NULL)
+    if (code == LATHE_OK &&
+        (f->builders = calloc((size_t)f->n_columns + 1, sizeof *f->builders)) == NULL)
         code = lathe_fail_memory(err, "frame", "a table");
     for (int64_t i = 0; code == LATHE_OK && i < f->n_columns; i++) {
         column_builder *b = &f->builders[i];
@@ -53,20 +54,21 @@ int32_t lathe_frame_begin(const lathe_table *schema, lathe_frame **frame, lathe_
 
 static int32_t check_block(const lathe_frame *f, const lathe_table *block, lathe_error *err) {
     if (f->finished)
-        return lathe_fail(err, LATHE_E_STATE, "frame", "the table is finished; nothing can be appended");
+        return lathe_fail(err, LATHE_E_STATE, "frame",
+                          "the table is finished; nothing can be appended");
     if (block->n_rows < 0 || block->n_columns != f->n_columns)
-        return lathe_fail(err, LATHE_E_SHAPE, "block",
-                          "a block of %lld rows and %lld columns does not fit a table of %lld columns",
-                          (long long)block->n_rows, (long long)block->n_columns,
-                          (long long)f->n_columns);
+        return lathe_fail(
+            err, LATHE_E_SHAPE, "block",
+            "a block of %lld rows and %lld columns does not fit a table of %lld columns",
+            (long long)block->n_rows, (long long)block->n_columns, (long long)f->n_columns);
     for (int64_t i = 0; i < f->n_columns; i++) {
         const lathe_column *c = &block->columns[i];
         const frame_column *own = &f->columns[i];
         if (c->name == NULL || strcmp(c->name, own->name) != 0 || c->type != own->data->type)
-            return lathe_fail(err, LATHE_E_SHAPE, own->name,
-                              "the block's column %lld is '%s' of type %d; type %d of that name was begun with",
-                              (long long)i, c->name != NULL ? c->name : "", (int)c->type,
-                              (int)own->data->type);
+            return lathe_fail(
+                err, LATHE_E_SHAPE, own->name,
+                "the block's column %lld is '%s' of type %d; type %d of that name was begun with",
+                (long long)i, c->name != NULL ? c->name : "", (int)c->type, (int)own->data->type);
         if (block->n_rows > 0 && c->values == NULL)
             return lathe_fail(err, LATHE_E_SHAPE, own->name, "the block's column has no values");
         if (c->type == LATHE_COLUMN_CATEGORY &&
@@ -99,7 +101,8 @@ static int32_t check_cells(const lathe_frame *f, const lathe_column *c, int64_t 
         const lathe_str *texts = c->values;
         for (int64_t i = 0; i < n; i++) {
             if (texts[i].ptr != NULL && texts[i].len < 0)
-                return lathe_fail(err, LATHE_E_DATA, c->name, "the text of row %lld has length %lld",
+                return lathe_fail(err, LATHE_E_DATA, c->name,
+                                  "the text of row %lld has length %lld",
                                   (long long)(f->n_rows + i) + 1, (long long)texts[i].len);
         }
     }
@@ -150,7 +153,8 @@ static int32_t intern(column_builder *b, lathe_str text) {
     return code == before ? code : -1;
 }
 
-/* codes[i] = our code of the block's code i. A dictionary that only grew costs one comparison a value. */
+/* codes[i] = our code of the block's code i. A dictionary that only grew costs one comparison a
+ * value. */
 static bool map_codes(column_builder *b, const lathe_column *c) {
     if (c->dict_size > b->n_codes) {
         int32_t *codes = realloc(b->codes, (size_t)c->dict_size * sizeof *codes);
@@ -229,7 +233,8 @@ static int by_bytes(const void *a, const void *b, void *keys) {
 /* Sorts the dictionary by bytes and renames the codes. */
 static bool finish_category(column_data *d, column_builder *b, int64_t n_rows) {
     int64_t n = b->map.n;
-    int32_t *order = lathe_aligned_new(n, sizeof *order), *rank = lathe_aligned_new(n, sizeof *rank);
+    int32_t *order = lathe_aligned_new(n, sizeof *order),
+            *rank = lathe_aligned_new(n, sizeof *rank);
     lathe_str *sorted = lathe_aligned_new(n, sizeof *sorted);
     bool ok = order != NULL && rank != NULL && sorted != NULL;
     if (ok) {
@@ -309,7 +314,8 @@ static bool same_dicts(const lathe_frame *const *frames, int64_t n, int64_t colu
     return true;
 }
 
-/* Puts the first frame's dictionary, in its order and with its codes, in place of the merged and sorted one. */
+/* Puts the first frame's dictionary, in its order and with its codes, in place of the merged and
+ * sorted one. */
 static void keep_dict(lathe_frame *f, const lathe_frame *const *frames, int64_t n, int64_t column) {
     column_data *d = f->columns[column].data;
     const column_data *first = frames[0]->columns[column].data;
@@ -391,7 +397,8 @@ int32_t lathe_frame_for_fields(const lathe_frame *in, const lathe_field *fields,
     lathe_frame *f = NULL;
     *frame = NULL;
     if (!in->finished)
-        return lathe_fail(err, LATHE_E_STATE, "frame", "the table is still being read; finish it first");
+        return lathe_fail(err, LATHE_E_STATE, "frame",
+                          "the table is still being read; finish it first");
     int32_t code = frame_alloc(in->n_rows, in->row_id, n_fields, &f, err);
     for (int64_t i = 0; code == LATHE_OK && i < n_fields; i++) {
         const lathe_field *field = &fields[i];

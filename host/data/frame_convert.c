@@ -36,8 +36,8 @@ lathe_str cell_text(const lathe_column *c, int64_t row, char buf[LATHE_CELL_TEXT
 }
 
 /* Numbers the texts of a column that is no category. A run of one number is looked up once. */
-static int32_t number_texts(const lathe_column *c, int64_t n, lathe_text_map *map, string_heap *heap,
-                            int32_t *codes) {
+static int32_t number_texts(const lathe_column *c, int64_t n, lathe_text_map *map,
+                            string_heap *heap, int32_t *codes) {
     char buf[LATHE_CELL_TEXT];
     for (int64_t i = 0; i < n; i++) {
         lathe_str text = cell_text(c, i, buf);
@@ -63,7 +63,8 @@ static int by_bytes(const void *a, const void *b, void *keys) {
 /* The dictionary of the map's keys in the order of their bytes; renames codes. */
 static int32_t sort_dict(const lathe_text_map *map, column_data *d, int64_t n_rows) {
     int64_t n = map->n;
-    int32_t *order = lathe_aligned_new(n, sizeof *order), *rank = lathe_aligned_new(n, sizeof *rank);
+    int32_t *order = lathe_aligned_new(n, sizeof *order),
+            *rank = lathe_aligned_new(n, sizeof *rank);
     lathe_str *sorted = lathe_aligned_new(n, sizeof *sorted);
     int32_t code = LATHE_E_MEMORY;
     if (order == NULL || rank == NULL || sorted == NULL)
@@ -120,13 +121,15 @@ static int32_t fail_number(const lathe_frame *f, int64_t column, int64_t row, la
                            lathe_error *err) {
     const int64_t *ids = lathe_blob_data(f->row_id);
     if (text.ptr == NULL)
-        return lathe_fail(err, LATHE_E_DATA, f->columns[column].name,
-                          "row %lld has a value outside of the dictionary, so no number can be read from it",
-                          (long long)ids[row] + 1);
-    return lathe_fail(err, LATHE_E_DATA, f->columns[column].name,
-                      "row %lld has '%.*s', which is no number; correct the value, or declare it as missing "
-                      "in the source",
-                      (long long)ids[row] + 1, (int)(text.len < 60 ? text.len : 60), text.ptr);
+        return lathe_fail(
+            err, LATHE_E_DATA, f->columns[column].name,
+            "row %lld has a value outside of the dictionary, so no number can be read from it",
+            (long long)ids[row] + 1);
+    return lathe_fail(
+        err, LATHE_E_DATA, f->columns[column].name,
+        "row %lld has '%.*s', which is no number; correct the value, or declare it as missing "
+        "in the source",
+        (long long)ids[row] + 1, (int)(text.len < 60 ? text.len : 60), text.ptr);
 }
 
 static bool text_number(lathe_str text, double *x) {
@@ -149,8 +152,8 @@ static int32_t categories_to_float64(const lathe_frame *f, int64_t column, doubl
         if (codes[i] == LATHE_CODE_MISSING)
             out[i] = (double)NAN;
         else if (codes[i] < 0 || !ok[codes[i]])
-            code = fail_number(f, column, i, codes[i] < 0 ? (lathe_str){NULL, 0} : c->dict[codes[i]],
-                               err);
+            code = fail_number(f, column, i,
+                               codes[i] < 0 ? (lathe_str){NULL, 0} : c->dict[codes[i]], err);
         else
             out[i] = numbers[codes[i]];
     }
@@ -204,8 +207,8 @@ static int32_t check_rows(const lathe_frame *f, const int64_t *rows, int64_t n, 
 }
 
 /* Renames codes by `to` and takes the dictionary of the kept values. */
-static int32_t rename_codes(lathe_frame *f, int64_t column, const int32_t *to, const lathe_str *kept,
-                            int64_t n_kept) {
+static int32_t rename_codes(lathe_frame *f, int64_t column, const int32_t *to,
+                            const lathe_str *kept, int64_t n_kept) {
     const int32_t *codes = f->view[column].values;
     column_data *d = column_new(LATHE_COLUMN_CATEGORY, f->n_rows);
     if (d == NULL)

@@ -1,4 +1,5 @@
-/* data/frame_internal.h: what the files frame*.c and schema_recode.c share. Nobody else includes it. */
+/* data/frame_internal.h: what the files frame*.c and schema_recode.c share. Nobody else includes
+ * it. */
 #ifndef LATHE_DATA_FRAME_INTERNAL_H
 #define LATHE_DATA_FRAME_INTERNAL_H
 
@@ -69,7 +70,8 @@ lathe_blob *dict_blob(const lathe_str *values, int64_t n);
 /* Copies values (checked), dictionary and strings of a column. where of the errors: its name. */
 int32_t column_copy(const lathe_column *from, int64_t n_rows, column_data **out, lathe_error *err);
 
-/* One value as text; ptr NULL: missing, or a code that is not in the dictionary. `buf` holds a number's. */
+/* One value as text; ptr NULL: missing, or a code that is not in the dictionary. `buf` holds a
+ * number's. */
 lathe_str cell_text(const lathe_column *column, int64_t row, char buf[LATHE_CELL_TEXT]);
 
 /* A frame of n_rows rows with its own references to row_id (NULL: made, 0 …). */

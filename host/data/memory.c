@@ -67,5 +67,6 @@ int64_t lathe_blob_bytes(const lathe_blob *blob) {
 
 int32_t lathe_fail_memory(lathe_error *err, const char *where, const char *what) {
     return lathe_fail(err, LATHE_E_MEMORY, where,
-                      "there is not enough memory for %s; use fewer rows or a larger machine", what);
+                      "there is not enough memory for %s; use fewer rows or a larger machine",
+                      what);
 }

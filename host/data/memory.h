@@ -7,13 +7,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* count * item bytes aligned to 64, not zeroed; at least 64 bytes. NULL: out of memory, or the product does not
- * fit, or count is negative. Free with free(). */
+/* count * item bytes aligned to 64, not zeroed; at least 64 bytes. NULL: out of memory, or the
+ * product does not fit, or count is negative. Free with free(). */
 void *lathe_aligned_new(int64_t count, size_t item);
 /* The same, zeroed. */
 void *lathe_aligned_zeroed(int64_t count, size_t item);
 
-/* Memory that several owners share and nobody changes while it is shared. `bytes` are 64-byte aligned. */
+/* Memory that several owners share and nobody changes while it is shared. `bytes` are 64-byte
+ * aligned. */
 typedef struct lathe_blob lathe_blob;
 lathe_blob *lathe_blob_new(int64_t count, size_t item); /* not zeroed; NULL as above */
 lathe_blob *lathe_blob_ref(lathe_blob *blob);           /* NULL is fine */

@@ -12,7 +12,8 @@
 
 #define DICT_MAX (INT64_C(1) << 30)
 
-static const char *const type_names[] = {NULL, "float64", "int64", "timestamp", "category", "string"};
+static const char *const type_names[] = {NULL,        "float64",  "int64",
+                                         "timestamp", "category", "string"};
 
 const char *lathe_type_name(int32_t type) {
     return type >= LATHE_COLUMN_FLOAT64 && type <= LATHE_COLUMN_STRING ? type_names[type] : NULL;
@@ -91,14 +92,15 @@ static int32_t check_dict(const lathe_column *c, lathe_error *err) {
                           (long long)c->dict_size);
     for (int64_t k = 0; k < c->dict_size; k++) {
         if (c->dict[k].ptr == NULL || c->dict[k].len < 0)
-            return lathe_fail(err, LATHE_E_INVALID, c->name, "value %lld of the dictionary is no text",
-                              (long long)k);
+            return lathe_fail(err, LATHE_E_INVALID, c->name,
+                              "value %lld of the dictionary is no text", (long long)k);
     }
     return LATHE_OK;
 }
 
 /* Copies the dictionary and sorts its codes by their texts, for searching. */
-static int32_t set_dict(lathe_schema *s, int64_t column, const lathe_column *from, lathe_error *err) {
+static int32_t set_dict(lathe_schema *s, int64_t column, const lathe_column *from,
+                        lathe_error *err) {
     lathe_column *c = &s->columns[column];
     int64_t n = from->dict_size;
     int32_t code = check_dict(from, err);
@@ -284,8 +286,8 @@ static int32_t dict_from_json(const cJSON *values, lathe_schema *s, int64_t at, 
                           "a category needs \"values\", the list of its texts");
     lathe_str *dict = calloc((size_t)n + 1, sizeof *dict);
     char **bytes = calloc((size_t)n + 1, sizeof *bytes);
-    int32_t code = dict != NULL && bytes != NULL ? LATHE_OK
-                                                 : lathe_fail_memory(err, where, "the dictionary");
+    int32_t code =
+        dict != NULL && bytes != NULL ? LATHE_OK : lathe_fail_memory(err, where, "the dictionary");
     const cJSON *item;
     cJSON_ArrayForEach(item, values) {
         if (code != LATHE_OK)
@@ -317,9 +319,10 @@ static int32_t column_from_json(const cJSON *json, lathe_schema *s, int64_t at, 
                           "a column is an object with the texts \"name\" and \"type\"");
     lathe_column c = {.name = name->valuestring, .type = lathe_type_parse(type->valuestring)};
     if (c.type == 0)
-        return lathe_fail(err, LATHE_E_CORRUPT, where,
-                          "'%.40s' is no type; they are float64, int64, timestamp, category, string",
-                          type->valuestring);
+        return lathe_fail(
+            err, LATHE_E_CORRUPT, where,
+            "'%.40s' is no type; they are float64, int64, timestamp, category, string",
+            type->valuestring);
     if (c.type == LATHE_COLUMN_CATEGORY)
         return dict_from_json(cJSON_GetObjectItemCaseSensitive(json, "values"), s, at, &c, where,
                               err);

@@ -23,16 +23,19 @@ static int32_t fail_value(const recoding *r, int64_t row, const char *expected, 
     lathe_str text = cell_text(r->have, row, buf);
     long long number = (long long)(r->row_id != NULL ? r->row_id[row] : row) + 1;
     if (text.ptr == NULL)
-        return lathe_fail(err, LATHE_E_DATA, r->want->name,
-                          "row %lld of column '%s' has a value outside of its dictionary; %s is expected",
-                          number, r->want->name, expected);
-    return lathe_fail(err, LATHE_E_DATA, r->want->name,
-                      "row %lld of column '%s' is '%.*s'; %s is expected, as in training: correct the "
-                      "value, or leave it empty",
-                      number, r->want->name, (int)(text.len < 60 ? text.len : 60), text.ptr, expected);
+        return lathe_fail(
+            err, LATHE_E_DATA, r->want->name,
+            "row %lld of column '%s' has a value outside of its dictionary; %s is expected", number,
+            r->want->name, expected);
+    return lathe_fail(
+        err, LATHE_E_DATA, r->want->name,
+        "row %lld of column '%s' is '%.*s'; %s is expected, as in training: correct the "
+        "value, or leave it empty",
+        number, r->want->name, (int)(text.len < 60 ? text.len : 60), text.ptr, expected);
 }
 
-/* A text cell of CATEGORY or STRING: false where it is missing or blank. *unknown: it has no text at all. */
+/* A text cell of CATEGORY or STRING: false where it is missing or blank. *unknown: it has no text
+ * at all. */
 static bool text_at(const lathe_column *c, int64_t row, lathe_str *text, bool *unknown) {
     *unknown = false;
     if (lathe_is_missing(c, row))
@@ -90,7 +93,8 @@ static int32_t to_int64(const recoding *r, int64_t *out, lathe_error *err) {
         if (is_text(c))
             good = !text_at(c, i, &text, &unknown) || (!unknown && text_int(text, &out[i]));
         else
-            good = c->type == LATHE_COLUMN_FLOAT64 && whole(((const double *)c->values)[i], &out[i]);
+            good =
+                c->type == LATHE_COLUMN_FLOAT64 && whole(((const double *)c->values)[i], &out[i]);
         if (!good)
             return fail_value(r, i, "a whole number", err);
     }
@@ -127,7 +131,7 @@ static int32_t to_category(const recoding *r, int32_t *out, lathe_error *err) {
         for (int64_t k = 0; k < c->dict_size; k++)
             map[k] = lathe_schema_code(r->schema, r->column, c->dict[k]);
         for (int64_t i = 0; i < r->n_rows; i++)
-            out[i] = codes[i] == LATHE_CODE_MISSING                  ? LATHE_CODE_MISSING
+            out[i] = codes[i] == LATHE_CODE_MISSING             ? LATHE_CODE_MISSING
                      : codes[i] >= 0 && codes[i] < c->dict_size ? map[codes[i]]
                                                                 : LATHE_CODE_UNSEEN;
         free(map);

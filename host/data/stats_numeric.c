@@ -1,8 +1,10 @@
-/* data/stats_numeric.c: moments, quantiles, histogram and distinct values of a column of numbers. See stats.h.
+/* data/stats_numeric.c: moments, quantiles, histogram and distinct values of a column of numbers.
+ * See stats.h.
  *
- * One pass in chunks of fixed size, merged in their order; then one sort of the finite values (or of a sample).
- * Distinct values of large columns: HyperLogLog (P. Flajolet, É. Fusy, O. Gandouet, F. Meunier, AofA 2007) with
- * 2^14 registers over 64-bit hashes, so that its correction for large ranges is not needed.
+ * One pass in chunks of fixed size, merged in their order; then one sort of the finite values (or
+ * of a sample). Distinct values of large columns: HyperLogLog (P. Flajolet, É. Fusy, O. Gandouet,
+ * F. Meunier, AofA 2007) with 2^14 registers over 64-bit hashes, so that its correction for large
+ * ranges is not needed.
  */
 #include "base/rng.h"
 #include "data/bins.h"
@@ -132,7 +134,8 @@ static int32_t scan(lathe_pool *pool, const lathe_column *column, int64_t n_rows
         all->fractions += p->fractions;
     }
     free(job.parts);
-    return code == LATHE_OK ? LATHE_OK : lathe_fail(err, code, column->name, "its statistics failed");
+    return code == LATHE_OK ? LATHE_OK
+                            : lathe_fail(err, code, column->name, "its statistics failed");
 }
 
 /* ---- order statistics ---- */
@@ -149,12 +152,14 @@ double lathe_quantile_sorted(const double *sorted, int64_t n, double p) {
 }
 
 /* Finite values; of more than LATHE_STATS_EXACT a random share. Returns how many were written. */
-static int64_t choose_values(const lathe_column *c, int64_t n_rows, int64_t n_finite, double *values) {
+static int64_t choose_values(const lathe_column *c, int64_t n_rows, int64_t n_finite,
+                             double *values) {
     int64_t n = 0;
     uint64_t bound = n_finite > LATHE_STATS_EXACT
                          ? UINT64_MAX / (uint64_t)n_finite * LATHE_STATS_EXACT
                          : UINT64_MAX;
-    int64_t room = n_finite > LATHE_STATS_EXACT ? LATHE_STATS_EXACT + LATHE_STATS_EXACT / 50 : n_finite;
+    int64_t room =
+        n_finite > LATHE_STATS_EXACT ? LATHE_STATS_EXACT + LATHE_STATS_EXACT / 50 : n_finite;
     for (int64_t i = 0; i < n_rows && n < room; i++) {
         double x = lathe_number_at(c, i, (double)NAN);
         uint64_t u = 0;
@@ -214,8 +219,8 @@ static int64_t estimate_distinct(const lathe_column *c, int64_t n_rows) {
 
 /* ---- histogram ---- */
 
-/* Whole numbers of a small range get a bar each; others as many as Freedman and Diaconis (Zeitschrift für
- * Wahrscheinlichkeitstheorie 57, 1981) advise, at least Sturges's number. */
+/* Whole numbers of a small range get a bar each; others as many as Freedman and Diaconis
+ * (Zeitschrift für Wahrscheinlichkeitstheorie 57, 1981) advise, at least Sturges's number. */
 static void choose_bars(lathe_numeric_stats *s, int64_t n) {
     double range = s->max - s->min, width;
     s->low = s->min;
@@ -230,7 +235,8 @@ static void choose_bars(lathe_numeric_stats *s, int64_t n) {
         return;
     }
     width = 2 * (s->quantiles[5] - s->quantiles[3]) / cbrt((double)n);
-    double bars = width > 0 ? ceil(range / width) : LATHE_STATS_HISTOGRAM, sturges = ceil(log2((double)n)) + 1;
+    double bars = width > 0 ? ceil(range / width) : LATHE_STATS_HISTOGRAM,
+           sturges = ceil(log2((double)n)) + 1;
     bars = bars < sturges ? sturges : bars;
     s->n_bars = bars > LATHE_STATS_HISTOGRAM ? LATHE_STATS_HISTOGRAM : (int32_t)bars;
 }
@@ -287,7 +293,8 @@ int32_t lathe_stats_numeric(lathe_pool *pool, const lathe_column *column, int64_
     free(values);
     stats->distinct_exact = n == finite;
     if (!stats->distinct_exact) {
-        stats->top_count = (int64_t)llround((double)stats->top_count * ((double)finite / (double)n));
+        stats->top_count =
+            (int64_t)llround((double)stats->top_count * ((double)finite / (double)n));
         stats->distinct = estimate_distinct(column, n_rows);
         if (stats->distinct < 0)
             return lathe_fail_memory(err, column->name, "its distinct values");

@@ -37,7 +37,8 @@ double lathe_correlation(const double *x, const double *y, int64_t n) {
 }
 
 /* Ties share the mean of their places in the sorted order: found there by two binary searches. */
-void lathe_ranks(const double *values, int64_t n, double *scratch, double *scratch2, double *ranks) {
+void lathe_ranks(const double *values, int64_t n, double *scratch, double *scratch2,
+                 double *ranks) {
     if (n == 0)
         return;
     memcpy(scratch, values, (size_t)n * sizeof *scratch);
@@ -100,7 +101,8 @@ int32_t lathe_cramers_v(const int32_t *a, int64_t n_a, const int32_t *b, int64_t
         columns += sum_b[k] > 0;
     int64_t least = rows < columns ? rows : columns;
     if (least > 1) {
-        double r = sqrt(chi_square(cells, n_a, n_b, sum_a, sum_b, total) / (total * (double)(least - 1)));
+        double r =
+            sqrt(chi_square(cells, n_a, n_b, sum_a, sum_b, total) / (total * (double)(least - 1)));
         *v = r > 1 ? 1 : r;
     }
     free(cells);
@@ -193,7 +195,8 @@ static bool count_repeats(const row_hash *rows, int64_t n, int64_t *repeats) {
     *repeats = 0;
     for (int64_t i = 0; i < n; i++) {
         uint64_t at = rows[i].a & (uint64_t)(size - 1);
-        while (slots[at] != 0 && (rows[slots[at] - 1].a != rows[i].a || rows[slots[at] - 1].b != rows[i].b))
+        while (slots[at] != 0 &&
+               (rows[slots[at] - 1].a != rows[i].a || rows[slots[at] - 1].b != rows[i].b))
             at = (at + 1) & (uint64_t)(size - 1);
         *repeats += slots[at] != 0;
         slots[at] = i + 1;

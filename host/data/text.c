@@ -108,7 +108,10 @@ size_t lathe_print_int(int64_t x, char out[LATHE_CELL_TEXT]) {
 
 size_t lathe_print_number(double x, char out[LATHE_CELL_TEXT]) {
     if (isnan(x) || isinf(x))
-        return (size_t)snprintf(out, LATHE_CELL_TEXT, "%s", isnan(x) ? "nan" : x > 0 ? "inf" : "-inf");
+        return (size_t)snprintf(out, LATHE_CELL_TEXT, "%s",
+                                isnan(x) ? "nan"
+                                : x > 0  ? "inf"
+                                         : "-inf");
     if (fabs(x) < 9007199254740992.0 && x == floor(x))
         return lathe_print_int((int64_t)x, out);
     return lathe_double_text(x, out);

@@ -100,14 +100,16 @@ static int32_t find_column(lathe_window *w, int64_t i, const lathe_table *rows, 
     if (rows->n_rows > 0 && c->values == NULL)
         return lathe_fail(err, LATHE_E_SHAPE, f->name, "the column has no values");
     if (!f->categorical && !lathe_is_numeric(c))
-        return lathe_fail(err, LATHE_E_SHAPE, f->name,
-                          "the column was numeric in training and is not now; fit the rows to the model's "
-                          "schema first");
+        return lathe_fail(
+            err, LATHE_E_SHAPE, f->name,
+            "the column was numeric in training and is not now; fit the rows to the model's "
+            "schema first");
     if (f->categorical &&
         (c->type != LATHE_COLUMN_CATEGORY || c->dict_size != f->grid[0].n_bins - 1))
-        return lathe_fail(err, LATHE_E_SHAPE, f->name,
-                          "the column must be a category with the dictionary of training; fit the rows to "
-                          "the model's schema first");
+        return lathe_fail(
+            err, LATHE_E_SHAPE, f->name,
+            "the column must be a category with the dictionary of training; fit the rows to "
+            "the model's schema first");
     return LATHE_OK;
 }
 
@@ -163,8 +165,9 @@ static void merge_grid(bin_grid *into, const bin_grid *from) {
 
 int32_t lathe_window_merge(lathe_window *into, const lathe_window *from, lathe_error *err) {
     if (into->baseline != from->baseline && !same_bins(into->baseline, from->baseline))
-        return lathe_fail(err, LATHE_E_SHAPE, "window",
-                          "windows of different baselines cannot be added; they count in other bins");
+        return lathe_fail(
+            err, LATHE_E_SHAPE, "window",
+            "windows of different baselines cannot be added; they count in other bins");
     for (int64_t i = 0; i < into->baseline->n_features; i++) {
         into->features[i].missing += from->features[i].missing;
         merge_grid(&into->features[i].grid[0], &from->features[i].grid[0]);
@@ -178,5 +181,6 @@ void lathe_window_distribution(const lathe_window *window, int64_t feature, int3
                                lathe_distribution *out) {
     bool categorical = window->baseline->features[feature].categorical;
     const window_feature *f = &window->features[feature];
-    grid_view(&f->grid[!categorical && resolution == LATHE_BINS_FINE], categorical, f->missing, out);
+    grid_view(&f->grid[!categorical && resolution == LATHE_BINS_FINE], categorical, f->missing,
+              out);
 }

@@ -64,7 +64,8 @@ static int32_t apply_one(const link *l, const lathe_frame *in, const lathe_trans
     const lathe_field *fields;
     int64_t n_fields;
     *out = NULL;
-    int32_t rc = lathe_call_transform_schema(&l->instance, lathe_frame_columns(in), &fields, &n_fields, err);
+    int32_t rc =
+        lathe_call_transform_schema(&l->instance, lathe_frame_columns(in), &fields, &n_fields, err);
     if (rc == LATHE_OK)
         rc = lathe_frame_for_fields(in, fields, n_fields, out, err);
     if (rc != LATHE_OK)
@@ -189,8 +190,9 @@ static int32_t fit_one(lathe_chain *chain, lathe_instance *instance, const lathe
     return LATHE_OK;
 }
 
-static int32_t fit_step(lathe_chain *chain, lathe_runtime *runtime, const lathe_component *component,
-                        const lathe_chain_data *data, size_t index, rows *r, lathe_error *err) {
+static int32_t fit_step(lathe_chain *chain, lathe_runtime *runtime,
+                        const lathe_component *component, const lathe_chain_data *data,
+                        size_t index, rows *r, lathe_error *err) {
     lathe_chain_step *step = &chain->steps[chain->n_steps];
     lathe_instance instance = {0};
     const double start = lathe_now_seconds();
@@ -203,7 +205,8 @@ static int32_t fit_step(lathe_chain *chain, lathe_runtime *runtime, const lathe_
     const lathe_transform_fit in = {.struct_size = LATHE_SIZED(lathe_transform_fit),
                                     .task = data->task,
                                     .table = lathe_frame_table(r->frame),
-                                    .target = r->target ? &lathe_frame_table(r->target)->columns[0] : NULL,
+                                    .target = r->target ? &lathe_frame_table(r->target)->columns[0]
+                                                        : NULL,
                                     .weight = r->weight,
                                     .fold = r->fold,
                                     .n_folds = data->n_folds,
@@ -278,7 +281,8 @@ size_t lathe_chain_steps(const lathe_chain *chain, const lathe_chain_step **step
 
 /* ---- state ---- */
 
-int32_t lathe_chain_save(const lathe_chain *chain, lathe_state ***states, size_t *n, lathe_error *err) {
+int32_t lathe_chain_save(const lathe_chain *chain, lathe_state ***states, size_t *n,
+                         lathe_error *err) {
     *n = 0;
     *states = calloc(chain->n + 1, sizeof **states);
     if (*states == NULL)
@@ -310,7 +314,8 @@ static int32_t next_schema(const link *l, const lathe_table *before, lathe_schem
         return no_memory(err);
     for (int64_t i = 0; i < n; i++) {
         const lathe_field *f = &fields[i];
-        columns[i] = (lathe_column){.name = f->name, .type = f->type, .dict = f->dict, .dict_size = f->dict_size};
+        columns[i] = (lathe_column){
+            .name = f->name, .type = f->type, .dict = f->dict, .dict_size = f->dict_size};
         if (f->source >= 0) {
             columns[i] = before->columns[f->source];
             columns[i].name = f->name;

@@ -20,7 +20,8 @@ typedef struct lathe_chain_step {
     const char *plugin; /* "impute" */
     int64_t rows_in, rows_out;
     int64_t columns_in, columns_out;
-    int64_t filled; /* missing values before less missing values after, in columns of the same name */
+    int64_t
+        filled; /* missing values before less missing values after, in columns of the same name */
     double seconds;
 } lathe_chain_step;
 
@@ -28,8 +29,8 @@ typedef struct lathe_chain_step {
 typedef struct lathe_chain_data {
     const lathe_frame *rows;   /* training rows, raw features only (no target) */
     const lathe_frame *target; /* one column, CATEGORY or FLOAT64 */
-    const double *weight;       /* NULL: all 1 */
-    const int32_t *fold;        /* NULL: none */
+    const double *weight;      /* NULL: all 1 */
+    const int32_t *fold;       /* NULL: none */
     int32_t n_folds;
     int32_t task;
     uint64_t key;
@@ -52,7 +53,8 @@ const lathe_table *lathe_chain_schema(const lathe_chain *chain);
 size_t lathe_chain_steps(const lathe_chain *chain, const lathe_chain_step **steps);
 
 /* The state of each transform, in order: (*states)[*n], malloc'ed, each to be freed by lathe_state_free. */
-int32_t lathe_chain_save(const lathe_chain *chain, lathe_state ***states, size_t *n, lathe_error *err);
+int32_t lathe_chain_save(const lathe_chain *chain, lathe_state ***states, size_t *n,
+                         lathe_error *err);
 /* Makes a chain of states; `raw` is the schema that apply() will get; the schemas of neighbours are checked against
  * each other. */
 int32_t lathe_chain_load(lathe_runtime *runtime, lathe_state *const *states, size_t n,

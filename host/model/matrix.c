@@ -19,9 +19,11 @@ void lathe_matrix_rows(const lathe_table *table, int64_t begin, int64_t end, flo
 
 int32_t lathe_matrix_check(const lathe_table *table, lathe_error *err) {
     for (int64_t c = 0; c < table->n_columns; c++)
-        if (!lathe_is_numeric(&table->columns[c]) && table->columns[c].type != LATHE_COLUMN_CATEGORY)
-            return lathe_fail(err, LATHE_E_UNSUPPORTED, table->columns[c].name,
-                              "a learner takes numbers and categories; use \"date_parts\", \"drop\" or "
-                              "another type for this column");
+        if (!lathe_is_numeric(&table->columns[c]) &&
+            table->columns[c].type != LATHE_COLUMN_CATEGORY)
+            return lathe_fail(
+                err, LATHE_E_UNSUPPORTED, table->columns[c].name,
+                "a learner takes numbers and categories; use \"date_parts\", \"drop\" or "
+                "another type for this column");
     return LATHE_OK;
 }

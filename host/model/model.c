@@ -29,8 +29,9 @@ static int32_t put_json(lathe_st_writer *w, const char *key, const cJSON *tree, 
     if (tree == NULL)
         return LATHE_OK;
     lathe_json_canonical(tree, &text);
-    int32_t rc = text.failed ? lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for \"%s\"", key)
-                             : lathe_st_meta(w, key, lathe_buf_str(&text), err);
+    int32_t rc = text.failed
+                     ? lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for \"%s\"", key)
+                     : lathe_st_meta(w, key, lathe_buf_str(&text), err);
     lathe_buf_free(&text);
     return rc;
 }
@@ -65,13 +66,18 @@ static cJSON *describe_spec(const lathe_model_spec *spec, size_t n_transforms) {
 static int32_t put_documents(lathe_st_writer *w, const lathe_model_spec *spec, size_t n_transforms,
                              const cJSON *plugins, lathe_error *err) {
     cJSON *head = describe_spec(spec, n_transforms), *schema = lathe_schema_to_json(spec->raw);
-    int32_t rc = head && schema ? LATHE_OK
-                                : lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for a model");
+    int32_t rc = head && schema
+                     ? LATHE_OK
+                     : lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for a model");
     const struct {
         const char *key;
         const cJSON *tree;
-    } documents[] = {{"lathe", head},           {"schema", schema},           {"plugins", plugins},
-                     {"document", spec->document}, {"metrics", spec->metrics}, {"baseline", spec->baseline}};
+    } documents[] = {{"lathe", head},
+                     {"schema", schema},
+                     {"plugins", plugins},
+                     {"document", spec->document},
+                     {"metrics", spec->metrics},
+                     {"baseline", spec->baseline}};
     for (size_t i = 0; rc == LATHE_OK && i < sizeof documents / sizeof *documents; i++)
         rc = put_json(w, documents[i].key, documents[i].tree, err);
     const cJSON *extra;
@@ -141,8 +147,8 @@ static int64_t int_of(const cJSON *object, const char *key, int64_t low, int64_t
     return lathe_json_int64(NULL, node, &value) && value >= low && value <= high ? value : low - 1;
 }
 
-static int32_t read_classes(const char *path, const cJSON *head, lathe_arena *arena, lathe_model_info *info,
-                            lathe_error *err) {
+static int32_t read_classes(const char *path, const cJSON *head, lathe_arena *arena,
+                            lathe_model_info *info, lathe_error *err) {
     const cJSON *classes = lathe_json_get(head, "classes"), *item;
     info->n_classes = cJSON_GetArraySize(classes);
     const char **names = lathe_arena_array(arena, (size_t)info->n_classes + 1, sizeof *names);
@@ -150,7 +156,8 @@ static int32_t read_classes(const char *path, const cJSON *head, lathe_arena *ar
         return lathe_fail(err, LATHE_E_MEMORY, path, "out of memory");
     int64_t i = 0;
     cJSON_ArrayForEach(item, classes) {
-        if (!cJSON_IsString(item) || (names[i++] = lathe_arena_strdup(arena, item->valuestring)) == NULL)
+        if (!cJSON_IsString(item) ||
+            (names[i++] = lathe_arena_strdup(arena, item->valuestring)) == NULL)
             return corrupt(path, err, "a class is no text");
     }
     info->classes = names;
@@ -160,16 +167,17 @@ static int32_t read_classes(const char *path, const cJSON *head, lathe_arena *ar
     return fits ? LATHE_OK : corrupt(path, err, "its classes do not fit its task");
 }
 
-static int32_t read_head(const char *path, const cJSON *head, lathe_arena *arena, lathe_model_info *info,
-                         lathe_error *err) {
+static int32_t read_head(const char *path, const cJSON *head, lathe_arena *arena,
+                         lathe_model_info *info, lathe_error *err) {
     const cJSON *name = lathe_json_get(head, "name"), *target = lathe_json_get(head, "target");
     const int64_t format = int_of(head, "format", 1, 1000000);
     if (head == NULL || format < 1)
         return corrupt(path, err, "it was not written by Lathe (no \"lathe\" in its metadata)");
     if (format > LATHE_MODEL_FORMAT)
-        return lathe_fail(err, LATHE_E_VERSION, path,
-                          "the model is of format %lld; this program reads up to %d. Use a newer program",
-                          (long long)format, LATHE_MODEL_FORMAT);
+        return lathe_fail(
+            err, LATHE_E_VERSION, path,
+            "the model is of format %lld; this program reads up to %d. Use a newer program",
+            (long long)format, LATHE_MODEL_FORMAT);
     info->task = (int32_t)int_of(head, "task", LATHE_TASK_REGRESSION, LATHE_TASK_MULTICLASS);
     info->positive = int_of(head, "positive", -1, 1);
     if (!cJSON_IsString(name) || !cJSON_IsString(target) || info->task < LATHE_TASK_REGRESSION ||
@@ -190,7 +198,8 @@ static int32_t load_chain(lathe_model *m, const char *path, int64_t n, lathe_err
         rc = lathe_state_get(m->file, prefix, &states[have], err);
     }
     if (rc == LATHE_OK)
-        rc = lathe_chain_load(m->runtime, states, (size_t)n, lathe_schema_table(m->raw), &m->chain, err);
+        rc = lathe_chain_load(m->runtime, states, (size_t)n, lathe_schema_table(m->raw), &m->chain,
+                              err);
     for (int64_t i = 0; states != NULL && i < have; i++)
         lathe_state_free(states[i]);
     free(states);
@@ -207,11 +216,13 @@ static int32_t load_learner(lathe_model *m, const char *path, lathe_error *err) 
     if (rc == LATHE_OK)
         rc = lathe_call_output(&m->learner, &output, err);
     if (rc == LATHE_OK && output.n_features != lathe_chain_schema(m->chain)->n_columns)
-        rc = corrupt(path, err, "its learner takes another number of features than its transforms give");
+        rc = corrupt(path, err,
+                     "its learner takes another number of features than its transforms give");
     return rc;
 }
 
-int32_t lathe_model_open(lathe_runtime *runtime, const char *path, lathe_model **out, lathe_error *err) {
+int32_t lathe_model_open(lathe_runtime *runtime, const char *path, lathe_model **out,
+                         lathe_error *err) {
     *out = NULL;
     lathe_model *m = calloc(1, sizeof *m);
     if (m == NULL || (m->arena = lathe_arena_new()) == NULL) {
@@ -337,18 +348,20 @@ static void place(lathe_prediction *all, const lathe_prediction *some, int64_t a
         memcpy(all->value + at, some->value, n * sizeof *all->value);
     if (all->label != NULL) {
         memcpy(all->label + at, some->label, n * sizeof *all->label);
-        memcpy(all->probability + (size_t)at * k, some->probability, n * k * sizeof *all->probability);
+        memcpy(all->probability + (size_t)at * k, some->probability,
+               n * k * sizeof *all->probability);
     }
 }
 
-static int32_t predict_prepared(const lathe_model *m, const lathe_table *table, lathe_prediction *all,
-                                lathe_error *err) {
+static int32_t predict_prepared(const lathe_model *m, const lathe_table *table,
+                                lathe_prediction *all, lathe_error *err) {
     const int64_t n = table->n_rows, k = table->n_columns;
     const int64_t chunk = n < CHUNK_ROWS ? n : CHUNK_ROWS;
     float *matrix = NULL;
     const size_t bytes = (((size_t)chunk * (size_t)k + 1) * sizeof(float) + 63) / 64 * 64;
     if (posix_memalign((void **)&matrix, 64, bytes) != 0)
-        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for %lld rows", (long long)chunk);
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for %lld rows",
+                          (long long)chunk);
     int32_t rc = LATHE_OK;
     for (int64_t begin = 0; rc == LATHE_OK && begin < n; begin += chunk) {
         const int64_t end = begin + chunk < n ? begin + chunk : n;
@@ -403,8 +416,8 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-int32_t lathe_model_latency(const lathe_model *m, const lathe_table *table, int64_t rows, int64_t *ns,
-                            lathe_error *err) {
+int32_t lathe_model_latency(const lathe_model *m, const lathe_table *table, int64_t rows,
+                            int64_t *ns, lathe_error *err) {
     lathe_column *columns = calloc((size_t)table->n_columns + 1, sizeof *columns);
     if (columns == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the latency test");

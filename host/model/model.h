@@ -26,12 +26,13 @@ typedef struct lathe_model lathe_model;
 /* What a model is made of. Strings and trees are copied into the file. */
 typedef struct lathe_model_spec {
     const char *name;
-    const char *target;         /* name of the target column */
-    int32_t task;               /* LATHE_TASK_… */
-    const char *const *classes; /* [n_classes] in the order of their bytes; n_classes 0 for regression */
+    const char *target; /* name of the target column */
+    int32_t task;       /* LATHE_TASK_… */
+    const char *const
+        *classes; /* [n_classes] in the order of their bytes; n_classes 0 for regression */
     int64_t n_classes;
-    int64_t positive; /* index of the positive class, binary; else -1 */
-    const lathe_schema *raw;     /* columns that predict takes */
+    int64_t positive;        /* index of the positive class, binary; else -1 */
+    const lathe_schema *raw; /* columns that predict takes */
     const lathe_chain *chain;
     const lathe_instance *learner;
     const cJSON *document; /* the pipeline document, parameters substituted */

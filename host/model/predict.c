@@ -64,16 +64,18 @@ static void to_classes(const lathe_output *output, const float *raw, int64_t n, 
 }
 
 /* Does what the learner declares fit the task? */
-static int32_t check_output(const lathe_instance *learner, const lathe_output *output, int64_t n_classes,
-                            int64_t stride, lathe_error *err) {
+static int32_t check_output(const lathe_instance *learner, const lathe_output *output,
+                            int64_t n_classes, int64_t stride, lathe_error *err) {
     const char *id = learner->descriptor->id;
-    const bool fits = n_classes == 0  ? output->n_outputs == 1 && output->type != LATHE_OUTPUT_PROBABILITY
+    const bool fits = n_classes == 0
+                          ? output->n_outputs == 1 && output->type != LATHE_OUTPUT_PROBABILITY
                       : n_classes == 2 ? output->n_outputs == 1 || output->n_outputs == 2
                                        : output->n_outputs == n_classes;
     if (!fits || (n_classes > 0 && output->type == LATHE_OUTPUT_VALUE))
-        return lathe_fail(err, LATHE_E_SHAPE, id,
-                          "it declares %lld outputs of type %d, which does not fit a task of %lld classes",
-                          (long long)output->n_outputs, output->type, (long long)n_classes);
+        return lathe_fail(
+            err, LATHE_E_SHAPE, id,
+            "it declares %lld outputs of type %d, which does not fit a task of %lld classes",
+            (long long)output->n_outputs, output->type, (long long)n_classes);
     if (output->n_features < 0 || output->n_features > stride)
         return lathe_fail(err, LATHE_E_SHAPE, id, "it reads %lld features of rows that have %lld",
                           (long long)output->n_features, (long long)stride);

@@ -35,10 +35,11 @@ static int32_t read_entry(lathe_st_file *file, const cJSON *entry, uint64_t data
     const cJSON *shape = lathe_json_get(entry, "shape");
     const cJSON *range = lathe_json_get(entry, "data_offsets");
     char what[256];
-    snprintf(what, sizeof what, "tensor \"%.100s\" has a bad dtype, shape or data_offsets", entry->string);
+    snprintf(what, sizeof what, "tensor \"%.100s\" has a bad dtype, shape or data_offsets",
+             entry->string);
     if (!cJSON_IsString(dtype) || !lathe_st_dtype_parse(dtype->valuestring, &t->dtype, &t->bits) ||
-        !cJSON_IsArray(shape) || cJSON_GetArraySize(shape) > LATHE_MAX_DIMS || !cJSON_IsArray(range) ||
-        cJSON_GetArraySize(range) != 2)
+        !cJSON_IsArray(shape) || cJSON_GetArraySize(shape) > LATHE_MAX_DIMS ||
+        !cJSON_IsArray(range) || cJSON_GetArraySize(range) != 2)
         return corrupt(file->path, err, what);
     size_t cells = 1;
     const cJSON *dim;
@@ -59,7 +60,8 @@ static int32_t read_entry(lathe_st_file *file, const cJSON *entry, uint64_t data
     size_t bytes;
     if (!lathe_mul_size(cells, t->bits / 8u, &bytes) || offsets[1] < offsets[0] ||
         offsets[1] - offsets[0] != bytes) {
-        snprintf(what, sizeof what, "tensor \"%.100s\" does not fill its data_offsets", entry->string);
+        snprintf(what, sizeof what, "tensor \"%.100s\" does not fill its data_offsets",
+                 entry->string);
         return corrupt(file->path, err, what);
     }
     t->name = entry->string;
@@ -90,8 +92,9 @@ static int32_t check_layout(lathe_st_file *file, const uint8_t *data, uint64_t d
         next += file->tensors[i].bytes;
     }
     if (next != data + data_size)
-        return corrupt(file->path, err, "the last tensor does not end where the file ends; it is cut short or "
-                                        "something was appended");
+        return corrupt(file->path, err,
+                       "the last tensor does not end where the file ends; it is cut short or "
+                       "something was appended");
     return LATHE_OK;
 }
 
@@ -107,10 +110,12 @@ static int32_t read_sums(lathe_st_file *file, lathe_error *err) {
     int32_t rc = LATHE_OK;
     cJSON_ArrayForEach(sum, lathe_json_root(doc)) {
         char *end = NULL;
-        lathe_st_tensor *t = (lathe_st_tensor *)(uintptr_t)lathe_st_find(file, sum->string ? sum->string : "");
+        lathe_st_tensor *t =
+            (lathe_st_tensor *)(uintptr_t)lathe_st_find(file, sum->string ? sum->string : "");
         unsigned long value = cJSON_IsString(sum) ? strtoul(sum->valuestring, &end, 16) : 0;
         if (t == NULL || end == NULL || *end != 0 || value > UINT32_MAX) {
-            rc = corrupt(file->path, err, "a checksum names a tensor that is not there, or is no number");
+            rc = corrupt(file->path, err,
+                         "a checksum names a tensor that is not there, or is no number");
             break;
         }
         t->crc = (uint32_t)value;
@@ -133,7 +138,8 @@ static int32_t read_header(lathe_st_file *file, lathe_error *err) {
     }
     const lathe_json_limits limits = {(size_t)MAX_HEADER, 8};
     lathe_error why = {0};
-    file->header = lathe_json_read((const char *)file->map.data + 8, (size_t)header_size, NULL, &limits, &why);
+    file->header =
+        lathe_json_read((const char *)file->map.data + 8, (size_t)header_size, NULL, &limits, &why);
     const cJSON *root = file->header ? lathe_json_root(file->header) : NULL;
     if (!cJSON_IsObject(root)) {
         snprintf(what, sizeof what, "its header is no JSON object (%.120s)", why.message);
@@ -154,7 +160,8 @@ static int32_t read_header(lathe_st_file *file, lathe_error *err) {
         uint64_t offsets[2];
         if (entry == file->metadata)
             continue;
-        int32_t rc = read_entry(file, entry, data_size, data, &file->tensors[file->count], offsets, err);
+        int32_t rc =
+            read_entry(file, entry, data_size, data, &file->tensors[file->count], offsets, err);
         if (rc != LATHE_OK)
             return rc;
         file->count++;

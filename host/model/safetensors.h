@@ -14,8 +14,8 @@ typedef struct lathe_st_writer lathe_st_writer;
 
 lathe_st_writer *lathe_st_writer_new(void); /* NULL: out of memory */
 /* `data` must live until write; name unique. shape has ndim entries. */
-int32_t lathe_st_add(lathe_st_writer *w, const char *name, uint8_t dtype, uint8_t bits, int32_t ndim,
-                     const int64_t *shape, const void *data, lathe_error *err);
+int32_t lathe_st_add(lathe_st_writer *w, const char *name, uint8_t dtype, uint8_t bits,
+                     int32_t ndim, const int64_t *shape, const void *data, lathe_error *err);
 /* A string of `__metadata__`; the key is unique. */
 int32_t lathe_st_meta(lathe_st_writer *w, const char *key, const char *value, lathe_error *err);
 /* Streams the file out, fsyncs it, and gives the digest of its bytes. CRC-32s of the tensors go into the metadata

@@ -69,16 +69,18 @@ static int32_t no_memory(lathe_error *err) {
     return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for a model file");
 }
 
-int32_t lathe_st_add(lathe_st_writer *w, const char *name, uint8_t dtype, uint8_t bits, int32_t ndim,
-                     const int64_t *shape, const void *data, lathe_error *err) {
+int32_t lathe_st_add(lathe_st_writer *w, const char *name, uint8_t dtype, uint8_t bits,
+                     int32_t ndim, const int64_t *shape, const void *data, lathe_error *err) {
     entry e = {.dtype = lathe_st_dtype_name(dtype, bits), .ndim = ndim, .data = data};
     if (e.dtype == NULL || ndim < 0 || ndim > LATHE_MAX_DIMS)
         return lathe_fail(err, LATHE_E_UNSUPPORTED, name,
-                          "a tensor of type %u, %u bits, %d dimensions cannot be written", dtype, bits, ndim);
+                          "a tensor of type %u, %u bits, %d dimensions cannot be written", dtype,
+                          bits, ndim);
     size_t cells = 1;
     for (int32_t i = 0; i < ndim; i++) {
         if (shape[i] < 0 || !lathe_mul_size(cells, (size_t)shape[i], &cells))
-            return lathe_fail(err, LATHE_E_SHAPE, name, "a tensor's shape is negative or too large");
+            return lathe_fail(err, LATHE_E_SHAPE, name,
+                              "a tensor's shape is negative or too large");
         e.shape[i] = shape[i];
     }
     if (!lathe_mul_size(cells, bits / 8u, &e.bytes))
@@ -122,7 +124,8 @@ static int32_t check_unique(const lathe_st_writer *w, lathe_error *err) {
             rc = lathe_fail(err, LATHE_E_EXISTS, names[i], "two tensors have this name");
     for (size_t i = 1; rc == LATHE_OK && i < w->n_metas; i++)
         if (strcmp(w->metas[i].key, w->metas[i - 1].key) == 0)
-            rc = lathe_fail(err, LATHE_E_EXISTS, w->metas[i].key, "two metadata strings have this name");
+            rc = lathe_fail(err, LATHE_E_EXISTS, w->metas[i].key,
+                            "two metadata strings have this name");
     free(names);
     return rc;
 }
@@ -138,7 +141,8 @@ static int32_t add_sums(lathe_st_writer *w, lathe_error *err) {
         lathe_jsonw_kv_str(&j, w->entries[i].name, hex);
     }
     lathe_jsonw_end_object(&j);
-    int32_t rc = text.failed ? no_memory(err) : lathe_st_meta(w, "crc32", lathe_buf_str(&text), err);
+    int32_t rc =
+        text.failed ? no_memory(err) : lathe_st_meta(w, "crc32", lathe_buf_str(&text), err);
     lathe_buf_free(&text);
     return rc;
 }

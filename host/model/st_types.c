@@ -8,10 +8,10 @@ static const struct {
     const char *name;
     uint8_t dtype, bits;
 } types[] = {
-    {"F64", LATHE_FLOAT, 64}, {"F32", LATHE_FLOAT, 32}, {"F16", LATHE_FLOAT, 16},
-    {"BF16", LATHE_BFLOAT, 16}, {"I64", LATHE_INT, 64}, {"I32", LATHE_INT, 32},
-    {"I16", LATHE_INT, 16},   {"I8", LATHE_INT, 8},     {"U64", LATHE_UINT, 64},
-    {"U32", LATHE_UINT, 32},  {"U16", LATHE_UINT, 16},  {"U8", LATHE_UINT, 8},
+    {"F64", LATHE_FLOAT, 64},   {"F32", LATHE_FLOAT, 32}, {"F16", LATHE_FLOAT, 16},
+    {"BF16", LATHE_BFLOAT, 16}, {"I64", LATHE_INT, 64},   {"I32", LATHE_INT, 32},
+    {"I16", LATHE_INT, 16},     {"I8", LATHE_INT, 8},     {"U64", LATHE_UINT, 64},
+    {"U32", LATHE_UINT, 32},    {"U16", LATHE_UINT, 16},  {"U8", LATHE_UINT, 8},
     {"BOOL", LATHE_BOOL, 8},
 };
 

@@ -102,7 +102,8 @@ static int32_t put_tree(lathe_st_writer *w, const char *prefix, const lathe_stat
     char name[MAX_PREFIX + 200];
     lathe_buf text = {0};
     if (depth > MAX_DEPTH || strlen(prefix) > MAX_PREFIX)
-        return lathe_fail(err, LATHE_E_UNSUPPORTED, prefix, "plugins are nested too deeply to be saved");
+        return lathe_fail(err, LATHE_E_UNSUPPORTED, prefix,
+                          "plugins are nested too deeply to be saved");
     put_node(&text, node);
     snprintf(name, sizeof name, "node:%s", prefix);
     int32_t rc = text.failed ? no_memory(err) : lathe_st_meta(w, name, lathe_buf_str(&text), err);
@@ -139,7 +140,9 @@ static int hex_digit(char c) {
 /* A string node into malloc'ed bytes. */
 static bool get_string(const cJSON *node, lathe_str *out) {
     const cJSON *hex = lathe_json_get(node, "hex");
-    const char *text = cJSON_IsString(node) ? node->valuestring : cJSON_IsString(hex) ? hex->valuestring : NULL;
+    const char *text = cJSON_IsString(node)  ? node->valuestring
+                       : cJSON_IsString(hex) ? hex->valuestring
+                                             : NULL;
     if (text == NULL)
         return false;
     const size_t len = strlen(text);
@@ -165,7 +168,8 @@ static bool get_string(const cJSON *node, lathe_str *out) {
     return true;
 }
 
-static int32_t get_strings(lathe_state *node, const char *name, const cJSON *list, lathe_error *err) {
+static int32_t get_strings(lathe_state *node, const char *name, const cJSON *list,
+                           lathe_error *err) {
     const int n = cJSON_GetArraySize(list);
     lathe_str *strings = calloc((size_t)n + 1, sizeof *strings);
     int32_t rc = strings ? LATHE_OK : no_memory(err);
@@ -215,8 +219,8 @@ static int32_t get_attribute(lathe_state *node, const cJSON *item, lathe_error *
     return corrupt(name, err, "an attribute has no value of its type");
 }
 
-static int32_t get_tensor(lathe_st_file *file, const char *prefix, lathe_state *node, const cJSON *item,
-                          lathe_error *err) {
+static int32_t get_tensor(lathe_st_file *file, const char *prefix, lathe_state *node,
+                          const cJSON *item, lathe_error *err) {
     char name[MAX_PREFIX + 200];
     if (!cJSON_IsString(item))
         return corrupt(prefix, err, "a tensor's name is no text");
@@ -243,10 +247,13 @@ static void release_file(void *file) {
     lathe_st_close(file);
 }
 
-static int32_t new_node(const char *prefix, const cJSON *root, lathe_state **node, lathe_error *err) {
-    const cJSON *plugin = lathe_json_get(root, "plugin"), *version = lathe_json_get(root, "version");
+static int32_t new_node(const char *prefix, const cJSON *root, lathe_state **node,
+                        lathe_error *err) {
+    const cJSON *plugin = lathe_json_get(root, "plugin"),
+                *version = lathe_json_get(root, "version");
     const cJSON *digest = lathe_json_get(root, "digest"), *config = lathe_json_get(root, "config");
-    const cJSON *state = lathe_json_get(root, "state_version"), *task = lathe_json_get(root, "task");
+    const cJSON *state = lathe_json_get(root, "state_version"),
+                *task = lathe_json_get(root, "task");
     if (!cJSON_IsString(plugin) || !cJSON_IsString(version) || !cJSON_IsString(digest) ||
         !cJSON_IsString(config) || !cJSON_IsNumber(state) || !cJSON_IsNumber(task) ||
         !(state->valuedouble >= 0 && state->valuedouble < 4e9) || !(fabs(task->valuedouble) < 1000))

@@ -14,8 +14,8 @@ struct lathe_watch {
 };
 
 int32_t lathe_watch_new(lathe_runtime *runtime, const lathe_baseline *baseline,
-                        const lathe_component *const *measures, size_t n_measures, lathe_watch **out,
-                        lathe_error *err) {
+                        const lathe_component *const *measures, size_t n_measures,
+                        lathe_watch **out, lathe_error *err) {
     *out = NULL;
     lathe_watch *w = calloc(1, sizeof *w);
     if (w == NULL)

@@ -17,13 +17,14 @@ typedef struct lathe_drift_finding {
     const char *measure; /* "psi" */
     const char *feature;
     lathe_drift_result result;
-    int32_t code;        /* LATHE_OK, or why there is no result (LATHE_E_DATA: nothing but missing values) */
+    int32_t
+        code; /* LATHE_OK, or why there is no result (LATHE_E_DATA: nothing but missing values) */
 } lathe_drift_finding;
 
 /* Makes an instance of each measure. The baseline must outlive the watch. */
 int32_t lathe_watch_new(lathe_runtime *runtime, const lathe_baseline *baseline,
-                        const lathe_component *const *measures, size_t n_measures, lathe_watch **watch,
-                        lathe_error *err);
+                        const lathe_component *const *measures, size_t n_measures,
+                        lathe_watch **watch, lathe_error *err);
 void lathe_watch_free(lathe_watch *watch); /* NULL is fine */
 
 /* Counts rows into the current window. */

@@ -29,7 +29,8 @@ static int32_t need_text(const cJSON *question, const char *key, const char **te
                          lathe_error *err) {
     *text = text_of(question, key);
     return *text ? LATHE_OK
-                 : lathe_fail(err, LATHE_E_INVALID, "worker", "a question lacks the text \"%s\"", key);
+                 : lathe_fail(err, LATHE_E_INVALID, "worker", "a question lacks the text \"%s\"",
+                              key);
 }
 
 static int32_t answer_step_get(lathe_parent *p, const cJSON *question, cJSON *reply,
@@ -159,10 +160,12 @@ static int32_t answer_alerts(lathe_parent *p, const cJSON *question, cJSON *repl
 }
 
 /* Facts about the run that only the worker knows: plugins with digests, data with digests. */
-static int32_t answer_facts(lathe_parent *p, const cJSON *question, cJSON *reply, lathe_error *err) {
+static int32_t answer_facts(lathe_parent *p, const cJSON *question, cJSON *reply,
+                            lathe_error *err) {
     (void)reply;
     return lathe_store_run_facts(p->store, p->id, json_of(p, question, "machine"),
-                                 json_of(p, question, "plugins"), json_of(p, question, "data"), err);
+                                 json_of(p, question, "plugins"), json_of(p, question, "data"),
+                                 err);
 }
 
 typedef struct question_kind {
@@ -185,7 +188,8 @@ cJSON *lathe_parent_answer(lathe_parent *p, const cJSON *question) {
     lathe_error err = {0};
     int32_t rc = LATHE_E_INVALID;
     size_t i = 0;
-    while (i < sizeof kinds / sizeof *kinds && (event == NULL || strcmp(kinds[i].event, event) != 0))
+    while (i < sizeof kinds / sizeof *kinds &&
+           (event == NULL || strcmp(kinds[i].event, event) != 0))
         i++;
     if (i < sizeof kinds / sizeof *kinds)
         rc = kinds[i].answer(p, question, reply, &err);

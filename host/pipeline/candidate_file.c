@@ -19,11 +19,11 @@ static int32_t add_prediction(lathe_st_writer *w, int part, const lathe_predicti
     int32_t rc = LATHE_OK;
     const int64_t cells[2] = {p->n, p->n_classes};
     if (p->value != NULL)
-        rc = lathe_st_add(w, tensor_name(name, sizeof name, part, "value"), LATHE_FLOAT, 32, 1, &p->n,
-                          p->value, err);
+        rc = lathe_st_add(w, tensor_name(name, sizeof name, part, "value"), LATHE_FLOAT, 32, 1,
+                          &p->n, p->value, err);
     if (rc == LATHE_OK && p->probability != NULL)
-        rc = lathe_st_add(w, tensor_name(name, sizeof name, part, "probability"), LATHE_FLOAT, 32, 2,
-                          cells, p->probability, err);
+        rc = lathe_st_add(w, tensor_name(name, sizeof name, part, "probability"), LATHE_FLOAT, 32,
+                          2, cells, p->probability, err);
     if (rc == LATHE_OK && p->label != NULL)
         rc = lathe_st_add(w, tensor_name(name, sizeof name, part, "label"), LATHE_INT, 32, 1, &p->n,
                           p->label, err);
@@ -68,14 +68,15 @@ int32_t lathe_candidate_save(const lathe_trained *trained, const char *path,
 }
 
 /* Copies a tensor of `cells` 4-byte elements; NULL where the file has none. */
-static int32_t copy_tensor(const lathe_st_file *file, const char *name, uint8_t dtype, int64_t cells,
-                           void **out, lathe_error *err) {
+static int32_t copy_tensor(const lathe_st_file *file, const char *name, uint8_t dtype,
+                           int64_t cells, void **out, lathe_error *err) {
     const lathe_st_tensor *t = lathe_st_find(file, name);
     *out = NULL;
     if (t == NULL)
         return LATHE_OK;
     if (t->dtype != dtype || t->bits != 32 || t->bytes != cells * 4)
-        return lathe_fail(err, LATHE_E_CORRUPT, name, "the cached tensor has another type or length");
+        return lathe_fail(err, LATHE_E_CORRUPT, name,
+                          "the cached tensor has another type or length");
     int32_t rc = lathe_st_check(t, err);
     if (rc != LATHE_OK)
         return rc;
@@ -100,10 +101,12 @@ static int32_t load_prediction(const lathe_job *job, const lathe_st_file *file, 
         rc = copy_tensor(file, tensor_name(name, sizeof name, part, "label"), LATHE_INT, n,
                          (void **)&p->label, err);
     if (rc == LATHE_OK && (classes ? !p->probability || !p->label : !p->value))
-        rc = lathe_fail(err, LATHE_E_CORRUPT, part_names[part], "the cached predictions are not there");
+        rc = lathe_fail(err, LATHE_E_CORRUPT, part_names[part],
+                        "the cached predictions are not there");
     for (int64_t i = 0; rc == LATHE_OK && classes && i < n; i++)
         if (p->label[i] < 0 || p->label[i] >= job->n_classes)
-            rc = lathe_fail(err, LATHE_E_CORRUPT, part_names[part], "a cached label is out of range");
+            rc = lathe_fail(err, LATHE_E_CORRUPT, part_names[part],
+                            "a cached label is out of range");
     return rc;
 }
 

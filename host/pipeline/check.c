@@ -34,8 +34,9 @@ bool lathe_check_object(const lathe_check *c, const cJSON *node, const char *wha
         for (size_t i = 0; known[i] != NULL; i++)
             lathe_buf_printf(&list, "%s%s", i ? ", " : "", known[i]);
         if (near != NULL)
-            lathe_diag_add_key(c->diags, c->doc, child, "%s has no key \"%s\"; did you mean \"%s\"?",
-                               what, child->string, near);
+            lathe_diag_add_key(c->diags, c->doc, child,
+                               "%s has no key \"%s\"; did you mean \"%s\"?", what, child->string,
+                               near);
         else
             lathe_diag_add_key(c->diags, c->doc, child, "%s has no key \"%s\"; it takes: %s", what,
                                child->string, lathe_buf_str(&list));
@@ -144,9 +145,10 @@ bool lathe_check_name(const lathe_check *c, const cJSON *node, const char *what,
     for (size_t i = 0; good && i < len; i++)
         good = is_word(name[i]) || name[i] == '_' || name[i] == '-' || name[i] == '.';
     if (!good)
-        lathe_diag_add(c->diags, c->doc, node,
-                       "%s \"%.80s\" is not a usable name; expected 1 to 64 letters, digits, '_', '-' or "
-                       "'.', beginning with a letter or digit",
-                       what, name);
+        lathe_diag_add(
+            c->diags, c->doc, node,
+            "%s \"%.80s\" is not a usable name; expected 1 to 64 letters, digits, '_', '-' or "
+            "'.', beginning with a letter or digit",
+            what, name);
     return good;
 }

@@ -58,7 +58,8 @@ static int32_t write_model(lathe_job *job, const char *path, char sha256[LATHE_S
 }
 
 /* Hands a staged file to the parent, which verifies and commits it. */
-static int32_t commit_model(lathe_job *job, const char *path, const char *sha256, lathe_error *err) {
+static int32_t commit_model(lathe_job *job, const char *path, const char *sha256,
+                            lathe_error *err) {
     cJSON *question = lathe_link_event("commit");
     cJSON_AddStringToObject(question, "name", "model.safetensors");
     cJSON_AddStringToObject(question, "path", path);
@@ -77,7 +78,8 @@ static int32_t commit_model(lathe_job *job, const char *path, const char *sha256
 }
 
 /* The first rows of a frame as a frame of their own. */
-static int32_t first_rows(const lathe_frame *frame, int64_t n, lathe_frame **out, lathe_error *err) {
+static int32_t first_rows(const lathe_frame *frame, int64_t n, lathe_frame **out,
+                          lathe_error *err) {
     int64_t *rows = calloc((size_t)n, sizeof *rows);
     if (rows == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for a check");
@@ -146,18 +148,19 @@ static int32_t prove(lathe_job *job, int64_t *checked, lathe_error *err) {
         if (rc == LATHE_OK)
             rc = lathe_datasets_service()->matrix(data, &x, err);
         if (rc == LATHE_OK)
-            rc = lathe_learner_predict(job->runtime, &job->trained[job->selected].learner, job->task,
-                                       job->n_classes, (const float *)x.data, x.shape[0], x.strides[0],
-                                       &again, err);
+            rc = lathe_learner_predict(job->runtime, &job->trained[job->selected].learner,
+                                       job->task, job->n_classes, (const float *)x.data, x.shape[0],
+                                       x.strides[0], &again, err);
         expected = &again;
         lathe_dataset_release(data);
         lathe_frame_free(prepared);
     }
     if (rc == LATHE_OK && !same_bits(&now, expected, *checked))
-        rc = lathe_fail(err, LATHE_E_STATE, "deploy",
-                        "the stored model, loaded back, gives other predictions than the trained one; it is "
-                        "not deployed. A plugin of candidate \"%s\" does not restore its state",
-                        job->trained[job->selected].name);
+        rc = lathe_fail(
+            err, LATHE_E_STATE, "deploy",
+            "the stored model, loaded back, gives other predictions than the trained one; it is "
+            "not deployed. A plugin of candidate \"%s\" does not restore its state",
+            job->trained[job->selected].name);
     if (rc == LATHE_OK)
         rc = measure_latency(job, model, lathe_frame_table(rows), err);
     lathe_prediction_free(&again);

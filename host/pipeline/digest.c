@@ -46,7 +46,8 @@ static int32_t hash_tree(cJSON *tree, char key[LATHE_SHA256_HEX], lathe_error *e
 }
 
 static void add_component(cJSON *list, const lathe_component *component, cJSON *plugins) {
-    cJSON_AddItemToArray(list, component ? cJSON_CreateString(component->resolved) : cJSON_CreateNull());
+    cJSON_AddItemToArray(list,
+                         component ? cJSON_CreateString(component->resolved) : cJSON_CreateNull());
     lathe_digest_plugins(component, plugins);
 }
 

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const top_keys[] = {"$schema", "lathe",   "name",  "description", "seed",    "params",
-                                       "goal",    "prepare", "train", "deploy",      "monitor", NULL};
+static const char *const top_keys[] = {"$schema", "lathe",  "name",    "description",
+                                       "seed",    "params", "goal",    "prepare",
+                                       "train",   "deploy", "monitor", NULL};
 
 /* The binder for this document: candidates for references, paths, task. */
 static lathe_binder make_binder(const lathe_pipeline *p, const lathe_pipeline_options *options,
@@ -17,7 +18,7 @@ static lathe_binder make_binder(const lathe_pipeline *p, const lathe_pipeline_op
     const cJSON *root = lathe_json_root(p->doc);
     *paths = (lathe_paths){options->base_dir, options->roots, options->n_roots};
     int32_t task = options->task;
-    if (task == 0)
+    if (task == 0 && p->goal.task_known)
         task = p->goal.classification ? LATHE_TASK_BINARY : LATHE_TASK_REGRESSION;
     return (lathe_binder){
         .catalogue = options->catalogue,
@@ -32,10 +33,11 @@ static lathe_binder make_binder(const lathe_pipeline *p, const lathe_pipeline_op
 static void parse_header(const lathe_check *c, lathe_pipeline *p, const cJSON *root) {
     const cJSON *version = lathe_check_required(c, root, "the document", "lathe");
     int64_t number;
+    char brief[48];
     if (version != NULL && (!lathe_json_int64(c->doc, version, &number) || number != 1))
         lathe_diag_add(c->diags, c->doc, version,
-                       "this document is of format version %s; this program reads version 1",
-                       cJSON_IsNumber(version) ? "another" : "(no number)");
+                       "\"lathe\" is %s; this program reads documents of format version 1",
+                       lathe_json_brief(version, brief, sizeof brief));
     const cJSON *name = lathe_check_required(c, root, "the document", "name");
     p->name = lathe_check_string(c, root, "name", "");
     if (name != NULL && cJSON_IsString(name) && p->name[0] != 0)
@@ -63,6 +65,7 @@ lathe_pipeline *lathe_pipeline_parse(const char *text, size_t len, const char *f
     if (!lathe_check_object(&c, root, "the document", top_keys))
         goto fail;
     lathe_params_apply(p->doc, options->sets, options->n_sets, diags);
+    const size_t n_params_faults = diags->count;
     parse_header(&c, p, root);
 
     lathe_stage_goal_kind(&c, p, root);
@@ -73,9 +76,9 @@ lathe_pipeline *lathe_pipeline_parse(const char *text, size_t len, const char *f
     lathe_stage_train(&c, &binder, p, root);
     lathe_stage_deploy(&c, p, root);
     lathe_stage_monitor(&c, &binder, p, root);
-    if (lathe_diags_any(diags))
-        goto fail;
-    return p;
+    if (!lathe_diags_any(diags))
+        return p;
+    lathe_diags_drop_echoes(diags, n_params_faults);
 fail:
     lathe_diags_sort(diags);
     lathe_pipeline_free(p);

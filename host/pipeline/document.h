@@ -53,6 +53,7 @@ typedef struct lathe_class_weight {
 } lathe_class_weight;
 
 typedef struct lathe_goal {
+    bool task_known;     /* else the document has a fault */
     bool classification; /* else regression; binary or multiclass is for the data to tell */
     const char *target;
     const char *positive;      /* NULL: the last class by its bytes */
@@ -98,7 +99,8 @@ typedef struct lathe_monitor_stage {
     size_t n_drift;
     const lathe_component *replay; /* NULL: none */
     int64_t window;                /* rows */
-    double quality_drop;           /* alert where the goal metric is worse than the stored one by more; NaN: off */
+    double
+        quality_drop; /* alert where the goal metric is worse than the stored one by more; NaN: off */
 } lathe_monitor_stage;
 
 typedef struct lathe_pipeline {
@@ -117,10 +119,10 @@ typedef struct lathe_pipeline {
 
 typedef struct lathe_pipeline_options {
     const lathe_catalogue *catalogue;
-    const char *base_dir;         /* paths in the document are relative to it */
-    const char *const *roots;     /* folders that paths may not leave; n_roots 0: anywhere */
+    const char *base_dir;     /* paths in the document are relative to it */
+    const char *const *roots; /* folders that paths may not leave; n_roots 0: anywhere */
     size_t n_roots;
-    const char *const *sets;      /* "name=value" */
+    const char *const *sets; /* "name=value" */
     size_t n_sets;
     int32_t task; /* LATHE_TASK_…, once the data has told; 0: classification counts as binary */
     bool load;    /* load the plugins and run their check_config; worker processes only */

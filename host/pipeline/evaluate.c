@@ -6,7 +6,8 @@
 
 static void add_scores(const lathe_job *job, cJSON *item, const lathe_trained *t) {
     if (t->scores[PART_VALIDATION].present)
-        cJSON_AddItemToObject(item, "validation", lathe_scores_json(job, &t->scores[PART_VALIDATION]));
+        cJSON_AddItemToObject(item, "validation",
+                              lathe_scores_json(job, &t->scores[PART_VALIDATION]));
     if (t->scores[PART_TEST].present)
         cJSON_AddItemToObject(item, "test", lathe_scores_json(job, &t->scores[PART_TEST]));
 }
@@ -20,7 +21,9 @@ static void report_candidates(lathe_job *job) {
         cJSON_AddStringToObject(item, "plugin", t->component->descriptor->id);
         cJSON_AddItemToObject(item, "component", lathe_component_tree(t->component));
         cJSON_AddStringToObject(item, "status",
-                                t->error.code ? "failed" : t->cached ? "cached" : "trained");
+                                t->error.code ? "failed"
+                                : t->cached   ? "cached"
+                                              : "trained");
         if (t->error.code != 0) {
             cJSON_AddStringToObject(item, "error", t->error.message);
             cJSON_AddStringToObject(item, "where", t->error.where);

@@ -16,7 +16,8 @@ int32_t lathe_folds(lathe_job *job, const int32_t **fold, int32_t *n_folds, lath
     int32_t rc = LATHE_OK;
     if (train->fold != NULL)
         goto done;
-    rc = lathe_bind_text(&binder, LATHE_KIND_SPLIT, "k_fold", "{\"folds\": 5, \"test\": 0}", &component, err);
+    rc = lathe_bind_text(&binder, LATHE_KIND_SPLIT, "k_fold", "{\"folds\": 5, \"test\": 0}",
+                         &component, err);
     if (rc == LATHE_OK)
         rc = lathe_instance_create(job->runtime, component, 0, NULL, &split, err);
     if (rc == LATHE_OK)

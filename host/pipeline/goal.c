@@ -18,8 +18,11 @@ void lathe_stage_goal_kind(const lathe_check *c, lathe_pipeline *p, const cJSON 
     const cJSON *goal = lathe_check_required(c, root, "the document", "goal");
     if (goal == NULL || !lathe_check_object(c, goal, "\"goal\"", goal_keys))
         return;
-    if (lathe_check_required(c, goal, "\"goal\"", "task") != NULL)
-        p->goal.classification = lathe_check_choice(c, goal, "task", tasks, 0) == 0;
+    if (lathe_check_required(c, goal, "\"goal\"", "task") != NULL) {
+        const int task = lathe_check_choice(c, goal, "task", tasks, -1);
+        p->goal.task_known = task >= 0;
+        p->goal.classification = task == 0;
+    }
 }
 
 typedef struct metric_list {
@@ -41,34 +44,37 @@ static size_t add_metric(const lathe_check *c, metric_list *list, const char *na
         lathe_component_free(component);
         return SIZE_MAX;
     }
-    list->items[list->count] = (lathe_metric_use){
-        lathe_arena_strdup(c->arena, name), component,
-        (component->descriptor->flags & LATHE_METRIC_HIGHER_IS_BETTER) != 0};
+    list->items[list->count] =
+        (lathe_metric_use){lathe_arena_strdup(c->arena, name), component,
+                           (component->descriptor->flags & LATHE_METRIC_HIGHER_IS_BETTER) != 0};
     return list->count++;
 }
 
 /* The metric that a node names: "auc" or {"recall": {…}}. */
 static size_t bind_metric(const lathe_check *c, const lathe_binder *binder, metric_list *list,
-                          const cJSON *node, const char *name) {
+                          const cJSON *node) {
     lathe_component *component = lathe_bind(binder, c->doc, node, LATHE_KIND_METRIC, c->diags);
     if (component == NULL)
         return SIZE_MAX;
-    const char *use = name ? name : component->descriptor->name;
-    if (find_metric(list, use) != SIZE_MAX) {
-        lathe_component_free(component);
-        return find_metric(list, use);
-    }
-    return add_metric(c, list, use, component);
+    const char *use = component->descriptor->name;
+    const size_t at = find_metric(list, use);
+    if (at == SIZE_MAX)
+        return add_metric(c, list, use, component);
+    if (strcmp(list->items[at].component->resolved, component->resolved) != 0)
+        lathe_diag_add(c->diags, c->doc, node,
+                       "the metric \"%s\" is named before with other parameters; a goal has it once", use);
+    lathe_component_free(component);
+    return at;
 }
 
 /* A metric by bare name, bound from text: for "require" keys and the usual ones. */
 static size_t metric_by_name(const lathe_check *c, const lathe_binder *binder, metric_list *list,
-                             const char *name) {
+                             const char *name, lathe_error *err) {
     size_t at = find_metric(list, name);
     if (at != SIZE_MAX)
         return at;
     lathe_component *component = NULL;
-    if (lathe_bind_text(binder, LATHE_KIND_METRIC, name, NULL, &component, NULL) != LATHE_OK)
+    if (lathe_bind_text(binder, LATHE_KIND_METRIC, name, NULL, &component, err) != LATHE_OK)
         return SIZE_MAX;
     return add_metric(c, list, name, component);
 }
@@ -77,8 +83,11 @@ static bool parse_bound(const char *text, lathe_compare *compare, double *bound)
     static const struct {
         const char *sign;
         lathe_compare compare;
-    } signs[] = {{">=", LATHE_AT_LEAST}, {"<=", LATHE_AT_MOST},  {"==", LATHE_EQUAL},
-                 {">", LATHE_MORE_THAN}, {"<", LATHE_LESS_THAN}};
+    } signs[] = {{">=", LATHE_AT_LEAST},
+                 {"<=", LATHE_AT_MOST},
+                 {"==", LATHE_EQUAL},
+                 {">", LATHE_MORE_THAN},
+                 {"<", LATHE_LESS_THAN}};
     while (*text == ' ')
         text++;
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
@@ -125,10 +134,9 @@ static void parse_require(const lathe_check *c, const lathe_binder *binder, lath
     cJSON_ArrayForEach(node, require) {
         lathe_requirement r = {.measure = measure_of(node->string), .metric = SIZE_MAX};
         if (r.measure == LATHE_MEASURE_METRIC) {
-            r.metric = metric_by_name(c, binder, list, node->string);
+            lathe_error err = {0};
+            r.metric = metric_by_name(c, binder, list, node->string, &err);
             if (r.metric == SIZE_MAX) {
-                lathe_error err = {0};
-                lathe_catalogue_unknown(binder->catalogue, LATHE_KIND_METRIC, node->string, &err);
                 lathe_diag_add_key(c->diags, c->doc, node,
                                    "%s; besides metrics \"require\" takes latency_p50_ms, "
                                    "latency_p99_ms, model_mb and train_seconds",
@@ -138,10 +146,11 @@ static void parse_require(const lathe_check *c, const lathe_binder *binder, lath
         }
         if (!cJSON_IsString(node) || !parse_bound(node->valuestring, &r.compare, &r.bound)) {
             char brief[48];
-            lathe_diag_add(c->diags, c->doc, node,
-                           "the requirement on \"%s\" is %s; expected a text such as \">= 0.92\" with one "
-                           "of >=, >, <=, <, ==",
-                           node->string, lathe_json_brief(node, brief, sizeof brief));
+            lathe_diag_add(
+                c->diags, c->doc, node,
+                "the requirement on \"%s\" is %s; expected a text such as \">= 0.92\" with one "
+                "of >=, >, <=, <, ==",
+                node->string, lathe_json_brief(node, brief, sizeof brief));
             continue;
         }
         r.name = lathe_arena_strdup(c->arena, node->string);
@@ -155,7 +164,7 @@ static void parse_require(const lathe_check *c, const lathe_binder *binder, lath
 static void parse_class_weight(const lathe_check *c, lathe_goal *goal, const cJSON *node) {
     if (node == NULL)
         return;
-    if (!goal->classification) {
+    if (goal->task_known && !goal->classification) {
         lathe_diag_add(c->diags, c->doc, node, "\"class_weight\" is for classification alone");
         return;
     }
@@ -164,9 +173,10 @@ static void parse_class_weight(const lathe_check *c, lathe_goal *goal, const cJS
         return;
     }
     if (!cJSON_IsObject(node)) {
-        lathe_diag_add(c->diags, c->doc, node,
-                       "\"class_weight\" is %s; expected \"balanced\" or an object of class: weight",
-                       lathe_json_type_name(node));
+        lathe_diag_add(
+            c->diags, c->doc, node,
+            "\"class_weight\" is %s; expected \"balanced\" or an object of class: weight",
+            lathe_json_type_name(node));
         return;
     }
     lathe_class_weight *items =
@@ -175,7 +185,8 @@ static void parse_class_weight(const lathe_check *c, lathe_goal *goal, const cJS
     cJSON_ArrayForEach(item, node) {
         if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble <= 1e9))
             lathe_diag_add(c->diags, c->doc, item,
-                           "the weight of class \"%s\" must be a number from 0 to 1e9", item->string);
+                           "the weight of class \"%s\" must be a number from 0 to 1e9",
+                           item->string);
         else if (items != NULL)
             items[goal->n_class_weights++] =
                 (lathe_class_weight){lathe_arena_strdup(c->arena, item->string), item->valuedouble};
@@ -192,7 +203,7 @@ static void parse_metrics(const lathe_check *c, const lathe_binder *binder, metr
                        lathe_json_type_name(metrics));
         return;
     }
-    cJSON_ArrayForEach(node, metrics) bind_metric(c, binder, list, node, NULL);
+    cJSON_ArrayForEach(node, metrics) bind_metric(c, binder, list, node);
 }
 
 void lathe_stage_goal(const lathe_check *c, const lathe_binder *binder, lathe_pipeline *p,
@@ -205,7 +216,7 @@ void lathe_stage_goal(const lathe_check *c, const lathe_binder *binder, lathe_pi
     goal->target = lathe_check_string(c, node, "target", "");
     goal->positive = lathe_check_string(c, node, "positive", NULL);
     goal->weight_column = lathe_check_string(c, node, "weight", NULL);
-    if (goal->positive != NULL && !goal->classification)
+    if (goal->positive != NULL && goal->task_known && !goal->classification)
         lathe_diag_add(c->diags, c->doc, lathe_json_get(node, "positive"),
                        "\"positive\" names a class and is for classification alone");
     parse_class_weight(c, goal, lathe_json_get(node, "class_weight"));
@@ -219,14 +230,14 @@ void lathe_stage_goal(const lathe_check *c, const lathe_binder *binder, lathe_pi
         return;
     const cJSON *metric = lathe_json_get(node, "metric");
     if (metric != NULL)
-        bind_metric(c, binder, &list, metric, NULL);
-    else
-        metric_by_name(c, binder, &list, goal->classification ? "log_loss" : "rmse");
+        bind_metric(c, binder, &list, metric);
+    else if (goal->task_known)
+        metric_by_name(c, binder, &list, goal->classification ? "log_loss" : "rmse", NULL);
     parse_metrics(c, binder, &list, metrics);
     parse_require(c, binder, goal, &list, require);
     const char *const *usual = goal->classification ? usual_classification : usual_regression;
     for (; *usual != NULL && list.count < list.cap; usual++)
-        metric_by_name(c, binder, &list, *usual);
+        metric_by_name(c, binder, &list, *usual, NULL);
     goal->metrics = list.items;
     goal->n_metrics = list.count;
     if (list.count == 0 && !lathe_diags_any(c->diags))

@@ -48,8 +48,8 @@ typedef struct lathe_trained {
     double seconds;
     lathe_scores scores[N_PARTS]; /* VALIDATION: cross-validated where there is no such part */
     lathe_prediction predictions[N_PARTS]; /* of validation and test */
-    cJSON *curves;     /* {"train_loss": [[step, value], …]} */
-    cJSON *importance; /* [{"feature", "value"}], sorted; NULL: none */
+    cJSON *curves;                         /* {"train_loss": [[step, value], …]} */
+    cJSON *importance;                     /* [{"feature", "value"}], sorted; NULL: none */
 } lathe_trained;
 
 typedef struct lathe_job {
@@ -76,7 +76,7 @@ typedef struct lathe_job {
 
     lathe_trained *trained;
     size_t n_trained;
-    size_t selected; /* SIZE_MAX: none */
+    size_t selected;         /* SIZE_MAX: none */
     lathe_instance *metrics; /* [goal.n_metrics] */
 
     bool goal_met;
@@ -84,12 +84,14 @@ typedef struct lathe_job {
     int64_t model_bytes;
     const char *model_path; /* committed */
     char model_sha256[LATHE_SHA256_HEX];
-    int64_t version;   /* 0: not registered */
+    int64_t version; /* 0: not registered */
     bool endpoint_moved;
 
     cJSON *report; /* grows with every step; see web/report.h */
     uv_mutex_t curves_lock;
     cJSON *curves; /* of the candidate that trains now; guarded */
+    _Atomic int32_t
+        curve_depth; /* events of this depth are the candidate's own, not its children's */
 } lathe_job;
 
 /* Each emits its events and adds its part of the report. An error ends the run. */

@@ -10,10 +10,13 @@
 #include <unistd.h>
 #include <uv.h>
 
+#define ORPHAN_MS 2000
+
 struct lathe_link {
     uv_loop_t loop;
     uv_pipe_t input;
     uv_async_t done; /* the work has ended */
+    uv_timer_t end;  /* the parent is gone: plugins have so long to stop */
     uv_thread_t thread;
     bool thread_started;
     lathe_lines lines;
@@ -135,6 +138,8 @@ static void close_handles(lathe_link *link) {
         uv_close((uv_handle_t *)&link->input, NULL);
     if (!uv_is_closing((uv_handle_t *)&link->done))
         uv_close((uv_handle_t *)&link->done, NULL);
+    if (!uv_is_closing((uv_handle_t *)&link->end))
+        uv_close((uv_handle_t *)&link->end, NULL);
 }
 
 static void on_done(uv_async_t *async) {
@@ -166,16 +171,25 @@ static bool on_line(void *user, const char *text, size_t len) {
     return true;
 }
 
+static void on_orphan_end(uv_timer_t *timer) {
+    (void)timer;
+    _exit(1); /* a plugin does not listen, and nobody is left to end this process */
+}
+
 static void parent_gone(lathe_link *link) {
     uv_mutex_lock(&link->lock);
     link->gone = true;
     atomic_store(&link->stop, 1);
     uv_cond_broadcast(&link->answered);
     uv_mutex_unlock(&link->lock);
-    if (!link->thread_started)
+    if (!link->thread_started) {
         close_handles(link);
-    else if (!uv_is_closing((uv_handle_t *)&link->input))
+        return;
+    }
+    if (!uv_is_closing((uv_handle_t *)&link->input))
         uv_close((uv_handle_t *)&link->input, NULL);
+    if (!uv_is_closing((uv_handle_t *)&link->end))
+        uv_timer_start(&link->end, on_orphan_end, ORPHAN_MS, 0);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
@@ -211,6 +225,7 @@ int lathe_link_run(lathe_link_work_fn work, void *user) {
         goto fail_cond;
     uv_pipe_init(&link->loop, &link->input, 0);
     uv_async_init(&link->loop, &link->done, on_done);
+    uv_timer_init(&link->loop, &link->end);
     link->input.data = link->done.data = link;
     if (uv_pipe_open(&link->input, STDIN_FILENO) != 0 ||
         uv_read_start((uv_stream_t *)&link->input, on_alloc, on_read) != 0)

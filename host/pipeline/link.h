@@ -3,7 +3,7 @@
  * Newline JSON both ways. The worker writes events to descriptor 3: {"event": "progress", …}. On its standard
  * input it first gets the job, one line; after it {"stop": true} and replies to questions. A question is an
  * event with an "ask" number; its reply is {"reply": <the number>, …}. When standard input closes, the parent is
- * gone and the worker ends.
+ * gone: the work is told to stop, and the process ends within two seconds whether it listens or not.
  *
  * The link's loop runs on the thread that called lathe_link_run; the work runs on a thread of its own, which may
  * emit and ask. Events may be emitted from any thread.

@@ -81,7 +81,8 @@ static int64_t keep_known(lathe_prediction *p, double *truth) {
             p->value[m] = p->value[i];
         } else {
             p->label[m] = p->label[i];
-            memmove(p->probability + (size_t)m * k, p->probability + (size_t)i * k, k * sizeof(float));
+            memmove(p->probability + (size_t)m * k, p->probability + (size_t)i * k,
+                    k * sizeof(float));
         }
         m++;
     }
@@ -107,8 +108,8 @@ static int32_t score_window(replay *r, lathe_frame *frame, cJSON *out, lathe_err
                                                       : scores.values[0] - r->reference;
         if (worse > drop) {
             char text[200];
-            snprintf(text, sizeof text, "%s is %.4g in window %lld; it was %.4g at deployment", metric->name,
-                     scores.values[0], (long long)r->index, r->reference);
+            snprintf(text, sizeof text, "%s is %.4g in window %lld; it was %.4g at deployment",
+                     metric->name, scores.values[0], (long long)r->index, r->reference);
             add_alert(r, "quality", NULL, text);
         }
     }
@@ -136,8 +137,8 @@ static void add_findings(replay *r, const lathe_drift_finding *found, size_t n, 
         if (found[i].result.alert) {
             char text[256];
             snprintf(text, sizeof text, "%s of \"%.100s\" is %.4g in window %lld, beyond %.4g",
-                     found[i].measure, found[i].feature, found[i].result.statistic, (long long)r->index,
-                     found[i].result.threshold);
+                     found[i].measure, found[i].feature, found[i].result.statistic,
+                     (long long)r->index, found[i].result.threshold);
             add_alert(r, "drift", found[i].feature, text);
         }
     }
@@ -174,7 +175,8 @@ static int32_t close_window(replay *r, lathe_frame *frame, lathe_error *err) {
 }
 
 /* The next window's rows; *frame NULL at the end. */
-static int32_t read_window(replay *r, const lathe_table *schema, lathe_frame **frame, lathe_error *err) {
+static int32_t read_window(replay *r, const lathe_table *schema, lathe_frame **frame,
+                           lathe_error *err) {
     const int64_t want = r->job->pipeline->monitor.window;
     int32_t rc = lathe_frame_begin(schema, frame, err);
     int64_t have = 0;
@@ -222,7 +224,8 @@ static int32_t open_replay(replay *r, lathe_error *err) {
     if (rc == LATHE_OK)
         rc = lathe_baseline_from_json(lathe_model_get_info(r->model)->baseline, &r->baseline, err);
     if (rc == LATHE_OK)
-        rc = lathe_watch_new(job->runtime, r->baseline, stage->drift, stage->n_drift, &r->watch, err);
+        rc = lathe_watch_new(job->runtime, r->baseline, stage->drift, stage->n_drift, &r->watch,
+                             err);
     if (rc == LATHE_OK)
         rc = lathe_instance_create(job->runtime, stage->replay, 0, NULL, &r->source, err);
     if (rc == LATHE_OK)

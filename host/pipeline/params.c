@@ -33,10 +33,12 @@ static const cJSON *find_param(const substitution *s, const char *name, const cJ
     const char *near = nearest_param(s, name);
     if (near != NULL)
         lathe_diag_add(s->diags, s->doc, at,
-                       "there is no parameter \"%s\" in \"params\"; did you mean \"%s\"?", name, near);
+                       "there is no parameter \"%s\" in \"params\"; did you mean \"%s\"?", name,
+                       near);
     else
         lathe_diag_add(s->diags, s->doc, at,
-                       "there is no parameter \"%s\"; declare it in the document's \"params\"", name);
+                       "there is no parameter \"%s\"; declare it in the document's \"params\"",
+                       name);
     return NULL;
 }
 
@@ -60,10 +62,11 @@ static void append_scalar(const substitution *s, lathe_buf *out, const cJSON *va
     else if (cJSON_IsNumber(value) || cJSON_IsBool(value))
         lathe_json_print(s->doc, value, out);
     else
-        lathe_diag_add(s->diags, s->doc, at,
-                       "parameter \"%s\" is %s and cannot stand inside a text; only a string, a number "
-                       "or true/false can",
-                       value->string, lathe_json_type_name(value));
+        lathe_diag_add(
+            s->diags, s->doc, at,
+            "parameter \"%s\" is %s and cannot stand inside a text; only a string, a number "
+            "or true/false can",
+            value->string, lathe_json_type_name(value));
 }
 
 static void substitute_text(const substitution *s, cJSON *node) {
@@ -80,8 +83,9 @@ static void substitute_text(const substitution *s, cJSON *node) {
                 append_scalar(s, &out, value, node);
             p += len;
         } else if (p[0] == '$' && p[1] == '{') {
-            lathe_diag_add(s->diags, s->doc, node,
-                           "\"${\" without a name and a closing \"}\"; write \"$${\" for a literal \"${\"");
+            lathe_diag_add(
+                s->diags, s->doc, node,
+                "\"${\" without a name and a closing \"}\"; write \"$${\" for a literal \"${\"");
             break;
         } else {
             lathe_buf_append_char(&out, *p++);
@@ -120,8 +124,8 @@ static void apply_set(substitution *s, const char *set) {
     const char *eq = strchr(set, '=');
     char name[MAX_NAME];
     if (eq == NULL || eq == set || (size_t)(eq - set) >= MAX_NAME) {
-        lathe_diag_add_at(s->diags, "--set", 0, 0, NULL,
-                          "\"%.80s\" is not of the form name=value", set);
+        lathe_diag_add_at(s->diags, "--set", 0, 0, NULL, "\"%.80s\" is not of the form name=value",
+                          set);
         return;
     }
     memcpy(name, set, (size_t)(eq - set));

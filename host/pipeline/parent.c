@@ -39,7 +39,8 @@ static void explain_death(lathe_parent *p) {
     if (p->term_signal == 0) {
         if (p->result == NULL)
             lathe_fail(&p->error, LATHE_E_CRASHED, "worker",
-                       "the worker ended with code %lld before it had a result", (long long)p->exit_status);
+                       "the worker ended with code %lld before it had a result",
+                       (long long)p->exit_status);
         return;
     }
     if (p->crumbs != NULL && lathe_crumbs_read(p->crumbs, LATHE_CRUMBS_BYTES, &crash))
@@ -115,7 +116,8 @@ static void close_handle(lathe_parent *p, void *handle) {
 
 /* The worker is gone and its pipes are read to the end. */
 static void close_if_done(lathe_parent *p) {
-    if (!p->exited || uv_is_active((uv_handle_t *)&p->events) || uv_is_active((uv_handle_t *)&p->output))
+    if (!p->exited || uv_is_active((uv_handle_t *)&p->events) ||
+        uv_is_active((uv_handle_t *)&p->output))
         return;
     close_handle(p, &p->process);
     close_handle(p, &p->control);
@@ -168,7 +170,8 @@ static void take_failure(lathe_parent *p, const cJSON *event) {
     const cJSON *code = lathe_json_get(event, "code");
     const cJSON *where = lathe_json_get(event, "where");
     const cJSON *message = lathe_json_get(event, "message");
-    lathe_fail(&p->error, cJSON_IsNumber(code) && code->valueint ? code->valueint : LATHE_E_INTERNAL,
+    lathe_fail(&p->error,
+               cJSON_IsNumber(code) && code->valueint ? code->valueint : LATHE_E_INTERNAL,
                cJSON_IsString(where) ? where->valuestring : NULL, "%s",
                cJSON_IsString(message) ? message->valuestring : "failed without a reason");
 }
@@ -224,7 +227,16 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
         return;
     if (n > 0 && lathe_lines_feed(lines, buf->base, (size_t)n))
         return;
-    if (n < 0)
+    if (n > 0 && lines == &p->output_lines) {
+        lathe_buf_clear(&lines->rest); /* a plugin prints without end: its text is of no use, its pipe must flow */
+        return;
+    }
+    if (n > 0 && p->error.code == 0)
+        lathe_fail(&p->error, LATHE_E_CORRUPT, "worker", "the worker sent an event of over %zu MB",
+                   MAX_EVENT_LINE >> 20);
+    if (n > 0)
+        uv_process_kill(&p->process, SIGKILL);
+    else
         lathe_lines_flush(lines);
     uv_read_stop(stream);
     close_if_done(p);
@@ -300,7 +312,8 @@ static void make_crumbs(lathe_parent *p) {
     p->crumbs_fd = memfd_create("lathe-crumbs", MFD_CLOEXEC);
     if (p->crumbs_fd < 0 || ftruncate(p->crumbs_fd, (off_t)LATHE_CRUMBS_BYTES) != 0)
         return;
-    void *page = mmap(NULL, LATHE_CRUMBS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, p->crumbs_fd, 0);
+    void *page =
+        mmap(NULL, LATHE_CRUMBS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, p->crumbs_fd, 0);
     p->crumbs = page == MAP_FAILED ? NULL : page;
 }
 
@@ -320,7 +333,8 @@ static char **worker_environment(lathe_arena *arena) {
     return env;
 }
 
-static int32_t spawn(uv_loop_t *loop, lathe_parent *p, const lathe_run_request *r, lathe_error *err) {
+static int32_t spawn(uv_loop_t *loop, lathe_parent *p, const lathe_run_request *r,
+                     lathe_error *err) {
     char *args[] = {(char *)r->executable, "worker", "run", NULL};
     uv_stdio_container_t stdio[5] = {0};
     uv_pipe_t *const pipes[] = {&p->control, &p->output, NULL, &p->events};
@@ -355,7 +369,8 @@ static int32_t spawn(uv_loop_t *loop, lathe_parent *p, const lathe_run_request *
     if (code == 0)
         return LATHE_OK;
     p->exited = true; /* the handles are there and must close */
-    return lathe_fail(err, LATHE_E_IO, r->executable, "cannot start the worker: %s", uv_strerror(code));
+    return lathe_fail(err, LATHE_E_IO, r->executable, "cannot start the worker: %s",
+                      uv_strerror(code));
 }
 
 int32_t lathe_parent_start(uv_loop_t *loop, lathe_store *store, const lathe_run_request *request,

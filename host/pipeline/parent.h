@@ -20,31 +20,32 @@ typedef struct lathe_parent lathe_parent;
 
 /* How a run ended. */
 typedef struct lathe_outcome {
-    const char *status; /* LATHE_RUN_SUCCEEDED, … */
-    int exit_code;      /* 0, 1, 3 or 130, as of `lathe run` */
+    const char *status;  /* LATHE_RUN_SUCCEEDED, … */
+    int exit_code;       /* 0, 1, 3 or 130, as of `lathe run` */
     const cJSON *result; /* the worker's result object (the design's §6); NULL where it gave none */
     const lathe_error *error; /* why it failed; code 0 where it did not */
 } lathe_outcome;
 
 typedef struct lathe_run_request {
-    const char *executable; /* the program itself */
-    const char *plugin_path; /* folders joined by ':', or NULL for the usual */
-    const char *text;       /* the document, as read */
-    const char *file;       /* its name, for messages */
-    const char *base_dir;   /* paths in it are relative to this */
+    const char *executable;   /* the program itself */
+    const char *plugin_path;  /* folders joined by ':', or NULL for the usual */
+    const char *text;         /* the document, as read */
+    const char *file;         /* its name, for messages */
+    const char *base_dir;     /* paths in it are relative to this */
     const char *const *roots; /* folders that its paths may not leave; n_roots 0: anywhere */
     size_t n_roots;
     const char *const *sets; /* "name=value" */
     size_t n_sets;
-    const char *pipeline;   /* its name, for the store */
-    const char *document;   /* the document with parameters substituted, as JSON */
+    const char *pipeline; /* its name, for the store */
+    const char *document; /* the document with parameters substituted, as JSON */
     int64_t seed;
-    int threads;            /* 0: the cores */
+    int threads; /* 0: the cores */
     /* Each event as it comes, progress included; valid during the call. May be NULL. */
     void (*on_event)(void *user, const cJSON *event);
     /* A line that a plugin printed, where none should. May be NULL. */
     void (*on_output)(void *user, const char *text);
-    void (*on_end)(void *user, const lathe_outcome *outcome); /* once; the parent frees itself after */
+    void (*on_end)(void *user,
+                   const lathe_outcome *outcome); /* once; the parent frees itself after */
     void *user;
 } lathe_run_request;
 

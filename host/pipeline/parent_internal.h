@@ -12,8 +12,8 @@ struct lathe_parent {
     lathe_store *store;
     lathe_run_request request; /* callbacks alone are kept */
     char id[LATHE_RUN_ID];
-    lathe_arena *arena;   /* of the run */
-    const char *staging;  /* where the worker may stage files */
+    lathe_arena *arena;  /* of the run */
+    const char *staging; /* where the worker may stage files */
 
     uv_process_t process;
     uv_pipe_t control, events, output;
@@ -28,8 +28,8 @@ struct lathe_parent {
     void *crumbs; /* page shared with the worker, or NULL */
     int crumbs_fd;
 
-    cJSON *result;     /* of the "result" event */
-    lathe_error error; /* of the "failed" event, or found here */
+    cJSON *result;                 /* of the "result" event */
+    lathe_error error;             /* of the "failed" event, or found here */
     char *batch[PARENT_MAX_BATCH]; /* events to store */
     size_t n_batch;
 };

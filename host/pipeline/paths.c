@@ -26,8 +26,8 @@ static char *find_in_roots(const lathe_paths *paths, const char *path) {
 int32_t lathe_paths_resolve(void *user, const char *path, char **resolved, lathe_error *err) {
     const lathe_paths *paths = user;
     *resolved = NULL;
-    char *joined = paths->base_dir ? lathe_path_join(paths->base_dir, path)
-                                   : find_in_roots(paths, path);
+    char *joined =
+        paths->base_dir ? lathe_path_join(paths->base_dir, path) : find_in_roots(paths, path);
     if (joined == NULL)
         return lathe_fail(err, LATHE_E_NOT_FOUND, NULL,
                           "there is no file \"%.200s\" in the data folders that documents may read",
@@ -35,12 +35,13 @@ int32_t lathe_paths_resolve(void *user, const char *path, char **resolved, lathe
     if (!inside_roots(paths, joined)) {
         free(joined);
         return lathe_fail(err, LATHE_E_INVALID, NULL,
-                          "\"%.200s\" leads outside of the data folders that documents may read", path);
+                          "\"%.200s\" leads outside of the data folders that documents may read",
+                          path);
     }
     if (access(joined, R_OK) != 0) {
-        int32_t rc = lathe_fail(err, LATHE_E_NOT_FOUND, NULL,
-                                "there is no readable file \"%.300s\"; paths are relative to the document",
-                                joined);
+        int32_t rc = lathe_fail(
+            err, LATHE_E_NOT_FOUND, NULL,
+            "there is no readable file \"%.300s\"; paths are relative to the document", joined);
         free(joined);
         return rc;
     }

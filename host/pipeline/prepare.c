@@ -133,8 +133,13 @@ static int32_t keep_rows(lathe_part *part, const int64_t *kept, int64_t n, lathe
     free(part->truth);
     free(part->weight);
     free(part->fold);
-    *part = (lathe_part){.n = n, .raw = raw, .target = target, .weight = weight, .fold = fold,
-                         .truth = truth, .prepared = part->prepared};
+    *part = (lathe_part){.n = n,
+                         .raw = raw,
+                         .target = target,
+                         .weight = weight,
+                         .fold = fold,
+                         .truth = truth,
+                         .prepared = part->prepared};
     return LATHE_OK;
 }
 
@@ -153,8 +158,8 @@ static int32_t fit_chain(lathe_job *job, lathe_error *err) {
                                    .task = job->task,
                                    .key = lathe_rng_key(job->pipeline->seed, "prepare", 0)};
     const lathe_prepare *prepare = &job->pipeline->prepare;
-    rc = lathe_chain_fit(job->runtime, prepare->transforms, prepare->n_transforms, &data, &job->chain,
-                         &train->prepared, &kept, &n_kept, err);
+    rc = lathe_chain_fit(job->runtime, prepare->transforms, prepare->n_transforms, &data,
+                         &job->chain, &train->prepared, &kept, &n_kept, err);
     free(weight);
     if (rc == LATHE_OK && n_kept == 0)
         rc = lathe_fail(err, LATHE_E_DATA, "/prepare/transforms",
@@ -223,14 +228,31 @@ static int32_t add_profile(lathe_job *job, const lathe_frame *frame, lathe_error
     cJSON *profile = NULL;
     if (!job->pipeline->prepare.profile)
         return LATHE_OK;
-    int32_t rc = lathe_profile_table(job->pool, lathe_frame_table(frame), job->pipeline->goal.target,
-                                     &profile, err);
+    int32_t rc = lathe_profile_table(job->pool, lathe_frame_table(frame),
+                                     job->pipeline->goal.target, &profile, err);
     if (rc == LATHE_OK)
         cJSON_AddItemToObject(lathe_job_section(job, "prepare"), "profile", profile);
     return rc;
 }
 
-static void summarize(lathe_job *job, const lathe_read_note *note) {
+/* What was changed, in words, for the terminal and the log. */
+static void tell_changes(lathe_job *job) {
+    const lathe_chain_step *steps;
+    const size_t n = lathe_chain_steps(job->chain, &steps);
+    for (size_t i = 0; i < n; i++) {
+        if (steps[i].rows_out < steps[i].rows_in)
+            lathe_job_log(job, LATHE_LOG_INFO, "%s: %lld training rows dropped", steps[i].plugin,
+                          (long long)(steps[i].rows_in - steps[i].rows_out));
+        if (steps[i].filled > 0)
+            lathe_job_log(job, LATHE_LOG_INFO, "%s: %lld missing values filled", steps[i].plugin,
+                          (long long)steps[i].filled);
+    }
+}
+
+static void summarize(lathe_job *job, const lathe_read_note *note, int64_t dropped) {
+    if (dropped > 0)
+        lathe_job_log(job, LATHE_LOG_INFO, "%lld rows without a target dropped",
+                      (long long)dropped);
     lathe_job_log(job, LATHE_LOG_INFO,
                   "%lld rows; %lld to train, %lld to validate, %lld to test; %lld features",
                   (long long)note->rows, (long long)job->parts[PART_TRAIN].n,
@@ -265,7 +287,8 @@ int32_t lathe_job_prepare(lathe_job *job, lathe_error *err) {
     if (rc == LATHE_OK) {
         report_split(job);
         report_chain(job);
-        summarize(job, &note);
+        summarize(job, &note, dropped);
+        tell_changes(job);
     }
     lathe_job_end(job, rc == LATHE_OK ? "finished" : "failed", lathe_now_seconds() - start);
     return rc;

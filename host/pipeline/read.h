@@ -12,7 +12,7 @@ typedef struct lathe_read_note {
 } lathe_read_note;
 
 /* Reads everything into a finished frame; the stop flag is looked at between blocks. note may be NULL. */
-int32_t lathe_read_source(lathe_runtime *runtime, const lathe_component *source, lathe_frame **frame,
-                          lathe_read_note *note, lathe_error *err);
+int32_t lathe_read_source(lathe_runtime *runtime, const lathe_component *source,
+                          lathe_frame **frame, lathe_read_note *note, lathe_error *err);
 
 #endif

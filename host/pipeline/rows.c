@@ -19,9 +19,10 @@ static int32_t set_classes(lathe_job *job, const lathe_column *target, lathe_err
     const lathe_goal *goal = &job->pipeline->goal;
     job->n_classes = target->dict_size;
     if (job->n_classes < 2)
-        return lathe_fail(err, LATHE_E_DATA, "/goal/target",
-                          "the target \"%s\" has %lld class%s in the data; classification needs at least 2",
-                          goal->target, (long long)job->n_classes, job->n_classes == 1 ? "" : "es");
+        return lathe_fail(
+            err, LATHE_E_DATA, "/goal/target",
+            "the target \"%s\" has %lld class%s in the data; classification needs at least 2",
+            goal->target, (long long)job->n_classes, job->n_classes == 1 ? "" : "es");
     if (job->n_classes > 10000)
         return lathe_fail(err, LATHE_E_DATA, "/goal/target",
                           "the target \"%s\" has %lld classes; at most 10000 are possible. Is it a "
@@ -30,6 +31,10 @@ static int32_t set_classes(lathe_job *job, const lathe_column *target, lathe_err
     job->classes = lathe_arena_array(job->arena, (size_t)job->n_classes, sizeof *job->classes);
     if (job->classes == NULL)
         return no_memory(err);
+    if (job->n_classes > 2 && goal->positive != NULL)
+        return lathe_fail(err, LATHE_E_DATA, "/goal/positive",
+                          "\"positive\" is for two classes, and the target \"%s\" has %lld; leave it out",
+                          goal->target, (long long)job->n_classes);
     job->positive = job->n_classes == 2 && goal->positive == NULL ? 1 : -1;
     for (int64_t i = 0; i < job->n_classes; i++) {
         job->classes[i] =
@@ -42,8 +47,9 @@ static int32_t set_classes(lathe_job *job, const lathe_column *target, lathe_err
     if (goal->positive != NULL && job->positive < 0) {
         const char *near = lathe_nearest(goal->positive, job->classes, (size_t)job->n_classes);
         return lathe_fail(err, LATHE_E_DATA, "/goal/positive",
-                          "no row has the class \"%s\" in \"%s\"%s%s%s", goal->positive, goal->target,
-                          near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+                          "no row has the class \"%s\" in \"%s\"%s%s%s", goal->positive,
+                          goal->target, near ? "; did you mean \"" : "", near ? near : "",
+                          near ? "\"?" : "");
     }
     return LATHE_OK;
 }
@@ -52,7 +58,8 @@ int32_t lathe_rows_target(lathe_job *job, lathe_frame **frame, int64_t *target, 
                           lathe_error *err) {
     const lathe_goal *goal = &job->pipeline->goal;
     lathe_frame *kept = NULL;
-    int32_t rc = lathe_table_need(lathe_frame_table(*frame), goal->target, "the target", target, err);
+    int32_t rc =
+        lathe_table_need(lathe_frame_table(*frame), goal->target, "the target", target, err);
     if (rc != LATHE_OK) {
         lathe_error_wrap(err, "/goal/target");
         return rc;
@@ -66,8 +73,8 @@ int32_t lathe_rows_target(lathe_job *job, lathe_frame **frame, int64_t *target, 
     lathe_frame_free(*frame);
     *frame = kept;
     if (lathe_frame_rows(kept) == 0)
-        return lathe_fail(err, LATHE_E_DATA, "/goal/target", "no row has a value of the target \"%s\"",
-                          goal->target);
+        return lathe_fail(err, LATHE_E_DATA, "/goal/target",
+                          "no row has a value of the target \"%s\"", goal->target);
     if (!goal->classification) {
         job->task = LATHE_TASK_REGRESSION;
         job->positive = -1;
@@ -91,7 +98,8 @@ static int32_t assign_parts(lathe_job *job, const lathe_frame *frame, int64_t ta
     *fold = calloc(n, sizeof **fold);
     if (*part == NULL || *fold == NULL)
         return no_memory(err);
-    int32_t rc = lathe_instance_create(job->runtime, job->pipeline->prepare.split, 0, NULL, &split, err);
+    int32_t rc =
+        lathe_instance_create(job->runtime, job->pipeline->prepare.split, 0, NULL, &split, err);
     if (rc != LATHE_OK)
         return rc;
     rc = lathe_call_split_folds(&split, &folds, err);
@@ -144,9 +152,10 @@ static int32_t take_weights(const lathe_column *column, const int64_t *rows, int
     for (int64_t i = 0; i < n; i++) {
         double w = lathe_number_at(column, rows[i], NAN);
         if (!(w >= 0 && w < 1e300))
-            return lathe_fail(err, LATHE_E_DATA, "/goal/weight",
-                              "the weight column \"%s\" holds %g in row %lld; weights must be numbers >= 0",
-                              column->name, w, (long long)rows[i] + 1);
+            return lathe_fail(
+                err, LATHE_E_DATA, "/goal/weight",
+                "the weight column \"%s\" holds %g in row %lld; weights must be numbers >= 0",
+                column->name, w, (long long)rows[i] + 1);
         (*weight)[i] = w;
     }
     return LATHE_OK;
@@ -183,7 +192,8 @@ static int32_t fill_part(lathe_part *part, const split_view *v, const int64_t *r
         rc = lathe_frame_take(target_only, rows, n, &part->target, err);
     lathe_frame_free(target_only);
     if (rc == LATHE_OK && v->weight >= 0)
-        rc = take_weights(&lathe_frame_table(v->frame)->columns[v->weight], rows, n, &part->weight, err);
+        rc = take_weights(&lathe_frame_table(v->frame)->columns[v->weight], rows, n, &part->weight,
+                          err);
     if (rc == LATHE_OK && with_folds) {
         part->fold = calloc((size_t)n, sizeof *part->fold);
         if (part->fold == NULL)
@@ -202,9 +212,10 @@ static int32_t check_classes(const lathe_job *job, lathe_error *err) {
         while (i < train->n && train->truth[i] != (double)c)
             i++;
         if (i == train->n)
-            return lathe_fail(err, LATHE_E_DATA, "/prepare/split",
-                              "no training row has the class \"%s\"; use a stratified split, or drop its rows",
-                              job->classes[c]);
+            return lathe_fail(
+                err, LATHE_E_DATA, "/prepare/split",
+                "no training row has the class \"%s\"; use a stratified split, or drop its rows",
+                job->classes[c]);
     }
     return LATHE_OK;
 }
@@ -217,7 +228,8 @@ static int32_t weight_column(const lathe_job *job, const lathe_table *table, int
         return LATHE_OK;
     int32_t rc = lathe_table_need(table, name, "the weight column", column, err);
     if (rc == LATHE_OK && !lathe_is_numeric(&table->columns[*column]))
-        rc = lathe_fail(err, LATHE_E_DATA, NULL, "the weight column \"%s\" is not of numbers", name);
+        rc =
+            lathe_fail(err, LATHE_E_DATA, NULL, "the weight column \"%s\" is not of numbers", name);
     return rc == LATHE_OK ? rc : lathe_error_wrap(err, "/goal/weight");
 }
 
@@ -244,17 +256,20 @@ int32_t lathe_rows_split(lathe_job *job, lathe_frame *frame, int64_t target, lat
             if (part[i] == p)
                 rows[m++] = i;
         if (p == PART_TRAIN && m == 0)
-            rc = lathe_fail(err, LATHE_E_DATA, "/prepare/split", "the split leaves no row for training");
+            rc = lathe_fail(err, LATHE_E_DATA, "/prepare/split",
+                            "the split leaves no row for training");
         if (p == PART_TRAIN && rc == LATHE_OK)
             rc = lathe_frame_freeze_all(features, rows, m, err);
         const split_view view = {frame, features, target, weight, fold};
         if (rc == LATHE_OK)
-            rc = fill_part(&job->parts[p], &view, rows, m, p == PART_TRAIN && job->n_folds > 0, err);
+            rc =
+                fill_part(&job->parts[p], &view, rows, m, p == PART_TRAIN && job->n_folds > 0, err);
     }
     if (rc == LATHE_OK)
         rc = check_classes(job, err);
     if (rc == LATHE_OK)
-        rc = lathe_schema_from_table(lathe_frame_table(job->parts[PART_TRAIN].raw), &job->schema, err);
+        rc = lathe_schema_from_table(lathe_frame_table(job->parts[PART_TRAIN].raw), &job->schema,
+                                     err);
 done:
     lathe_frame_free(features);
     free(columns);
@@ -281,8 +296,8 @@ static int32_t class_weights(const lathe_job *job, double *weight, lathe_error *
         while (c < job->n_classes && strcmp(job->classes[c], goal->class_weights[i].value) != 0)
             c++;
         if (c == job->n_classes)
-            return lathe_fail(err, LATHE_E_DATA, "/goal/class_weight", "no row has the class \"%s\"",
-                              goal->class_weights[i].value);
+            return lathe_fail(err, LATHE_E_DATA, "/goal/class_weight",
+                              "no row has the class \"%s\"", goal->class_weights[i].value);
         weight[c] = goal->class_weights[i].weight;
     }
     return LATHE_OK;

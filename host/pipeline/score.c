@@ -51,14 +51,17 @@ int32_t lathe_score(lathe_job *job, int64_t n, const double *truth, const double
     for (size_t m = 0; rc == LATHE_OK && m < goal->n_metrics; m++) {
         lathe_error why = {0};
         scores->values[m] = NAN;
-        int32_t metric_rc = job->metrics[m].self || job->metrics[m].interface
-                                ? lathe_call_metric(&job->metrics[m], &in, &scores->values[m], &why)
-                                : LATHE_E_UNSUPPORTED;
+        int32_t metric_rc =
+            job->metrics[m].self || job->metrics[m].interface ? lathe_call_metric(
+                                                                    &job->metrics[m], &in,
+                                                                    &scores->values[m], &why)
+                                                              : LATHE_E_UNSUPPORTED;
         if (metric_rc == LATHE_E_CANCELLED)
             rc = lathe_fail(err, metric_rc, NULL, "stopped");
         else if (metric_rc != LATHE_OK || isnan(scores->values[m]))
-            lathe_job_log(job, m == 0 ? LATHE_LOG_WARN : LATHE_LOG_DEBUG, "%s is undefined here: %s",
-                          goal->metrics[m].name, why.message[0] ? why.message : "no reason given");
+            lathe_job_log(job, m == 0 ? LATHE_LOG_WARN : LATHE_LOG_DEBUG,
+                          "%s is undefined here: %s", goal->metrics[m].name,
+                          why.message[0] ? why.message : "no reason given");
     }
     scores->present = rc == LATHE_OK;
     free(w.prediction);
@@ -115,7 +118,8 @@ static void add_roc(const lathe_job *job, cJSON *out, int64_t n, const double *t
     if (rows == NULL)
         return;
     for (int64_t i = 0; i < n; i++) {
-        rows[i] = (ranked){p->probability[i * 2 + job->positive], truth[i] == (double)job->positive};
+        rows[i] =
+            (ranked){p->probability[i * 2 + job->positive], truth[i] == (double)job->positive};
         positives += rows[i].positive;
     }
     qsort(rows, (size_t)n, sizeof *rows, by_score_falling);

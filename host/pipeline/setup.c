@@ -12,8 +12,8 @@ lathe_crumbs *lathe_setup_crumbs(void) {
     struct stat st;
     if (fstat(LATHE_LINK_CRUMBS_FD, &st) != 0 || st.st_size < (off_t)LATHE_CRUMBS_BYTES)
         return NULL;
-    void *page = mmap(NULL, LATHE_CRUMBS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-                      LATHE_LINK_CRUMBS_FD, 0);
+    void *page =
+        mmap(NULL, LATHE_CRUMBS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, LATHE_LINK_CRUMBS_FD, 0);
     if (page == MAP_FAILED)
         return NULL;
     lathe_crumbs *crumbs = lathe_crumbs_attach(page, LATHE_CRUMBS_BYTES);
@@ -24,20 +24,22 @@ lathe_crumbs *lathe_setup_crumbs(void) {
 
 int32_t lathe_setup_open(lathe_setup *s, const lathe_setup_options *options, lathe_error *err) {
     char *self = options->executable ? NULL : lathe_path_self();
-    const lathe_catalogue_options catalogue = {
-        .cache_file = options->plugin_cache,
-        .scanner = options->executable ? options->executable : self};
+    const lathe_catalogue_options catalogue = {.cache_file = options->plugin_cache,
+                                               .scanner = options->executable ? options->executable
+                                                                              : self};
     int32_t rc = lathe_catalogue_open(&catalogue, &s->catalogue, err);
     free(self);
     if (rc != LATHE_OK)
         return rc;
     if (s->crumbs != NULL)
         lathe_catalogue_on_load(s->catalogue, lathe_crumbs_loaded, s->crumbs);
-    s->pool = s->crumbs ? lathe_pool_new_with(options->threads, lathe_crumbs_thread_start, s->crumbs)
-                        : lathe_pool_new(options->threads);
+    s->pool = s->crumbs
+                  ? lathe_pool_new_with(options->threads, lathe_crumbs_thread_start, s->crumbs)
+                  : lathe_pool_new(options->threads);
     if (s->pool == NULL) {
         lathe_setup_close(s);
-        return lathe_fail(err, LATHE_E_MEMORY, NULL, "cannot start %d compute threads", options->threads);
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "cannot start %d compute threads",
+                          options->threads);
     }
     lathe_datasets_set_pool(s->pool);
     const lathe_runtime_options runtime = {.catalogue = s->catalogue,

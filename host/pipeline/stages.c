@@ -38,8 +38,8 @@ void lathe_stage_prepare(const lathe_check *c, const lathe_binder *binder, lathe
     const cJSON *node = lathe_check_required(c, root, "the document", "prepare");
     if (node == NULL || !lathe_check_object(c, node, "\"prepare\"", keys))
         return;
-    p->prepare.source = bind_one(
-        c, binder, lathe_check_required(c, node, "\"prepare\"", "source"), LATHE_KIND_SOURCE);
+    p->prepare.source = bind_one(c, binder, lathe_check_required(c, node, "\"prepare\"", "source"),
+                                 LATHE_KIND_SOURCE);
     p->prepare.transforms = bind_list(c, binder, lathe_json_get(node, "transforms"),
                                       LATHE_KIND_TRANSFORM, "transforms", &p->prepare.n_transforms);
     const cJSON *split = lathe_json_get(node, "split");
@@ -48,10 +48,11 @@ void lathe_stage_prepare(const lathe_check *c, const lathe_binder *binder, lathe
     } else {
         lathe_component *usual = NULL;
         lathe_error err = {0};
-        if (lathe_bind_text(binder, LATHE_KIND_SPLIT, p->goal.classification ? "stratified" : "random",
-                            NULL, &usual, &err) != LATHE_OK)
-            lathe_diag_add(c->diags, c->doc, node, "there is no \"split\", and the usual one fails: %s",
-                           err.message);
+        if (lathe_bind_text(binder, LATHE_KIND_SPLIT,
+                            p->goal.classification ? "stratified" : "random", NULL, &usual,
+                            &err) != LATHE_OK)
+            lathe_diag_add(c->diags, c->doc, node,
+                           "there is no \"split\", and the usual one fails: %s", err.message);
         p->prepare.split = usual;
     }
     p->prepare.profile = lathe_check_bool(c, node, "profile", true);
@@ -114,8 +115,7 @@ void lathe_stage_monitor(const lathe_check *c, const lathe_binder *binder, lathe
     p->monitor.present = true;
     p->monitor.drift = bind_list(c, binder, lathe_json_get(node, "drift"), LATHE_KIND_DRIFT,
                                  "drift measures", &p->monitor.n_drift);
-    p->monitor.replay =
-        bind_one(c, binder, lathe_json_get(node, "replay"), LATHE_KIND_SOURCE);
+    p->monitor.replay = bind_one(c, binder, lathe_json_get(node, "replay"), LATHE_KIND_SOURCE);
     p->monitor.window = lathe_check_int(c, node, "window", 1, 100000000, 1000);
     p->monitor.quality_drop = lathe_check_number(c, node, "quality_drop", 0, 1e300, NAN);
 }

@@ -38,16 +38,28 @@ static int32_t predict_on(lathe_job *job, const lathe_instance *learner, const l
     if (rc != LATHE_OK)
         return rc;
     const float *matrix = (const float *)((const char *)x.data + x.byte_offset);
-    return lathe_learner_predict(job->runtime, learner, job->task, job->n_classes, matrix, x.shape[0],
-                                 x.strides[0], prediction, err);
+    return lathe_learner_predict(job->runtime, learner, job->task, job->n_classes, matrix,
+                                 x.shape[0], x.strides[0], prediction, err);
 }
 
 static int32_t make_learner(lathe_job *job, const lathe_trained *t, const lathe_dataset *data,
                             lathe_instance *learner, lathe_error *err) {
     int32_t rc = lathe_instance_create(job->runtime, t->component, 0, data, learner, err);
-    if (rc == LATHE_OK)
-        lathe_instance_set_scope(learner, job->step);
-    return rc;
+    if (rc != LATHE_OK)
+        return rc;
+    /* under the host's adapter the candidate itself is the first child */
+    job->curve_depth = strcmp(learner->descriptor->id, "lathe.ensemble.adapt") == 0;
+    lathe_instance_set_scope(learner, job->step);
+    return LATHE_OK;
+}
+
+/* Takes the curves that were drawn so far; what a cross-validation draws afterwards is dropped. */
+static cJSON *take_curves(lathe_job *job) {
+    uv_mutex_lock(&job->curves_lock);
+    cJSON *curves = job->curves;
+    job->curves = NULL;
+    uv_mutex_unlock(&job->curves_lock);
+    return curves;
 }
 
 /* ---- cross-validation, where there is no validation part ---- */
@@ -84,9 +96,11 @@ static int32_t run_fold(lathe_job *job, lathe_trained *t, const int32_t *fold, i
     lathe_instance learner = {0};
     lathe_prediction some = {0};
     int64_t n_in = 0, n_out = 0;
-    int32_t *rows_in = calloc((size_t)n, sizeof *rows_in), *rows_out = calloc((size_t)n, sizeof *rows_out);
-    int32_t rc = rows_in && rows_out ? LATHE_OK
-                                     : lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for a fold");
+    int32_t *rows_in = calloc((size_t)n, sizeof *rows_in),
+            *rows_out = calloc((size_t)n, sizeof *rows_out);
+    int32_t rc = rows_in && rows_out
+                     ? LATHE_OK
+                     : lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for a fold");
     for (int64_t i = 0; rc == LATHE_OK && i < n; i++) {
         if (fold[i] == f)
             rows_out[n_out++] = (int32_t)i;
@@ -118,7 +132,8 @@ static int32_t cross_validate(lathe_job *job, lathe_trained *t, uint64_t key, la
     int32_t n_folds;
     const int32_t *fold;
     int32_t rc = lathe_folds(job, &fold, &n_folds, err);
-    if (rc == LATHE_OK && !make_prediction(job, job->parts[PART_TRAIN].n, &t->predictions[PART_VALIDATION]))
+    if (rc == LATHE_OK &&
+        !make_prediction(job, job->parts[PART_TRAIN].n, &t->predictions[PART_VALIDATION]))
         rc = lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for cross-validation");
     for (int32_t f = 0; rc == LATHE_OK && f < n_folds; f++)
         rc = run_fold(job, t, fold, f, key, err);
@@ -178,17 +193,16 @@ static int32_t fit_candidate(lathe_job *job, lathe_trained *t, lathe_error *err)
     const double start = lathe_now_seconds();
     int32_t rc = make_learner(job, t, parts[PART_TRAIN].data, &t->learner, err);
     if (rc == LATHE_OK)
-        rc = fit_on(job, &t->learner, parts[PART_TRAIN].data, parts[PART_VALIDATION].data, key, err);
+        rc =
+            fit_on(job, &t->learner, parts[PART_TRAIN].data, parts[PART_VALIDATION].data, key, err);
     t->seconds = lathe_now_seconds() - start;
-    uv_mutex_lock(&job->curves_lock); /* what comes from here on are folds, no curves */
-    t->curves = job->curves;
-    job->curves = NULL;
-    uv_mutex_unlock(&job->curves_lock);
+    t->curves = take_curves(job);
     for (int p = PART_VALIDATION; rc == LATHE_OK && p < N_PARTS; p++)
         if (parts[p].n > 0)
             rc = predict_on(job, &t->learner, parts[p].data, &t->predictions[p], err);
     if (rc == LATHE_OK && parts[PART_VALIDATION].n == 0)
         rc = cross_validate(job, t, key, err);
+    cJSON_Delete(take_curves(job));
     if (rc == LATHE_OK)
         t->importance = importance_of(job, &t->learner);
     return rc;
@@ -198,11 +212,11 @@ static int32_t score_candidate(lathe_job *job, lathe_trained *t, lathe_error *er
     int32_t rc = LATHE_OK;
     for (int p = PART_VALIDATION; rc == LATHE_OK && p < N_PARTS; p++) {
         /* without a validation part its scores are those of the folds, on training rows */
-        const lathe_part *part = p == PART_VALIDATION && job->parts[p].n == 0 ? &job->parts[PART_TRAIN]
-                                                                              : &job->parts[p];
+        const lathe_part *part =
+            p == PART_VALIDATION && job->parts[p].n == 0 ? &job->parts[PART_TRAIN] : &job->parts[p];
         if (part->n > 0 && t->predictions[p].n == part->n)
-            rc = lathe_score(job, part->n, part->truth, part->weight, &t->predictions[p], &t->scores[p],
-                             err);
+            rc = lathe_score(job, part->n, part->truth, part->weight, &t->predictions[p],
+                             &t->scores[p], err);
     }
     return rc;
 }
@@ -225,8 +239,8 @@ static bool load_cached(lathe_job *job, lathe_trained *t, const char *key) {
                                        job->parts[PART_TEST].n};
         found = lathe_candidate_load(job, path->valuestring, rows, t, &err) == LATHE_OK;
         if (!found) {
-            lathe_job_log(job, LATHE_LOG_WARN, "the cached result is not usable and is made anew: %s",
-                          err.message);
+            lathe_job_log(job, LATHE_LOG_WARN,
+                          "the cached result is not usable and is made anew: %s", err.message);
             lathe_instance_destroy(&t->learner);
             for (int p = 0; p < N_PARTS; p++) {
                 lathe_prediction_free(&t->predictions[p]);
@@ -238,7 +252,8 @@ static bool load_cached(lathe_job *job, lathe_trained *t, const char *key) {
     return found;
 }
 
-static int32_t store_cached(lathe_job *job, const lathe_trained *t, const char *key, lathe_error *err) {
+static int32_t store_cached(lathe_job *job, const lathe_trained *t, const char *key,
+                            lathe_error *err) {
     char sha256[LATHE_SHA256_HEX];
     const char *path = lathe_arena_printf(job->arena, "%s/step-%.16s", job->staging, key);
     if (path == NULL)
@@ -261,12 +276,15 @@ static void emit_candidate(lathe_job *job, const lathe_trained *t) {
     cJSON *event = lathe_link_event("candidate");
     cJSON_AddStringToObject(event, "name", t->name);
     cJSON_AddStringToObject(event, "status",
-                            t->error.code ? "failed" : t->cached ? "cached" : "trained");
+                            t->error.code ? "failed"
+                            : t->cached   ? "cached"
+                                          : "trained");
     cJSON_AddNumberToObject(event, "seconds", t->seconds);
     if (t->error.code != 0)
         cJSON_AddStringToObject(event, "error", t->error.message);
     if (t->scores[PART_VALIDATION].present)
-        cJSON_AddItemToObject(event, "validation", lathe_scores_json(job, &t->scores[PART_VALIDATION]));
+        cJSON_AddItemToObject(event, "validation",
+                              lathe_scores_json(job, &t->scores[PART_VALIDATION]));
     if (t->scores[PART_TEST].present)
         cJSON_AddItemToObject(event, "test", lathe_scores_json(job, &t->scores[PART_TEST]));
     lathe_link_emit(job->link, event);
@@ -293,7 +311,10 @@ static int32_t run_candidate(lathe_job *job, lathe_trained *t, lathe_error *err)
     if (t->error.code == LATHE_E_IO)
         lathe_job_log(job, LATHE_LOG_ERROR, "%s", t->error.message);
     emit_candidate(job, t);
-    lathe_job_end(job, rc != LATHE_OK ? "failed" : t->cached ? "cached" : "finished",
+    lathe_job_end(job,
+                  rc != LATHE_OK ? "failed"
+                  : t->cached    ? "cached"
+                                 : "finished",
                   lathe_now_seconds() - start);
     return LATHE_OK;
 }
@@ -306,7 +327,8 @@ static int32_t add_baseline(lathe_job *job, lathe_error *err) {
         if (strcmp(job->trained[i].component->descriptor->id, "lathe.learner.constant") == 0 ||
             strcmp(job->trained[i].name, "baseline") == 0)
             return LATHE_OK;
-    int32_t rc = lathe_bind_text(&binder, LATHE_KIND_LEARNER, "lathe.learner.constant", NULL, &constant, err);
+    int32_t rc = lathe_bind_text(&binder, LATHE_KIND_LEARNER, "lathe.learner.constant", NULL,
+                                 &constant, err);
     if (rc == LATHE_OK)
         job->trained[job->n_trained++] =
             (lathe_trained){.name = "baseline", .component = constant, .baseline = true};

@@ -28,17 +28,13 @@ static void on_metric(lathe_job *job, const lathe_event *e) {
     uv_mutex_unlock(&job->curves_lock);
 }
 
-/* Curves are those of the candidate itself, not of a thousand children; the host's adapter is no level. */
-static bool is_outermost(const lathe_event *e) {
-    return e->depth == 0 || (e->depth == 1 && strncmp(e->scope, "train/", 6) == 0);
-}
-
 static void on_event(void *user, const lathe_event *e) {
     static const char *const levels[] = {"debug", "info", "warning", "error"};
     lathe_job *job = user;
-    if (e->type == LATHE_EVENT_METRIC && is_outermost(e) && isfinite(e->value))
+    if (e->type == LATHE_EVENT_METRIC && e->depth == job->curve_depth && isfinite(e->value))
         on_metric(job, e);
-    if ((e->type == LATHE_EVENT_METRIC || e->type == LATHE_EVENT_PROGRESS) && e->depth > 1)
+    if ((e->type == LATHE_EVENT_METRIC || e->type == LATHE_EVENT_PROGRESS) &&
+        e->depth > job->curve_depth)
         return;
     cJSON *event = lathe_link_event(e->type == LATHE_EVENT_LOG        ? "log"
                                     : e->type == LATHE_EVENT_PROGRESS ? "progress"
@@ -46,10 +42,12 @@ static void on_event(void *user, const lathe_event *e) {
     cJSON_AddStringToObject(event, "step", e->scope);
     cJSON_AddStringToObject(event, "plugin", e->plugin);
     if (e->type == LATHE_EVENT_LOG)
-        cJSON_AddStringToObject(event, "level", levels[e->level < 0 || e->level > 3 ? 3 : e->level]);
+        cJSON_AddStringToObject(event, "level",
+                                levels[e->level < 0 || e->level > 3 ? 3 : e->level]);
     cJSON_AddStringToObject(event, e->type == LATHE_EVENT_METRIC ? "name" : "message", e->text);
     if (e->type != LATHE_EVENT_LOG)
-        cJSON_AddNumberToObject(event, e->type == LATHE_EVENT_PROGRESS ? "fraction" : "value", e->value);
+        cJSON_AddNumberToObject(event, e->type == LATHE_EVENT_PROGRESS ? "fraction" : "value",
+                                e->value);
     if (e->type == LATHE_EVENT_METRIC)
         cJSON_AddNumberToObject(event, "at", (double)e->step);
     lathe_link_emit(job->link, event);
@@ -63,9 +61,11 @@ static const char *text_of(const cJSON *object, const char *key) {
 }
 
 /* A list of texts as an array in the arena. */
-static const char *const *texts_of(lathe_arena *arena, const cJSON *object, const char *key, size_t *n) {
+static const char *const *texts_of(lathe_arena *arena, const cJSON *object, const char *key,
+                                   size_t *n) {
     const cJSON *list = lathe_json_get(object, key), *item;
-    const char **texts = lathe_arena_array(arena, (size_t)cJSON_GetArraySize(list) + 1, sizeof *texts);
+    const char **texts =
+        lathe_arena_array(arena, (size_t)cJSON_GetArraySize(list) + 1, sizeof *texts);
     *n = 0;
     cJSON_ArrayForEach(item, list) if (texts != NULL && cJSON_IsString(item)) texts[(*n)++] =
         item->valuestring;
@@ -101,7 +101,8 @@ static int32_t parse_document(lathe_job *job, int32_t task, lathe_error *err) {
     options.sets = texts_of(job->arena, request, "sets", &options.n_sets);
     if (text == NULL)
         return lathe_fail(err, LATHE_E_INVALID, "job", "the job has no document");
-    lathe_pipeline *p = lathe_pipeline_parse(text, strlen(text), text_of(request, "file"), &options, &diags);
+    lathe_pipeline *p =
+        lathe_pipeline_parse(text, strlen(text), text_of(request, "file"), &options, &diags);
     int32_t rc = p ? LATHE_OK : lathe_diags_error(&diags, LATHE_E_INVALID, err);
     lathe_diags_free(&diags);
     if (rc == LATHE_OK) {
@@ -120,7 +121,8 @@ static int32_t make_metrics(lathe_job *job, lathe_error *err) {
         lathe_error why = {0};
         int32_t rc = lathe_instance_create(job->runtime, goal->metrics[i].component, 0, NULL,
                                            &job->metrics[i], &why);
-        if (rc != LATHE_OK && i == 0) { /* the metric that selects must work; others may not fit the task */
+        if (rc != LATHE_OK &&
+            i == 0) { /* the metric that selects must work; others may not fit the task */
             *err = why;
             return lathe_error_wrap(err, "/goal/metric");
         }
@@ -135,7 +137,8 @@ static void report_head(lathe_job *job) {
     char now[LATHE_ISO_TIME], cpu[128];
     lathe_iso_now(now);
     lathe_cpu_model(cpu, sizeof cpu);
-    cJSON_AddStringToObject(job->report, "run", text_of(request, "run") ? text_of(request, "run") : "");
+    cJSON_AddStringToObject(job->report, "run",
+                            text_of(request, "run") ? text_of(request, "run") : "");
     cJSON_AddStringToObject(job->report, "name", job->pipeline->name);
     if (job->pipeline->description != NULL)
         cJSON_AddStringToObject(job->report, "description", job->pipeline->description);
@@ -147,7 +150,8 @@ static void report_head(lathe_job *job) {
     cJSON_AddNumberToObject(machine, "threads", lathe_pool_workers(job->pool));
     cJSON_AddStringToObject(machine, "level", lathe_cpu_level_name(lathe_cpu_level()));
     cJSON_AddStringToObject(machine, "version", LATHE_SDK_VERSION);
-    cJSON_AddItemToObject(job->report, "document", cJSON_Duplicate(lathe_json_root(job->pipeline->doc), 1));
+    cJSON_AddItemToObject(job->report, "document",
+                          cJSON_Duplicate(lathe_json_root(job->pipeline->doc), 1));
 }
 
 /* Renders the page and hands it over; a report that fails does not sink the run. */
@@ -159,7 +163,8 @@ static void send_report(lathe_job *job) {
     int32_t rc = page && data ? lathe_report_write(job->report, page, &err) : LATHE_E_MEMORY;
     lathe_json_print(NULL, job->report, &json);
     if (rc == LATHE_OK)
-        rc = json.failed ? LATHE_E_MEMORY : lathe_write_file_atomic(data, json.data, json.len, &err);
+        rc =
+            json.failed ? LATHE_E_MEMORY : lathe_write_file_atomic(data, json.data, json.len, &err);
     lathe_buf_free(&json);
     const char *const names[] = {"report.html", "report.json"};
     const char *const paths[] = {page, data};
@@ -241,8 +246,11 @@ static void emit_failure(lathe_job *job, const lathe_error *err) {
 static int work(void *user, lathe_link *link, const cJSON *request) {
     lathe_crumbs *crumbs = user;
     lathe_error err = {0};
-    lathe_job job = {.link = link, .request = request, .staging = text_of(request, "staging"),
-                     .selected = SIZE_MAX, .positive = -1};
+    lathe_job job = {.link = link,
+                     .request = request,
+                     .staging = text_of(request, "staging"),
+                     .selected = SIZE_MAX,
+                     .positive = -1};
     const double start = lathe_now_seconds();
     if (crumbs != NULL)
         lathe_crumbs_thread_start(crumbs, 0);
@@ -274,6 +282,7 @@ static int work(void *user, lathe_link *link, const cJSON *request) {
 }
 
 int lathe_worker_run(void) {
+    signal(SIGINT, SIG_IGN); /* a terminal sends it to the whole group; the parent says when to stop */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     return lathe_link_run(work, lathe_setup_crumbs());

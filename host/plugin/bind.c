@@ -63,8 +63,9 @@ static void bind_candidate(lathe_binding *b, const lathe_site *s, const cJSON *v
     if (!s->is_default)
         at.at = value;
     if (all == NULL) {
-        lathe_bind_complain(b, &at, "a candidate cannot be named here; only the candidates of "
-                                    "\"train\" can refer to one another");
+        lathe_bind_complain(b, &at,
+                            "a candidate cannot be named here; only the candidates of "
+                            "\"train\" can refer to one another");
         return;
     }
     if (!cJSON_IsString(value)) {
@@ -86,7 +87,8 @@ static void bind_candidate(lathe_binding *b, const lathe_site *s, const cJSON *v
     }
     for (const lathe_reference *r = b->references; r != NULL; r = r->outer)
         if (strcmp(r->name, name) == 0) {
-            lathe_bind_complain(b, &at, "candidate \"%s\" is made of itself; break the circle", name);
+            lathe_bind_complain(b, &at, "candidate \"%s\" is made of itself; break the circle",
+                                name);
             return;
         }
     /* Its own faults are shown where it is defined, not once for every use. */
@@ -112,8 +114,9 @@ static void bind_candidate(lathe_binding *b, const lathe_site *s, const cJSON *v
     lathe_diags_free(&own);
 }
 
-/* Does the plugin serve the document's task? A nested learner may be given another one (boosting fits trees
- * to gradients, one against the rest to two classes), so only the outermost is judged. */
+/* Does the plugin serve the document's task? A nested learner may be given another one (boosting
+ * fits trees to gradients, one against the rest to two classes), so only the outermost is
+ * judged. */
 static void check_task(lathe_binding *b, const lathe_site *s, const lathe_descriptor *d) {
     int32_t task = b->binder->task;
     if (task == 0 || d->tasks == 0 || (d->tasks & LATHE_TASK_BIT(task)))
@@ -148,8 +151,7 @@ static void check_config(lathe_binding *b, const lathe_site *s, const use *u,
         at.at = param;
     lathe_bind_complain(b, &at, "%s%s%s%s%s", err.where[0] && param == NULL ? "\"" : "",
                         param == NULL ? err.where : "", err.where[0] && param == NULL ? "\": " : "",
-                        err.message[0] ? err.message : "these parameters do not go together",
-                        "");
+                        err.message[0] ? err.message : "these parameters do not go together", "");
 }
 
 static bool find_plugin(lathe_binding *b, const lathe_site *s, const char *kinds, const use *u,

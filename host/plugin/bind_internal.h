@@ -27,8 +27,8 @@ typedef struct lathe_component_root {
     lathe_wrapping *wrappings; /* malloc'ed */
 } lathe_component_root;
 
-/* Where a value stands. A default's value has a document of its own, but its faults are shown where the author
- * could have written it. */
+/* Where a value stands. A default's value has a document of its own, but its faults are shown
+ * where the author could have written it. */
 typedef struct lathe_site {
     const lathe_json *doc;
     const cJSON *node;
@@ -74,8 +74,18 @@ typedef struct lathe_binding {
 void lathe_bind_complain(lathe_binding *b, const lathe_site *site, const char *fmt, ...)
     LATHE_PRINTF(3, 4);
 
-/* All of a table's values into `dest`, from an object (site->node NULL: an empty one). Writes the resolved
- * object. `owner` is for messages: the plugin's or record's name. */
+/* One parameter's value, null, list and map included. Writes it to the resolved text too. */
+void lathe_bind_value(lathe_binding *b, const lathe_param *p, const lathe_site *s, void *dest);
+
+/* The site of a node below `outer`. */
+lathe_site lathe_bind_inner(const lathe_site *outer, const cJSON *node);
+/* Goes down one step of the pointer `where`: to a member, or to an element where name is NULL.
+ * Go up again with what it returned. */
+size_t lathe_bind_down(lathe_binding *b, const char *name, int index);
+void lathe_bind_up(lathe_binding *b, size_t len);
+
+/* All of a table's values into `dest`, from an object (site->node NULL: an empty one). Writes
+ * the resolved object. `owner` is for messages: the plugin's or record's name. */
 void lathe_bind_fields(lathe_binding *b, const lathe_param *params, uint32_t n,
                        const lathe_site *object, const char *owner, void *dest);
 
@@ -86,8 +96,8 @@ void lathe_bind_component(lathe_binding *b, const lathe_site *site, const char *
 /* Does a default's text fit its own parameter? Needs no catalogue. */
 int32_t lathe_bind_check_default(const lathe_param *p, const char *text, lathe_error *err);
 
-/* What a parameter takes, in words: "an integer from 1 to 1000 rows". Returns `buf`. element: of one element of
- * a list or map. */
+/* What a parameter takes, in words: "an integer from 1 to 1000 rows". Returns `buf`. element: of
+ * one element of a list or map. */
 const char *lathe_bind_expected(const lathe_param *p, bool element, char *buf, size_t size);
 
 #endif

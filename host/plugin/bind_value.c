@@ -8,10 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void bind_value(lathe_binding *b, const lathe_param *p, const lathe_site *site, void *dest);
-
-static const cJSON empty_object = {.type = cJSON_Object};
-
 /* `"epochs" is 0; expected an integer from 1 to 1000 epochs` */
 static void complain_type(lathe_binding *b, const lathe_param *p, const lathe_site *s,
                           bool element) {
@@ -19,8 +15,8 @@ static void complain_type(lathe_binding *b, const lathe_param *p, const lathe_si
     lathe_json_brief(s->node, found, sizeof found);
     lathe_bind_expected(p, element, expected, sizeof expected);
     bool inside = element && (p->flags & (LATHE_PARAM_LIST | LATHE_PARAM_MAP));
-    lathe_bind_complain(b, s, "%s\"%s\" is %s; expected %s", inside ? "an element of " : "", p->name,
-                        found, expected);
+    lathe_bind_complain(b, s, "%s\"%s\" is %s; expected %s", inside ? "an element of " : "",
+                        p->name, found, expected);
 }
 
 static void *take(lathe_binding *b, size_t count, size_t item) {
@@ -32,8 +28,8 @@ static void *take(lathe_binding *b, size_t count, size_t item) {
 
 /* ---- numbers ---- */
 
-/* long double holds every int64 exactly on the platforms that have 64 bits of mantissa; elsewhere the bounds,
- * being doubles, are compared to the nearest. */
+/* long double holds every int64 exactly on the platforms that have 64 bits of mantissa;
+ * elsewhere the bounds, being doubles, are compared to the nearest. */
 static bool in_range(const lathe_param *p, long double v) {
     if (p->flags & LATHE_PARAM_HAS_MIN)
         if (v < p->min || ((p->flags & LATHE_PARAM_EXCL_MIN) && v == p->min))
@@ -226,7 +222,7 @@ static void bind_element(lathe_binding *b, const lathe_param *p, const lathe_sit
 
 /* ---- lists and maps ---- */
 
-static lathe_site inner_site(const lathe_site *outer, const cJSON *node) {
+lathe_site lathe_bind_inner(const lathe_site *outer, const cJSON *node) {
     lathe_site s = *outer;
     s.node = node;
     if (!s.is_default)
@@ -234,8 +230,7 @@ static lathe_site inner_site(const lathe_site *outer, const cJSON *node) {
     return s;
 }
 
-/* Goes down one step of the pointer; leave by setting b->where.len back to what came back. */
-static size_t go_down(lathe_binding *b, const char *name, int index) {
+size_t lathe_bind_down(lathe_binding *b, const char *name, int index) {
     size_t len = b->where.len;
     lathe_buf_append_char(&b->where, '/');
     if (name == NULL) {
@@ -253,7 +248,7 @@ static size_t go_down(lathe_binding *b, const char *name, int index) {
     return len;
 }
 
-static void go_up(lathe_binding *b, size_t len) {
+void lathe_bind_up(lathe_binding *b, size_t len) {
     if (b->where.data != NULL && len <= b->where.len) {
         b->where.len = len;
         b->where.data[len] = '\0';
@@ -287,10 +282,10 @@ static void bind_list(lathe_binding *b, const lathe_param *p, const lathe_site *
     lathe_jsonw_begin_array(&b->w);
     const cJSON *item = single ? s->node : s->node->child;
     for (int i = 0; i < n; i++, item = item->next) {
-        lathe_site element = inner_site(s, item);
-        size_t len = go_down(b, NULL, i);
+        lathe_site element = lathe_bind_inner(s, item);
+        size_t len = lathe_bind_down(b, NULL, i);
         bind_element(b, p, &element, items + (size_t)i * size);
-        go_up(b, len);
+        lathe_bind_up(b, len);
     }
     lathe_jsonw_end_array(&b->w);
     *dest = (lathe_list){items, n};
@@ -312,13 +307,13 @@ static void bind_map(lathe_binding *b, const lathe_param *p, const lathe_site *s
     lathe_jsonw_begin_object(&b->w);
     const cJSON *item = s->node->child;
     for (int i = 0; i < n; i++, item = item->next) {
-        lathe_site element = inner_site(s, item);
-        size_t len = go_down(b, item->string, 0);
+        lathe_site element = lathe_bind_inner(s, item);
+        size_t len = lathe_bind_down(b, item->string, 0);
         keys[i] = lathe_arena_strdup(b->arena, item->string);
         b->no_memory |= keys[i] == NULL;
         lathe_jsonw_key(&b->w, item->string);
         bind_element(b, p, &element, values + (size_t)i * size);
-        go_up(b, len);
+        lathe_bind_up(b, len);
     }
     lathe_jsonw_end_object(&b->w);
     *dest = (lathe_map){keys, values, n};
@@ -354,7 +349,7 @@ static void bind_null(const lathe_param *p, void *dest) {
     }
 }
 
-static void bind_value(lathe_binding *b, const lathe_param *p, const lathe_site *s, void *dest) {
+void lathe_bind_value(lathe_binding *b, const lathe_param *p, const lathe_site *s, void *dest) {
     if (cJSON_IsNull(s->node)) {
         if (p->flags & LATHE_PARAM_NULLABLE) {
             bind_null(p, dest);
@@ -369,168 +364,4 @@ static void bind_value(lathe_binding *b, const lathe_param *p, const lathe_site 
     } else {
         bind_element(b, p, s, dest);
     }
-}
-
-/* ---- a table ---- */
-
-/* The default's document, kept until the end of the binding. NULL: it is no JSON, or no memory. */
-static const lathe_json *default_document(lathe_binding *b, const char *text, lathe_error *err) {
-    if (b->n_defaults == b->defaults_cap) {
-        size_t cap = b->defaults_cap ? 2 * b->defaults_cap : 16;
-        lathe_json **grown = realloc(b->defaults, cap * sizeof *grown);
-        if (grown == NULL) {
-            b->no_memory = true;
-            lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory");
-            return NULL;
-        }
-        b->defaults = grown;
-        b->defaults_cap = cap;
-    }
-    lathe_json *doc = lathe_json_read(text, strlen(text), NULL, NULL, err);
-    if (doc != NULL)
-        b->defaults[b->n_defaults++] = doc;
-    return doc;
-}
-
-static const char *default_text(const lathe_binding *b, const lathe_param *p) {
-    int32_t task = b->binder != NULL ? b->binder->task : 0;
-    for (size_t i = 0; task != 0 && p->by_task != NULL && p->by_task[i].task != 0; i++)
-        if (p->by_task[i].task == task)
-            return p->by_task[i].value;
-    return p->def;
-}
-
-static void bind_default(lathe_binding *b, const lathe_param *p, const lathe_site *object,
-                         const char *owner, void *dest) {
-    const char *text = default_text(b, p);
-    if (text == NULL) {
-        char expected[512];
-        lathe_bind_expected(p, false, expected, sizeof expected);
-        lathe_bind_complain(b, object, "\"%s\" needs \"%s\": %s (%s)", owner, p->name, expected,
-                            p->doc);
-        return;
-    }
-    lathe_error err = {0};
-    const lathe_json *doc = default_document(b, text, &err);
-    if (doc == NULL) {
-        lathe_bind_complain(b, object, "the default of \"%s\" cannot be used: %s", p->name,
-                            err.message);
-        return;
-    }
-    lathe_site s = {doc, lathe_json_root(doc), object->at_doc, object->at, true};
-    bind_value(b, p, &s, dest);
-}
-
-/* The author's node for a parameter, by name or alias; NULL: not given. */
-static const cJSON *given_node(lathe_binding *b, const lathe_param *p, const lathe_site *object) {
-    const cJSON *node = lathe_json_get(object->node, p->name);
-    const cJSON *old = p->alias != NULL ? lathe_json_get(object->node, p->alias) : NULL;
-    if (node != NULL && old != NULL) {
-        lathe_site s = inner_site(object, old);
-        lathe_bind_complain(b, &s, "\"%s\" is an older name of \"%s\", and both are given; keep one",
-                            p->alias, p->name);
-    }
-    return node != NULL ? node : old;
-}
-
-/* "; known are a, b and c", or nothing where there are none or too many. */
-static void list_names(const lathe_param *params, uint32_t n, lathe_buf *out) {
-    if (n == 0)
-        lathe_buf_append_str(out, "; it has no parameters");
-    else
-        lathe_buf_append_str(out, "; known are ");
-    for (uint32_t i = 0; i < n; i++)
-        lathe_buf_printf(out, "%s%s", i == 0 ? "" : i + 1 == n ? " and " : ", ", params[i].name);
-}
-
-static void complain_unknown(lathe_binding *b, const lathe_param *params, uint32_t n,
-                             const lathe_site *object, const char *owner, const cJSON *item) {
-    const char *names[LATHE_MAX_PARAMS] = {0};
-    for (uint32_t i = 0; i < n && i < LATHE_MAX_PARAMS; i++)
-        names[i] = params[i].name;
-    const char *near = lathe_nearest(item->string, names, n < LATHE_MAX_PARAMS ? n : 0);
-    lathe_buf known = {0};
-    if (near == NULL)
-        list_names(params, n, &known);
-    b->errors++;
-    if (object->is_default)
-        lathe_diag_add(b->diags, object->at_doc, object->at, "a default of \"%s\" has the unknown "
-                       "parameter \"%s\"%s", owner, item->string, lathe_buf_str(&known));
-    else
-        lathe_diag_add_key(b->diags, object->doc, item, "\"%s\" has no parameter \"%s\"%s%s%s%s", owner,
-                           item->string, near ? "; did you mean \"" : "", near ? near : "",
-                           near ? "\"?" : "", lathe_buf_str(&known));
-    lathe_buf_free(&known);
-}
-
-static bool is_known(const lathe_param *params, uint32_t n, const char *name) {
-    for (uint32_t i = 0; i < n; i++)
-        if (strcmp(params[i].name, name) == 0 ||
-            (params[i].alias != NULL && strcmp(params[i].alias, name) == 0))
-            return true;
-    return false;
-}
-
-void lathe_bind_fields(lathe_binding *b, const lathe_param *params, uint32_t n,
-                       const lathe_site *object, const char *owner, void *dest) {
-    lathe_site own = *object;
-    if (own.node == NULL)
-        own.node = &empty_object;
-    for (const cJSON *item = own.node->child; item != NULL; item = item->next)
-        if (!is_known(params, n, item->string))
-            complain_unknown(b, params, n, &own, owner, item);
-    lathe_jsonw_begin_object(&b->w);
-    for (uint32_t i = 0; i < n; i++) {
-        const lathe_param *p = &params[i];
-        void *place = (char *)dest + p->offset;
-        const cJSON *node = given_node(b, p, &own);
-        size_t len = go_down(b, p->name, 0);
-        lathe_jsonw_key(&b->w, p->name);
-        if (node != NULL) {
-            lathe_site s = inner_site(&own, node);
-            bind_value(b, p, &s, place);
-        } else {
-            bind_default(b, p, &own, owner, place);
-        }
-        go_up(b, len);
-    }
-    lathe_jsonw_end_object(&b->w);
-}
-
-int32_t lathe_bind_check_default(const lathe_param *p, const char *text, lathe_error *err) {
-    lathe_diags diags = {0};
-    int32_t rc = LATHE_E_MEMORY;
-    _Alignas(16) char stack[64];
-    void *dest = NULL;
-    lathe_binding b = {.diags = &diags, .arena = lathe_arena_new()};
-    b.w = lathe_jsonw_to(&b.text);
-    lathe_json *doc = lathe_json_read(text, strlen(text), NULL, NULL, err);
-    if (doc == NULL) {
-        rc = err != NULL ? err->code : LATHE_E_INVALID;
-        goto done;
-    }
-    size_t size = lathe_param_size(p);
-    dest = size <= sizeof stack ? memset(stack, 0, sizeof stack)
-           : b.arena != NULL    ? lathe_arena_alloc(b.arena, size)
-                                : NULL;
-    if (b.arena == NULL || dest == NULL)
-        goto done;
-    lathe_site s = {doc, lathe_json_root(doc), doc, lathe_json_root(doc), false};
-    bind_value(&b, p, &s, dest);
-    rc = b.no_memory ? LATHE_E_MEMORY : b.errors > 0 ? LATHE_E_INVALID : LATHE_OK;
-    if (rc == LATHE_E_INVALID)
-        lathe_diags_error(&diags, rc, err);
-done:
-    if (rc == LATHE_E_MEMORY)
-        lathe_fail(err, rc, NULL, "out of memory");
-    for (size_t i = 0; i < b.n_defaults; i++)
-        lathe_json_free(b.defaults[i]);
-    free(b.defaults);
-    free(b.paths);
-    lathe_json_free(doc);
-    lathe_buf_free(&b.text);
-    lathe_buf_free(&b.where);
-    lathe_diags_free(&diags);
-    lathe_arena_free(b.arena);
-    return rc;
 }

@@ -95,10 +95,12 @@ static void say_element(words *w, const lathe_param *p) {
         say(w, "an object");
         break;
     case LATHE_PARAM_COMPONENT:
-        say(w, "%s, as \"name\" or {\"name\": {…}}", lathe_kind_words(p->kind, kinds, sizeof kinds));
+        say(w, "%s, as \"name\" or {\"name\": {…}}",
+            lathe_kind_words(p->kind, kinds, sizeof kinds));
         break;
     case LATHE_PARAM_COLUMNS:
-        say(w, "columns: \"numeric\", \"categorical\", \"text\", \"time\", \"all\", a name, a pattern, a "
+        say(w, "columns: \"numeric\", \"categorical\", \"text\", \"time\", \"all\", a name, a "
+               "pattern, a "
                "list of these or {\"except\": …}");
         break;
     default:

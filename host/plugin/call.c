@@ -4,8 +4,31 @@
 #include "plugin/text.h"
 
 #include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#else
+#include <fenv.h>
+#endif
 
-static pthread_mutex_t global_calls = PTHREAD_MUTEX_INITIALIZER;
+/* Recursive: such a plugin may have a child that is such a plugin. */
+static pthread_mutex_t global_calls = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+/* Rounding, flushing of small numbers and traps; not the sticky exception flags. */
+static unsigned float_mode(void) {
+#if defined(__SSE2__)
+    return _mm_getcsr() & ~0x3Fu;
+#else
+    return (unsigned)fegetround();
+#endif
+}
+
+static void set_float_mode(unsigned mode) {
+#if defined(__SSE2__)
+    _mm_setcsr(mode);
+#else
+    fesetround((int)mode);
+#endif
+}
 
 /* ---- around every call ---- */
 
@@ -17,12 +40,16 @@ void lathe_call_begin(lathe_call *call, lathe_impl *impl, const char *function) 
         pthread_mutex_lock(&impl->calls);
     else if (impl->descriptor->concurrency == LATHE_CONCURRENCY_GLOBAL)
         pthread_mutex_lock(&global_calls);
+    call->float_mode = float_mode();
     lathe_crumb crumb = {impl->crumb, function, impl->scope};
     lathe_crumbs_enter(impl->runtime->options.crumbs, &crumb, &call->saved);
 }
 
 void lathe_call_end(lathe_call *call) {
     lathe_impl *impl = call->impl;
+    call->mode_changed = float_mode() != call->float_mode;
+    if (call->mode_changed)
+        set_float_mode(call->float_mode);
     lathe_crumbs_leave(impl->runtime->options.crumbs, &call->saved);
     if (impl->descriptor->concurrency == LATHE_CONCURRENCY_SERIAL)
         pthread_mutex_unlock(&impl->calls);
@@ -43,6 +70,11 @@ int32_t lathe_call_finish(lathe_call *call, int32_t rc, const lathe_error *their
     lathe_text_clean(theirs->message, sizeof theirs->message, message, sizeof message);
     if (!call->zones_later && lathe_impl_check_zones(impl, err) != LATHE_OK)
         return LATHE_E_CORRUPT;
+    if (call->mode_changed)
+        return lathe_fail(err, LATHE_E_INTERNAL, impl->id,
+                          "%s changed the processor's floating-point mode in %s(), which changes "
+                          "the results of everything else; ask its author",
+                          impl->id, call->function);
     if (rc == LATHE_OK) {
         /* a remark on a success: "undefined, since there is one class" */
         if (err != NULL) {

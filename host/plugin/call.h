@@ -1,13 +1,14 @@
 /* plugin/call.h: the host's calls into plugins, guarded.
  *
- * Each notes a breadcrumb (plugin, function, step) before it calls, keeps the descriptor's concurrency rule,
- * gives the plugin outputs with red zones around, looks at the zones of outputs and of the instance's own
- * blocks after it, turns unknown codes into LATHE_E_INTERNAL, makes the message valid UTF-8 and puts the
- * plugin's id in front of err->where. Outputs are written to the caller's memory on success only.
+ * Each notes a breadcrumb (plugin, function, step) before it calls, keeps the descriptor's
+ * concurrency rule, gives the plugin outputs with red zones around, looks at the zones of
+ * outputs and of the instance's own blocks after it, turns unknown codes into LATHE_E_INTERNAL,
+ * makes the message valid UTF-8 and puts the plugin's id in front of err->where. Outputs are
+ * written to the caller's memory on success only.
  *
- * They cost a copy of the outputs and are for coarse calls: training, preparation, reports. Serving calls the
- * tables directly. `step` is what a crash report shows ("train/net"); NULL: the instance's scope.
- * The instance must be of the kind that the name says. [worker]
+ * They cost a copy of the outputs and are for coarse calls: training, preparation, reports.
+ * Serving calls the tables directly. `step` is what a crash report shows ("train/net"); NULL:
+ * the instance's scope. The instance must be of the kind that the name says. [worker]
  */
 #ifndef LATHE_PLUGIN_CALL_H
 #define LATHE_PLUGIN_CALL_H
@@ -23,8 +24,9 @@ int32_t lathe_call_fit(const lathe_instance *learner, void *context, const lathe
 void lathe_call_close(const lathe_instance *learner, void *context);
 /* Checked: type known, 1 … 65536 outputs. */
 int32_t lathe_call_output(const lathe_instance *learner, lathe_output *output, lathe_error *err);
-/* out: float32 [n, n_outputs]; scratch is made inside. Runs the rows in fixed chunks over the pool, unless the
- * descriptor says that calls are serial. A NaN in the output is LATHE_E_NUMERIC, with the row. */
+/* out: float32 [n, n_outputs]; scratch is made inside. Runs the rows in fixed chunks over the
+ * pool, unless the descriptor says that calls are serial. A NaN in the output is
+ * LATHE_E_NUMERIC, with the row. */
 int32_t lathe_call_predict(const lathe_instance *learner, int64_t n, const float *x, int64_t stride,
                            float *out, lathe_error *err);
 /* LATHE_E_UNSUPPORTED where the plugin gives none. */
@@ -36,7 +38,8 @@ int32_t lathe_call_transform_fit(const lathe_instance *transform, const lathe_tr
                                  lathe_error *err);
 /* Checked: names, types, sources within n_input_columns, dictionaries. */
 int32_t lathe_call_transform_schema(const lathe_instance *transform, int64_t n_input_columns,
-                                    const lathe_field **fields, int64_t *n_fields, lathe_error *err);
+                                    const lathe_field **fields, int64_t *n_fields,
+                                    lathe_error *err);
 /* `out` as in lathe_transform.apply; category codes are checked against the dictionaries. */
 int32_t lathe_call_transform_apply(const lathe_instance *transform, const lathe_table *in,
                                    lathe_table *out, lathe_error *err);

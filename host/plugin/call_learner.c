@@ -3,6 +3,7 @@
 #include "plugin/guard.h"
 #include "plugin/runtime_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_OUTPUTS 65536
@@ -44,11 +45,12 @@ int32_t lathe_call_output(const lathe_instance *i, lathe_output *output, lathe_e
     if (output->type < LATHE_OUTPUT_VALUE || output->type > LATHE_OUTPUT_SCORE ||
         output->n_outputs < 1 || output->n_outputs > MAX_OUTPUTS || output->n_features < 0 ||
         output->n_features > INT32_MAX)
-        return lathe_fail(err, LATHE_E_INTERNAL, impl->id,
-                          "%s declares an output that cannot be: type %d, %lld values a row of %lld "
-                          "features; ask its author",
-                          impl->id, (int)output->type, (long long)output->n_outputs,
-                          (long long)output->n_features);
+        return lathe_fail(
+            err, LATHE_E_INTERNAL, impl->id,
+            "%s declares an output that cannot be: type %d, %lld values a row of %lld "
+            "features; ask its author",
+            impl->id, (int)output->type, (long long)output->n_outputs,
+            (long long)output->n_features);
     return LATHE_OK;
 }
 
@@ -95,7 +97,8 @@ static int32_t fit_guarded(const lathe_instance *i, void *context, const lathe_f
     if (rc == LATHE_OK && fit->fitted != NULL) {
         lathe_output output;
         rc = lathe_call_output(i, &output, err);
-        int64_t used = output.n_outputs < fit->fitted_stride ? output.n_outputs : fit->fitted_stride;
+        int64_t used =
+            output.n_outputs < fit->fitted_stride ? output.n_outputs : fit->fitted_stride;
         int64_t bad = rc == LATHE_OK ? nan_row(own.fitted, rows, fit->fitted_stride, used) : -1;
         if (bad >= 0)
             rc = fail_nan(impl, "fitted value", bad, err);
@@ -119,10 +122,9 @@ typedef struct prediction {
     const float *x;
     int64_t stride, n_outputs;
     float *out;
-    char *scratch; /* one part a worker */
-    size_t scratch_stride;
-    pthread_mutex_t lock; /* for err */
-    int64_t failed_at;    /* begin of the earliest chunk that failed; -1: none */
+    const lathe_guard *scratch; /* one a worker */
+    pthread_mutex_t lock;       /* for err */
+    int64_t failed_at;          /* begin of the earliest chunk that failed; -1: none */
     lathe_error err;
 } prediction;
 
@@ -131,12 +133,11 @@ static int32_t predict_chunk(void *user, int64_t begin, int64_t end, int32_t wor
     lathe_impl *impl = lathe_impl_of(p->instance);
     lathe_error theirs = {0}, mine = {0};
     lathe_call call;
-    void *scratch = p->scratch + (size_t)worker * p->scratch_stride;
     lathe_call_begin(&call, impl, "predict");
     call.zones_later = true;
     int32_t rc = table_of(p->instance)
                      ->predict(p->instance->self, end - begin, p->x + begin * p->stride, p->stride,
-                               p->out + begin * p->n_outputs, scratch, &theirs);
+                               p->out + begin * p->n_outputs, p->scratch[worker].data, &theirs);
     rc = lathe_call_finish(&call, rc, &theirs, &mine);
     if (rc != LATHE_OK) {
         pthread_mutex_lock(&p->lock);
@@ -149,67 +150,89 @@ static int32_t predict_chunk(void *user, int64_t begin, int64_t end, int32_t wor
     return rc;
 }
 
-/* Bytes of scratch a worker, rounded so that neighbours share no cache line. */
-static int32_t measure_scratch(const lathe_instance *i, int64_t rows, int64_t *bytes,
-                               lathe_error *err) {
+static void free_scratch(lathe_guard *scratch, int32_t n) {
+    for (int32_t w = 0; scratch != NULL && w < n; w++)
+        lathe_guard_free(&scratch[w]);
+    free(scratch);
+}
+
+/* Guarded scratch memory, one a worker. */
+static int32_t new_scratch(const lathe_instance *i, int32_t n, lathe_guard **out,
+                           lathe_error *err) {
     lathe_impl *impl = lathe_impl_of(i);
-    int64_t need = table_of(i)->scratch(i->self, rows);
+    int64_t need = table_of(i)->scratch(i->self, PREDICT_ROWS);
+    *out = NULL;
     if (need < 0 || need > (INT64_C(1) << 40))
         return lathe_fail(err, LATHE_E_INTERNAL, impl->id,
-                          "%s wants %lld bytes of scratch for %lld rows, which cannot be", impl->id,
-                          (long long)need, (long long)rows);
-    *bytes = (need + 127) / 64 * 64;
+                          "%s wants %lld bytes of scratch for %d rows, which cannot be", impl->id,
+                          (long long)need, PREDICT_ROWS);
+    lathe_guard *scratch = calloc((size_t)n, sizeof *scratch);
+    if (scratch == NULL)
+        return lathe_fail(err, LATHE_E_MEMORY, impl->id, "out of memory");
+    for (int32_t w = 0; w < n; w++) {
+        int32_t rc = lathe_guard_new(&scratch[w], need, 1, err);
+        if (rc != LATHE_OK) {
+            free_scratch(scratch, n);
+            return rc;
+        }
+    }
+    *out = scratch;
     return LATHE_OK;
+}
+
+/* What predict wrote, and what it must not have written. */
+static int32_t check_prediction(const prediction *p, const lathe_guard *result, int64_t n,
+                                int32_t n_workers, lathe_error *err) {
+    lathe_impl *impl = lathe_impl_of(p->instance);
+    int32_t rc = lathe_impl_check_zones(impl, err);
+    if (rc == LATHE_OK)
+        rc = lathe_guard_check(result, impl->id, "the predictions", err);
+    for (int32_t w = 0; rc == LATHE_OK && w < n_workers; w++)
+        rc = lathe_guard_check(&p->scratch[w], impl->id, "its scratch memory", err);
+    if (rc != LATHE_OK)
+        return rc;
+    int64_t bad = nan_row(p->out, n, p->n_outputs, p->n_outputs);
+    return bad >= 0 ? fail_nan(impl, "prediction", bad, err) : LATHE_OK;
 }
 
 int32_t lathe_call_predict(const lathe_instance *i, int64_t n, const float *x, int64_t stride,
                            float *out, lathe_error *err) {
     lathe_impl *impl = lathe_impl_of(i);
-    lathe_pool *pool = impl->runtime->options.pool;
+    bool parallel = impl->descriptor->concurrency == LATHE_CONCURRENCY_CONST;
+    lathe_pool *pool = parallel ? impl->runtime->options.pool : NULL;
+    int32_t n_workers = lathe_pool_workers(pool);
     lathe_output output;
-    lathe_guard result = {0}, scratch = {0};
-    int64_t scratch_bytes = 0;
+    lathe_guard result = {0}, *scratch = NULL;
     int32_t rc = lathe_call_output(i, &output, err);
     if (rc != LATHE_OK)
         return rc;
     if (n < 0 || stride < output.n_features || n > INT64_MAX / output.n_outputs)
         return lathe_fail(err, LATHE_E_SHAPE, impl->id,
-                          "%s reads rows of %lld features and was given %lld rows of %lld", impl->id,
-                          (long long)output.n_features, (long long)n, (long long)stride);
-    if (impl->descriptor->concurrency != LATHE_CONCURRENCY_CONST)
-        pool = NULL;
-    if ((rc = measure_scratch(i, PREDICT_ROWS, &scratch_bytes, err)) != LATHE_OK ||
-        (rc = lathe_guard_new(&result, n * output.n_outputs, sizeof(float), err)) != LATHE_OK ||
-        (rc = lathe_guard_new(&scratch, lathe_pool_workers(pool), (size_t)scratch_bytes, err)) !=
-            LATHE_OK)
+                          "%s reads rows of %lld features and was given %lld rows of %lld",
+                          impl->id, (long long)output.n_features, (long long)n, (long long)stride);
+    if ((rc = lathe_guard_new(&result, n * output.n_outputs, sizeof(float), err)) != LATHE_OK ||
+        (rc = new_scratch(i, n_workers, &scratch, err)) != LATHE_OK)
         goto done;
     prediction p = {.instance = i,
                     .x = x,
                     .stride = stride,
                     .n_outputs = output.n_outputs,
                     .out = result.data,
-                    .scratch = scratch.data,
-                    .scratch_stride = (size_t)scratch_bytes,
+                    .scratch = scratch,
                     .lock = PTHREAD_MUTEX_INITIALIZER,
                     .failed_at = -1};
     rc = lathe_pool_run(pool, n, PREDICT_ROWS, predict_chunk, &p);
-    if (rc != LATHE_OK) {
+    if (rc == LATHE_OK) {
+        rc = check_prediction(&p, &result, n, n_workers, err);
+    } else if (p.failed_at >= 0) {
+        rc = p.err.code;
         if (err != NULL)
             *err = p.err;
-        rc = p.failed_at >= 0 ? p.err.code : rc;
-        goto done;
     }
-    if ((rc = lathe_impl_check_zones(impl, err)) != LATHE_OK ||
-        (rc = lathe_guard_check(&result, impl->id, "the predictions", err)) != LATHE_OK ||
-        (rc = lathe_guard_check(&scratch, impl->id, "its scratch memory", err)) != LATHE_OK)
-        goto done;
-    int64_t bad = nan_row(result.data, n, output.n_outputs, output.n_outputs);
-    if (bad >= 0)
-        rc = fail_nan(impl, "prediction", bad, err);
-    else if (n > 0)
+    if (rc == LATHE_OK && n > 0)
         memcpy(out, result.data, result.bytes);
 done:
-    lathe_guard_free(&scratch);
+    free_scratch(scratch, n_workers);
     lathe_guard_free(&result);
     return rc;
 }

@@ -31,8 +31,7 @@ static int32_t blame(const lathe_impl *impl, lathe_error *err, const char *fmt, 
 }
 
 static bool name_ok(const char *name) {
-    size_t len = name != NULL ? strnlen(name, 4097) : 0;
-    return len > 0 && len <= 4096 && lathe_text_is_clean(name, len);
+    return lathe_text_is_usable(name, 4096);
 }
 
 /* The first row whose code is not one of the dictionary's, missing or unseen; -1: none. */
@@ -83,8 +82,8 @@ int32_t lathe_call_transform_schema(const lathe_instance *i, int64_t n_input_col
     lathe_call_begin(&call, impl, "schema");
     int32_t rc = transform_of(i)->schema(i->self, fields, n_fields, &theirs);
     rc = lathe_call_finish(&call, rc, &theirs, err);
-    if (rc == LATHE_OK && (*n_fields < 0 || *n_fields > MAX_COLUMNS ||
-                           (*n_fields > 0 && *fields == NULL)))
+    if (rc == LATHE_OK &&
+        (*n_fields < 0 || *n_fields > MAX_COLUMNS || (*n_fields > 0 && *fields == NULL)))
         rc = blame(impl, err, "%s declares %lld output columns, which cannot be", impl->id,
                    (long long)*n_fields);
     for (int64_t f = 0; rc == LATHE_OK && f < *n_fields; f++)
@@ -150,8 +149,9 @@ static int32_t take_outputs(const lathe_impl *impl, const outputs *o, const lath
                           ? bad_code(o->guards[c].data, out->n_rows, column->dict_size)
                           : -1;
         if (bad >= 0)
-            return blame(impl, err, "%s gave row %lld of column \"%.80s\" a code outside of its "
-                                    "dictionary of %lld",
+            return blame(impl, err,
+                         "%s gave row %lld of column \"%.80s\" a code outside of its "
+                         "dictionary of %lld",
                          impl->id, (long long)bad, column->name, (long long)column->dict_size);
     }
     for (int64_t c = 0; c < o->n; c++)
@@ -178,9 +178,8 @@ static int32_t apply(const lathe_instance *i, const lathe_table *in,
     if (rc == LATHE_OK) {
         lathe_table own = {out->n_rows, out->n_columns, o.columns};
         lathe_call_begin(&call, impl, training != NULL ? "apply_training" : "apply");
-        rc = training != NULL
-                 ? transform_of(i)->apply_training(i->self, training, &own, &theirs)
-                 : transform_of(i)->apply(i->self, in, &own, &theirs);
+        rc = training != NULL ? transform_of(i)->apply_training(i->self, training, &own, &theirs)
+                              : transform_of(i)->apply(i->self, in, &own, &theirs);
         rc = lathe_call_finish(&call, rc, &theirs, err);
     }
     if (rc == LATHE_OK)
@@ -221,8 +220,8 @@ int32_t lathe_call_transform_rows(const lathe_instance *i, const lathe_transform
         if (rc == LATHE_OK)
             rc = lathe_guard_check(&guard, impl->id, "the rows it chose", err);
         if (rc == LATHE_OK && (count < 0 || (count > capacity && round == 1)))
-            rc = blame(impl, err, "%s chose %lld rows, which cannot be", impl->id,
-                       (long long)count);
+            rc =
+                blame(impl, err, "%s chose %lld rows, which cannot be", impl->id, (long long)count);
         *n = count;
         if (rc != LATHE_OK || count <= capacity)
             break;
@@ -287,14 +286,15 @@ static int32_t check_block(const lathe_impl *impl, const lathe_table *schema,
     if (block->n_rows == 0)
         return LATHE_OK;
     if (block->n_columns != schema->n_columns || block->columns == NULL)
-        return blame(impl, err, "%s gave a block of %lld columns, and its schema has %lld", impl->id,
-                     (long long)block->n_columns, (long long)schema->n_columns);
+        return blame(impl, err, "%s gave a block of %lld columns, and its schema has %lld",
+                     impl->id, (long long)block->n_columns, (long long)schema->n_columns);
     for (int64_t c = 0; c < block->n_columns; c++) {
         const lathe_column *b = &block->columns[c], *s = &schema->columns[c];
         if (b->type != s->type || b->values == NULL || b->name == NULL ||
             strcmp(b->name, s->name) != 0)
-            return blame(impl, err, "%s gave column \"%.80s\" another name or type than in its "
-                                    "schema, or no values",
+            return blame(impl, err,
+                         "%s gave column \"%.80s\" another name or type than in its "
+                         "schema, or no values",
                          impl->id, s->name);
         if (b->type != LATHE_COLUMN_CATEGORY)
             continue;
@@ -302,8 +302,9 @@ static int32_t check_block(const lathe_impl *impl, const lathe_table *schema,
                           ? 0
                           : bad_code(b->values, block->n_rows, b->dict_size);
         if (bad >= 0)
-            return blame(impl, err, "%s gave column \"%.80s\" a code outside of its dictionary of "
-                                    "%lld",
+            return blame(impl, err,
+                         "%s gave column \"%.80s\" a code outside of its dictionary of "
+                         "%lld",
                          impl->id, s->name, (long long)b->dict_size);
     }
     return LATHE_OK;

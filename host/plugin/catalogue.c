@@ -296,9 +296,10 @@ static bool hide_duplicates(lathe_catalogue *c) {
             lathe_plugin *winner = later ? b : a, *loser = later ? a : b;
             bool variants = a->descriptor->cpu_required != b->descriptor->cpu_required;
             loser->hidden = lathe_arena_printf(
-                c->arena, variants ? "%s in %s is the variant for this processor"
-                                   : "the id \"%s\" is taken by %s, which comes first; give it "
-                                     "another id or remove one of the files",
+                c->arena,
+                variants ? "%s in %s is the variant for this processor"
+                         : "the id \"%s\" is taken by %s, which comes first; give it "
+                           "another id or remove one of the files",
                 loser->descriptor->id, winner->file->path);
             if (loser->hidden == NULL)
                 return false;
@@ -328,8 +329,9 @@ static bool settle_names(lathe_catalogue *c) {
             b->name_lost = lathe_arena_printf(c->arena, "the short name \"%s\" is that of \"%s\"",
                                               b->descriptor->name, a->descriptor->id);
             if (b->name_lost == NULL ||
-                !add_note(c, lathe_arena_printf(c->arena, "plugin \"%s\" of %s is reached by its "
-                                                          "full id only: %s",
+                !add_note(c, lathe_arena_printf(c->arena,
+                                                "plugin \"%s\" of %s is reached by its "
+                                                "full id only: %s",
                                                 b->descriptor->id, b->file->path, b->name_lost)))
                 return false;
         }

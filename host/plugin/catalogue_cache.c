@@ -36,7 +36,8 @@ static bool take_entry(lathe_file_record *r, lathe_arena *arena, const lathe_jso
     if (s < 0)
         return false;
     if (s == LATHE_FILE_READY) {
-        const cJSON *plugins = lathe_json_get(entry, "plugins"), *sdk = lathe_json_get(entry, "sdk");
+        const cJSON *plugins = lathe_json_get(entry, "plugins"),
+                    *sdk = lathe_json_get(entry, "sdk");
         if (!cJSON_IsArray(plugins) || !cJSON_IsString(sdk))
             return false;
         lathe_buf text = {0};

@@ -91,8 +91,8 @@ int32_t lathe_catalogue_unknown(const lathe_catalogue *c, const char *kinds, con
                           name, lathe_kind_find(other->descriptor->kind)->article, words);
     for (size_t i = 0; i < c->n_plugins; i++) {
         const lathe_plugin *p = &c->plugins[i]->plugin;
-        if (p->hidden != NULL && (strcmp(p->descriptor->id, name) == 0 ||
-                                  strcmp(p->descriptor->name, name) == 0))
+        if (p->hidden != NULL &&
+            (strcmp(p->descriptor->id, name) == 0 || strcmp(p->descriptor->name, name) == 0))
             return lathe_fail(err, LATHE_E_UNSUPPORTED, NULL, "plugin \"%.100s\" is not in use: %s",
                               name, p->hidden);
     }
@@ -105,10 +105,11 @@ int32_t lathe_catalogue_unknown(const lathe_catalogue *c, const char *kinds, con
                           "there is no plugin \"%.100s\" that is %s; did you mean \"%s\"?", name,
                           words, near);
     if (refused > 0)
-        return lathe_fail(err, LATHE_E_NOT_FOUND, NULL,
-                          "there is no plugin \"%.100s\" that is %s, but %zu plugin file%s refused; "
-                          "see `lathe plugins list`",
-                          name, words, refused, refused == 1 ? " was" : "s were");
+        return lathe_fail(
+            err, LATHE_E_NOT_FOUND, NULL,
+            "there is no plugin \"%.100s\" that is %s, but %zu plugin file%s refused; "
+            "see `lathe plugins list`",
+            name, words, refused, refused == 1 ? " was" : "s were");
     return lathe_fail(err, LATHE_E_NOT_FOUND, NULL,
                       "there is no plugin \"%.100s\" that is %s; see `lathe plugins list`", name,
                       words);
@@ -129,8 +130,8 @@ static bool same_descriptor(const lathe_descriptor *a, const lathe_descriptor *b
     lathe_wire_write(a, &w);
     w = lathe_jsonw_to(&other);
     lathe_wire_write(b, &w);
-    bool same = !one.failed && !other.failed &&
-                strcmp(lathe_buf_str(&one), lathe_buf_str(&other)) == 0;
+    bool same =
+        !one.failed && !other.failed && strcmp(lathe_buf_str(&one), lathe_buf_str(&other)) == 0;
     lathe_buf_free(&other);
     lathe_buf_free(&one);
     return same;

@@ -15,7 +15,7 @@
 
 typedef struct lathe_file_record {
     lathe_plugin_file file; /* public */
-    const char *plugins;    /* its descriptors as a JSON array, in the arena; NULL where not READY */
+    const char *plugins; /* its descriptors as a JSON array, in the arena; NULL where not READY */
     /* under the catalogue's lock: */
     bool load_tried;
     int32_t load_code;

@@ -311,8 +311,8 @@ const char *lathe_crash_text(const lathe_crash *crash, char *buf, size_t size) {
     else
         snprintf(who, sizeof who, "%s", crash->file[0] ? "a plugin" : "the process");
     if (crash->signal == 0)
-        snprintf(what, sizeof what, "ended without a trace%s%s%s", crash->running[0] ? "; busy were: " : "",
-                 crash->running, "");
+        snprintf(what, sizeof what, "ended without a trace%s%s%s",
+                 crash->running[0] ? "; busy were: " : "", crash->running, "");
     else
         snprintf(what, sizeof what, "crashed%s%s%s (%s at address 0x%llx%s%s)",
                  crash->function[0] ? " in " : "", crash->function, crash->function[0] ? "()" : "",

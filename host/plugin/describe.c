@@ -17,7 +17,8 @@ static void text_params(const lathe_param *params, uint32_t n, int indent, lathe
     for (uint32_t i = 0; i < n; i++) {
         const lathe_param *p = &params[i];
         spaces(out, indent);
-        lathe_buf_printf(out, "%s: %s", p->name, lathe_bind_expected(p, false, words, sizeof words));
+        lathe_buf_printf(out, "%s: %s", p->name,
+                         lathe_bind_expected(p, false, words, sizeof words));
         if (p->def != NULL)
             lathe_buf_printf(out, "; default %s", p->def);
         else
@@ -72,8 +73,9 @@ void lathe_describe_plugin_text(const lathe_plugin *plugin, lathe_buf *out) {
 }
 
 static const char *type_name(int32_t type) {
-    static const char *const names[] = {"?",           "bool",   "int",    "float",     "string", "enum",
-                                        "int_or_enum", "scalar", "record", "component", "columns"};
+    static const char *const names[] = {"?",      "bool",      "int",         "float",
+                                        "string", "enum",      "int_or_enum", "scalar",
+                                        "record", "component", "columns"};
     return type > 0 && type <= LATHE_PARAM_COLUMNS ? names[type] : names[0];
 }
 
@@ -201,7 +203,8 @@ void lathe_describe_list_text(const lathe_catalogue *c, const char *kinds, lathe
         for (size_t i = 0; i < lathe_catalogue_count(c); i++) {
             const lathe_plugin *p = lathe_catalogue_at(c, i);
             const lathe_descriptor *d = p->descriptor;
-            if (p->hidden != NULL || strcmp(d->kind, kind->id) != 0 || !lathe_kind_in(d->kind, kinds))
+            if (p->hidden != NULL || strcmp(d->kind, kind->id) != 0 ||
+                !lathe_kind_in(d->kind, kinds))
                 continue;
             if (!any)
                 lathe_buf_printf(out, "%s\n", kind->plural);

@@ -1,5 +1,5 @@
-/* plugin/describe.h: what plugins offer, as text, JSON and JSON Schema. All from the rebuilt tables: no plugin
- * runs. [any]
+/* plugin/describe.h: what plugins offer, as text, JSON and JSON Schema. All from the rebuilt
+ * tables: no plugin runs. [any]
  */
 #ifndef LATHE_PLUGIN_DESCRIBE_H
 #define LATHE_PLUGIN_DESCRIBE_H
@@ -7,9 +7,10 @@
 #include "base/jsonw.h"
 #include "plugin/catalogue.h"
 
-/* JSON Schema, draft 2020-12: a "$defs" member for every kind, named by the kind ("learner"), that takes any of
- * its plugins: {"learner": {"anyOf": […]}, …, "columns": {…}}. Nested components refer to "#/$defs/<kind>". `candidates`:
- * learners may also be {"candidate": "name"}. Written as one object. */
+/* JSON Schema, draft 2020-12: a "$defs" member for every kind, named by the kind ("learner"),
+ * that takes any of its plugins: {"learner": {"anyOf": […]}, …, "columns": {…}}. Nested
+ * components refer to "#/$defs/<kind>". `candidates`: learners may also be {"candidate":
+ * "name"}. Written as one object. */
 void lathe_describe_schema_defs(const lathe_catalogue *catalogue, bool candidates, lathe_jsonw *w);
 
 /* The schema of one plugin's parameters (an object schema). */

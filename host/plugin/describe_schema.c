@@ -24,11 +24,11 @@ static void number(lathe_jsonw *w, const lathe_param *p, const char *type) {
     lathe_jsonw_begin_object(w);
     lathe_jsonw_kv_str(w, "type", type);
     if (p->flags & LATHE_PARAM_HAS_MIN)
-        lathe_jsonw_kv_double(
-            w, p->flags & LATHE_PARAM_EXCL_MIN ? "exclusiveMinimum" : "minimum", p->min);
+        lathe_jsonw_kv_double(w, p->flags & LATHE_PARAM_EXCL_MIN ? "exclusiveMinimum" : "minimum",
+                              p->min);
     if (p->flags & LATHE_PARAM_HAS_MAX)
-        lathe_jsonw_kv_double(
-            w, p->flags & LATHE_PARAM_EXCL_MAX ? "exclusiveMaximum" : "maximum", p->max);
+        lathe_jsonw_kv_double(w, p->flags & LATHE_PARAM_EXCL_MAX ? "exclusiveMaximum" : "maximum",
+                              p->max);
     lathe_jsonw_end_object(w);
 }
 
@@ -269,7 +269,8 @@ static void kind_uses(const lathe_catalogue *c, const lathe_kind *kind, bool can
 
 static void columns(lathe_jsonw *w) {
     static const char text[] =
-        "{\"description\":\"Columns: \\\"numeric\\\", \\\"categorical\\\", \\\"text\\\", \\\"time\\\", "
+        "{\"description\":\"Columns: \\\"numeric\\\", \\\"categorical\\\", \\\"text\\\", "
+        "\\\"time\\\", "
         "\\\"all\\\", a name, a pattern with * and ?, a list of these, or an exception.\","
         "\"anyOf\":[{\"type\":\"string\",\"minLength\":1,"
         "\"examples\":[\"numeric\",\"categorical\",\"text\",\"time\",\"all\"]},"

@@ -1,7 +1,7 @@
 /* Matrix products by CBLAS, one thread a call, large ones split over the pool.
  *
- * The tiles depend on (m, n, k) alone, so each element of C is computed by the same call whatever the
- * number of threads, and has the same bits.
+ * The tiles depend on (m, n, k) alone, so each element of C is computed by the same call
+ * whatever the number of threads, and has the same bits.
  */
 #include "plugin/runtime_internal.h"
 
@@ -12,9 +12,9 @@
 /* OpenBLAS's own switch; another CBLAS need not have it. */
 extern void openblas_set_num_threads(int n) __attribute__((weak));
 
-#define SMALL (1LL << 20)      /* multiply-adds below which a product is one call */
-#define TILE_WORK (1LL << 19)  /* least multiply-adds of a tile */
-#define TILE_MULTIPLE 32       /* rows or columns of a tile are a multiple: whole register blocks */
+#define SMALL (1LL << 20)     /* multiply-adds below which a product is one call */
+#define TILE_WORK (1LL << 19) /* least multiply-adds of a tile */
+#define TILE_MULTIPLE 32      /* rows or columns of a tile are a multiple: whole register blocks */
 #define MAX_TILES 64
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -26,10 +26,12 @@ int32_t lathe_guard_new(lathe_guard *g, int64_t count, size_t item, lathe_error 
 
 int32_t lathe_guard_check(const lathe_guard *g, const char *plugin, const char *what,
                           lathe_error *err) {
+    if (g->raw == NULL)
+        return LATHE_OK;
     const unsigned char *before = (const unsigned char *)g->data - LATHE_ZONE;
     const unsigned char *after = (const unsigned char *)g->data + g->bytes;
     int n_before = 0, n_after = 0;
-    for (int i = 0; g->raw != NULL && i < LATHE_ZONE; i++) {
+    for (int i = 0; i < LATHE_ZONE; i++) {
         n_before += before[i] != LATHE_ZONE_BYTE;
         n_after += after[i] != LATHE_ZONE_BYTE;
     }

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #define TAKES_ALL                                                                                  \
-    (LATHE_LEARNER_TAKES_MISSING | LATHE_LEARNER_TAKES_CATEGORIES | LATHE_LEARNER_TAKES_GRADIENTS |  \
-     LATHE_LEARNER_TAKES_WEIGHTS | LATHE_LEARNER_TAKES_ROWS | LATHE_LEARNER_TAKES_FEATURES |         \
-     LATHE_LEARNER_TAKES_MULTICLASS)
+    (LATHE_LEARNER_TAKES_MISSING | LATHE_LEARNER_TAKES_CATEGORIES |                                \
+     LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS | LATHE_LEARNER_TAKES_ROWS |      \
+     LATHE_LEARNER_TAKES_FEATURES | LATHE_LEARNER_TAKES_MULTICLASS)
 
 /* ---- the adapter ---- */
 
@@ -21,7 +21,8 @@ static lathe_dataset_info info_of(const lathe_dataset *data) {
     return info;
 }
 
-/* The TAKES_ bits that are wanted of a learner and that it lacks, and WANTS_SCALED where it does. */
+/* The TAKES_ bits that are wanted of a learner and that it lacks, and WANTS_SCALED where it
+ * does. */
 static uint32_t what_lacks(const lathe_descriptor *d, uint32_t needs, const lathe_dataset *data) {
     uint32_t wanted = needs & TAKES_ALL;
     if (data == NULL)
@@ -51,8 +52,7 @@ static const lathe_component *known_wrapping(lathe_component_root *root,
 static int32_t wrap_component(lathe_runtime *rt, const lathe_component *inner,
                               const lathe_component **outer, lathe_error *err) {
     lathe_component_root *root = inner->root;
-    lathe_binder binder = {
-        .catalogue = rt->options.catalogue, .task = inner->task, .load = true};
+    lathe_binder binder = {.catalogue = rt->options.catalogue, .task = inner->task, .load = true};
     lathe_buf params = {0};
     lathe_component *made = NULL;
     int32_t rc = LATHE_OK;
@@ -128,6 +128,17 @@ static int32_t check_task(const lathe_descriptor *d, uint32_t needs, const lathe
 
 /* ---- creating ---- */
 
+/* A plugin's save() may come back to itself through a child that names it. */
+static bool new_recursive(pthread_mutex_t *mutex) {
+    pthread_mutexattr_t attr;
+    if (pthread_mutexattr_init(&attr) != 0)
+        return false;
+    bool good = pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE) == 0 &&
+                pthread_mutex_init(mutex, &attr) == 0;
+    pthread_mutexattr_destroy(&attr);
+    return good;
+}
+
 static lathe_impl *new_impl(lathe_runtime *rt, lathe_impl *parent, const lathe_component *component,
                             const lathe_descriptor *d) {
     lathe_impl *impl = calloc(1, sizeof *impl);
@@ -137,7 +148,7 @@ static lathe_impl *new_impl(lathe_runtime *rt, lathe_impl *parent, const lathe_c
         free(impl);
         return NULL;
     }
-    if (pthread_mutex_init(&impl->calls, NULL) != 0) {
+    if (!new_recursive(&impl->calls)) {
         pthread_mutex_destroy(&impl->lock);
         free(impl);
         return NULL;

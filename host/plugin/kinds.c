@@ -3,10 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MUST(type, member) {#member, offsetof(type, member), true, 0, 0}
-#define MAY(type, member) {#member, offsetof(type, member), false, 0, 0}
-#define WHEN(type, member, set) {#member, offsetof(type, member), true, set, 0}
-#define UNLESS(type, member, clear) {#member, offsetof(type, member), true, 0, clear}
+#define MUST(type, member)                                                                         \
+    { #member, offsetof(type, member), true, 0, 0 }
+#define MAY(type, member)                                                                          \
+    { #member, offsetof(type, member), false, 0, 0 }
+#define WHEN(type, member, set)                                                                    \
+    { #member, offsetof(type, member), true, set, 0 }
+#define UNLESS(type, member, clear)                                                                \
+    { #member, offsetof(type, member), true, 0, clear }
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const lathe_kind_function activation_functions[] = {
@@ -21,12 +25,9 @@ static const lathe_kind_flag activation_flags[] = {
 };
 
 static const lathe_kind_function loss_functions[] = {
-    MUST(lathe_loss, n_scores),
-    MUST(lathe_loss, value),
-    MUST(lathe_loss, gradient),
-    MUST(lathe_loss, start),
-    MUST(lathe_loss, link),
-    WHEN(lathe_loss, renew, LATHE_LOSS_ZERO_HESSIAN),
+    MUST(lathe_loss, n_scores),     MUST(lathe_loss, value),
+    MUST(lathe_loss, gradient),     MUST(lathe_loss, start),
+    MUST(lathe_loss, link),         WHEN(lathe_loss, renew, LATHE_LOSS_ZERO_HESSIAN),
     MAY(lathe_loss, hessian_block),
 };
 static const lathe_kind_flag loss_flags[] = {
@@ -125,7 +126,8 @@ static const lathe_kind kinds[] = {
     {LATHE_KIND_SPLIT, "split", "splits", "a split", sizeof(lathe_split), split_functions,
      COUNT(split_functions), NULL, 0, false},
     {LATHE_KIND_TRANSFORM, "transform", "transforms", "a transform", sizeof(lathe_transform),
-     transform_functions, COUNT(transform_functions), transform_flags, COUNT(transform_flags), true},
+     transform_functions, COUNT(transform_functions), transform_flags, COUNT(transform_flags),
+     true},
     {LATHE_KIND_LEARNER, "learner", "learners", "a learner", sizeof(lathe_learner),
      learner_functions, COUNT(learner_functions), learner_flags, COUNT(learner_flags), true},
     {LATHE_KIND_ENSEMBLE, "ensemble", "ensembles", "an ensemble", sizeof(lathe_learner),

@@ -1,8 +1,8 @@
 /* plugin/kinds.h: the kinds of plugin that this host knows, and what each one's table must hold.
  *
  * A kind is an interface id ("lathe.learner/1"). Several joined by '|' form a kind list, as in
- * lathe_param.kind; a list that names "lathe.learner/1" also takes ensembles, which are learners with
- * children. Everything here is constant: [any].
+ * lathe_param.kind; a list that names "lathe.learner/1" also takes ensembles, which are learners
+ * with children. Everything here is constant: [any].
  */
 #ifndef LATHE_PLUGIN_KINDS_H
 #define LATHE_PLUGIN_KINDS_H
@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* One function of a method table. It is mandatory if `required`, and the descriptor's flags hold all of
- * `when_set` and none of `when_clear`. */
+/* One function of a method table. It is mandatory if `required`, and the descriptor's flags hold
+ * all of `when_set` and none of `when_clear`. */
 typedef struct lathe_kind_function {
     const char *name;
     uint32_t offset;

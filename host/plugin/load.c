@@ -46,7 +46,8 @@ int32_t lathe_load_file(const char *path, lathe_arena *arena, lathe_loaded_file 
         lathe_text_clean(why != NULL ? why : "the system gives no reason", 300, text, sizeof text);
         return say_file(path, LATHE_E_INVALID, err, text);
     }
-    /* POSIX lets an object pointer from dlsym be a function's; the copy avoids C's missing conversion. */
+    /* POSIX lets an object pointer from dlsym be a function's; the copy avoids C's missing
+     * conversion. */
     void *symbol = dlsym(handle, LATHE_ENTRY_SYMBOL);
     if (symbol == NULL)
         return say_file(path, LATHE_E_INVALID, err,

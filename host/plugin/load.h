@@ -1,5 +1,5 @@
-/* plugin/load.h: mapping a plugin file and taking its entry. Runs the file's code: [worker] processes and the
- * scanner's child only. */
+/* plugin/load.h: mapping a plugin file and taking its entry. Runs the file's code: [worker]
+ * processes and the scanner's child only. */
 #ifndef LATHE_PLUGIN_LOAD_H
 #define LATHE_PLUGIN_LOAD_H
 
@@ -11,8 +11,8 @@ typedef struct lathe_loaded_file {
     uintptr_t end;
 } lathe_loaded_file;
 
-/* dlopen(RTLD_NOW | RTLD_LOCAL), lathe_plugin_entry, every check. Stays mapped whatever comes. The error's
- * message begins with the file and is a whole sentence. */
+/* dlopen(RTLD_NOW | RTLD_LOCAL), lathe_plugin_entry, every check. Stays mapped whatever comes.
+ * The error's message begins with the file and is a whole sentence. */
 int32_t lathe_load_file(const char *path, lathe_arena *arena, lathe_loaded_file *out,
                         lathe_error *err);
 

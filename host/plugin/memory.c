@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define BLOCK_MAGIC 0x6c61746865626c6bULL
-#define HEAD 64                           /* room for lathe_block, keeps data aligned */
+#define HEAD 64 /* room for lathe_block, keeps data aligned */
 
 _Static_assert(sizeof(lathe_block) <= HEAD, "a block's head must fit");
 
@@ -33,8 +33,7 @@ void *lathe_impl_alloc(lathe_impl *impl, uint64_t bytes) {
         return NULL;
     account(rt, (int64_t)bytes);
     int64_t limit = rt->options.memory_limit;
-    char *raw = limit > 0 && atomic_load(&rt->memory) > limit ? NULL
-                                                              : calloc(1, bytes + OVERHEAD);
+    char *raw = limit > 0 && atomic_load(&rt->memory) > limit ? NULL : calloc(1, bytes + OVERHEAD);
     if (raw == NULL) {
         account(rt, -(int64_t)bytes);
         return NULL;
@@ -85,9 +84,10 @@ void lathe_impl_free(lathe_impl *impl, void *memory) {
     lathe_block *b = block_of(memory);
     if (b->magic != BLOCK_MAGIC || b->owner != impl) {
         char text[200];
-        snprintf(text, sizeof text,
-                 "%s freed memory that it did not allocate by its own host table; it was left alone",
-                 impl->id);
+        snprintf(
+            text, sizeof text,
+            "%s freed memory that it did not allocate by its own host table; it was left alone",
+            impl->id);
         lathe_impl_log(impl, LATHE_LOG_ERROR, text);
         pthread_mutex_lock(&impl->lock);
         snprintf(impl->damage, sizeof impl->damage, "%s", text);

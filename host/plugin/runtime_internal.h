@@ -41,10 +41,10 @@ struct lathe_impl {
     lathe_block blocks;   /* ring */
     int64_t bytes;
     lathe_made *made;
-    char damage[256]; /* what a free() found; "" */
+    char damage[256];      /* what a free() found; "" */
     pthread_mutex_t calls; /* for LATHE_CONCURRENCY_SERIAL */
     atomic_llong progress_ns;
-    int64_t open_rows; /* of the dataset last opened through call.h */
+    int64_t open_rows;             /* of the dataset last opened through call.h */
     void (*keep_free)(void *keep); /* what must live as long */
     void *keep;
 };
@@ -95,6 +95,8 @@ int32_t lathe_state_load_under(lathe_runtime *runtime, lathe_impl *parent, struc
 typedef struct lathe_call {
     lathe_impl *impl;
     const char *function;
+    unsigned float_mode; /* before the call */
+    bool mode_changed;
     bool zones_later; /* the caller looks at the zones once, after many calls */
     lathe_crumb_saved saved;
 } lathe_call;

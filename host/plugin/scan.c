@@ -71,8 +71,10 @@ int lathe_scan_main(int fd, const char *const *files, size_t n_files) {
     int out = fcntl(fd, F_DUPFD_CLOEXEC, 64);
     if (out < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
         return 1;
-    if (fd > STDERR_FILENO)
-        close(fd);
+    for (int other = STDERR_FILENO + 1; other < 1024;
+         other++) /* nothing of the parent's in reach */
+        if (other != out)
+            close(other);
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
     for (size_t i = 0; i < n_files; i++) {
@@ -105,9 +107,6 @@ static void run_forked(int out, int errors, const char *const *files, size_t n) 
         if (sig != SIGKILL && sig != SIGSTOP)
             signal(sig, SIG_DFL);
     dup2(errors, STDERR_FILENO);
-    for (int fd = STDERR_FILENO + 1; fd < 1024; fd++) /* nothing of the parent's within reach */
-        if (fd != out)
-            close(fd);
     _exit(lathe_scan_main(out, files, n));
 }
 
@@ -117,8 +116,8 @@ static int spawn_scanner(const char *scanner, int out, int errors, const char *c
     if (argv == NULL)
         return ENOMEM;
     argv[0] = (char *)(uintptr_t)scanner;
-    argv[1] = (char *)(uintptr_t)"worker";
-    argv[2] = (char *)(uintptr_t)"scan";
+    argv[1] = (char *)(uintptr_t) "worker";
+    argv[2] = (char *)(uintptr_t) "scan";
     for (size_t i = 0; i < n; i++)
         argv[i + 3] = (char *)(uintptr_t)files[i];
     posix_spawn_file_actions_t actions;
@@ -328,9 +327,8 @@ static void blame(scan *s, bool in_time, int timeout_ms, int status) {
                  "%s cannot be used: loading it took more than %.1f seconds; %s%s%s", path,
                  timeout_ms / 1000.0, advice, said, words);
     } else if (WIFSIGNALED(status)) {
-        snprintf(text, sizeof text,
-                 "%s cannot be used: loading it ended by %s (signal %d); %s%s%s", path,
-                 signal_words(WTERMSIG(status)), WTERMSIG(status), advice, said, words);
+        snprintf(text, sizeof text, "%s cannot be used: loading it ended by %s (signal %d); %s%s%s",
+                 path, signal_words(WTERMSIG(status)), WTERMSIG(status), advice, said, words);
     } else if (s->silent) {
         snprintf(text, sizeof text,
                  "%s cannot be used: it wrote rubbish in place of its description; %s%s%s", path,
@@ -343,7 +341,8 @@ static void blame(scan *s, bool in_time, int timeout_ms, int status) {
     set_text(&s->results[s->next], verdict, text);
 }
 
-/* One child over files[from …]; returns how many of them have a verdict now (at least 1, or an error). */
+/* One child over files[from …]; returns how many of them have a verdict now (at least 1, or an
+ * error). */
 static int32_t scan_some(const char *scanner, int timeout_ms, const char *const *files, size_t n,
                          lathe_scan_result *results, size_t *done, lathe_error *err) {
     scan s = {.files = files, .results = results, .n = n};
@@ -367,8 +366,9 @@ static int32_t scan_some(const char *scanner, int timeout_ms, const char *const 
     lathe_buf_free(&s.last_words);
     *done = s.next;
     if (s.next == 0) /* it never began: not a file's fault */
-        return lathe_fail(err, LATHE_E_IO, scanner,
-                          "the plugin scanner ended without looking at a plugin; check the program");
+        return lathe_fail(
+            err, LATHE_E_IO, scanner,
+            "the plugin scanner ended without looking at a plugin; check the program");
     return LATHE_OK;
 }
 

@@ -5,12 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum form { FORM_ALL, FORM_NUMERIC, FORM_CATEGORICAL, FORM_TEXT, FORM_TIME, FORM_NAME, FORM_PATTERN,
-            FORM_UNION, FORM_EXCEPT };
+enum form {
+    FORM_ALL,
+    FORM_NUMERIC,
+    FORM_CATEGORICAL,
+    FORM_TEXT,
+    FORM_TIME,
+    FORM_NAME,
+    FORM_PATTERN,
+    FORM_UNION,
+    FORM_EXCEPT
+};
 
 struct lathe_selector {
     enum form form;
-    const char *text;                      /* NAME, PATTERN */
+    const char *text;                          /* NAME, PATTERN */
     const struct lathe_selector *const *parts; /* UNION: n; EXCEPT: 1 */
     size_t n;
 };
@@ -100,8 +109,8 @@ static const lathe_selector *parse_object(const parser *p, const cJSON *node, in
 
 static const lathe_selector *parse(const parser *p, const cJSON *node, bool names_only, int depth) {
     if (depth > MAX_SELECTOR_DEPTH) {
-        lathe_diag_add(p->diags, p->doc, node, "columns are nested more than %d deep; simplify them",
-                       MAX_SELECTOR_DEPTH);
+        lathe_diag_add(p->diags, p->doc, node,
+                       "columns are nested more than %d deep; simplify them", MAX_SELECTOR_DEPTH);
         return NULL;
     }
     if (cJSON_IsString(node))
@@ -126,7 +135,8 @@ const lathe_selector *lathe_selector_parse(lathe_arena *arena, const lathe_json 
 
 /* ---- resolving ---- */
 
-/* Does the name fit the pattern of * (any run) and ? (one byte)? Linear in pattern * name, no recursion. */
+/* Does the name fit the pattern of * (any run) and ? (one byte)? Linear in pattern * name, no
+ * recursion. */
 static bool fits(const char *pattern, const char *name) {
     const char *star = NULL, *resume = NULL;
     while (*name != '\0') {
@@ -243,8 +253,9 @@ int32_t lathe_selector_resolve(const lathe_selector *selector, const lathe_table
     }
     free(mark);
     if (rc == LATHE_OK && count > capacity)
-        rc = lathe_fail(err, LATHE_E_SHAPE, NULL, "%lld columns are meant, but there is room for %lld",
-                        (long long)count, (long long)capacity);
+        rc = lathe_fail(err, LATHE_E_SHAPE, NULL,
+                        "%lld columns are meant, but there is room for %lld", (long long)count,
+                        (long long)capacity);
     *n = rc == LATHE_OK ? count : 0;
     return rc;
 }

@@ -1,9 +1,9 @@
 /* plugin/selector.h: which columns of a table a parameter of type COLUMNS means.
  *
- * Forms: "all", "numeric", "categorical", "text", "time"; a column's name; a pattern with * and ?; a list
- * of forms (their union); {"except": form}; {"names": ["numeric"]} for columns that are called like a form or
- * hold * or ?. Columns come out in the table's order. A name that the table lacks, and a pattern that fits
- * none, is an error; "numeric" and its like may fit none.
+ * Forms: "all", "numeric", "categorical", "text", "time"; a column's name; a pattern with * and
+ * ?; a list of forms (their union); {"except": form}; {"names": ["numeric"]} for columns that
+ * are called like a form or hold * or ?. Columns come out in the table's order. A name that the
+ * table lacks, and a pattern that fits none, is an error; "numeric" and its like may fit none.
  */
 #ifndef LATHE_PLUGIN_SELECTOR_H
 #define LATHE_PLUGIN_SELECTOR_H

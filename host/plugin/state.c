@@ -21,15 +21,11 @@ bool lathe_state_name_ok(const char *name) {
 
 /* ---- life ---- */
 
-static bool usable(const char *text, size_t limit) {
-    size_t len = text != NULL ? strnlen(text, limit + 1) : 0;
-    return len > 0 && len <= limit && lathe_text_is_clean(text, len);
-}
-
 int32_t lathe_state_new(const lathe_state_identity *who, lathe_state **out, lathe_error *err) {
     *out = NULL;
-    if (!usable(who->plugin, 200) || !usable(who->version, 64) || !usable(who->config, 1 << 24) ||
-        (who->digest != NULL && who->digest[0] != '\0' && !usable(who->digest, 64)))
+    if (!lathe_text_is_usable(who->plugin, 200) || !lathe_text_is_usable(who->version, 64) ||
+        !lathe_text_is_usable(who->config, 1 << 24) ||
+        (who->digest != NULL && who->digest[0] != '\0' && !lathe_text_is_usable(who->digest, 64)))
         return lathe_fail(err, LATHE_E_CORRUPT, NULL,
                           "a saved plugin lacks its id, version, digest or parameters");
     lathe_state *s = calloc(1, sizeof *s);
@@ -193,10 +189,11 @@ int32_t lathe_state_add_tensor(lathe_state *s, const char *name, const lathe_ten
     if (rc != LATHE_OK)
         return rc;
     if (!tensor_bytes(t, &bytes))
-        return lathe_fail(err, LATHE_E_SHAPE, s->who.plugin,
-                          "tensor \"%s\" cannot be kept: it must be compact, on the CPU, of 0 to %d "
-                          "dimensions and of a known type",
-                          name, LATHE_MAX_DIMS);
+        return lathe_fail(
+            err, LATHE_E_SHAPE, s->who.plugin,
+            "tensor \"%s\" cannot be kept: it must be compact, on the CPU, of 0 to %d "
+            "dimensions and of a known type",
+            name, LATHE_MAX_DIMS);
     lathe_state_tensor *own = lathe_arena_alloc(s->arena, sizeof *own);
     const char *data = (const char *)t->data + t->byte_offset;
     if (bytes == 0)
@@ -266,8 +263,8 @@ static int32_t add_texts(lathe_state *s, const char *name, int32_t type, const l
         if (values[i].len < 0 || (values[i].len > 0 && values[i].ptr == NULL) ||
             !text_ok(&values[i]))
             return lathe_fail(err, LATHE_E_INVALID, s->who.plugin,
-                              "text %lld of \"%s\" is not UTF-8 or holds a NUL",
-                              (long long)i, name);
+                              "text %lld of \"%s\" is not UTF-8 or holds a NUL", (long long)i,
+                              name);
         /* one byte more: a NUL, for whoever prints it; a missing text stays missing */
         char *copy = lathe_arena_alloc(s->arena, (size_t)values[i].len + 1);
         if (copy == NULL)

@@ -1,13 +1,14 @@
 /* plugin/state.h: a fitted plugin's state as a tree in memory.
  *
- * A node holds who it is (plugin id, version, file digest, state version, the resolved parameters) and what
- * it knows: tensors, attributes and children, by name ([a-z0-9_.]+, at most 128 bytes, unique in the node).
- * Everything comes out sorted by name, so equal states give equal bytes. lathe_state_save fills a tree from an
- * instance, lathe_state_load makes an instance of a tree; a model file writes the tree out, and builds it again
- * from pointers into the mapped file, without copying.
+ * A node holds who it is (plugin id, version, file digest, state version, the resolved
+ * parameters) and what it knows: tensors, attributes and children, by name ([a-z0-9_.]+, at most
+ * 128 bytes, unique in the node). Everything comes out sorted by name, so equal states give
+ * equal bytes. lathe_state_save fills a tree from an instance, lathe_state_load makes an
+ * instance of a tree; a model file writes the tree out, and builds it again from pointers into
+ * the mapped file, without copying.
  *
- * Nodes are counted: an instance that was loaded keeps its node alive, because its tensors are not copied.
- * One thread at a time while a tree is built; afterwards [any].
+ * Nodes are counted: an instance that was loaded keeps its node alive, because its tensors are
+ * not copied. One thread at a time while a tree is built; afterwards [any].
  */
 #ifndef LATHE_PLUGIN_STATE_H
 #define LATHE_PLUGIN_STATE_H
@@ -35,7 +36,12 @@ typedef struct lathe_state_tensor {
     size_t bytes;
 } lathe_state_tensor;
 
-enum { LATHE_STATE_INTEGER = 1, LATHE_STATE_NUMBER = 2, LATHE_STATE_STRING = 3, LATHE_STATE_STRINGS = 4 };
+enum {
+    LATHE_STATE_INTEGER = 1,
+    LATHE_STATE_NUMBER = 2,
+    LATHE_STATE_STRING = 3,
+    LATHE_STATE_STRINGS = 4
+};
 
 typedef struct lathe_state_attribute {
     const char *name;
@@ -50,10 +56,11 @@ typedef struct lathe_state_attribute {
  * content. *out: lathe_state_free. [worker] */
 int32_t lathe_state_save(const lathe_instance *instance, lathe_state **out, lathe_error *err);
 
-/* Makes the instance of a node: finds the plugin by id, binds the saved parameters, creates, loads. `needs` is
- * checked only: a learner that lacks one is LATHE_E_UNSUPPORTED. Refused with a sentence: a plugin that is not
- * installed (LATHE_E_NOT_FOUND), a state version out of its range (LATHE_E_VERSION), parameters it does not
- * take, content it does not accept (LATHE_E_CORRUPT). [worker] */
+/* Makes the instance of a node: finds the plugin by id, binds the saved parameters, creates,
+ * loads. `needs` is checked only: a learner that lacks one is LATHE_E_UNSUPPORTED. Refused with
+ * a sentence: a plugin that is not installed (LATHE_E_NOT_FOUND), a state version out of its
+ * range (LATHE_E_VERSION), parameters it does not take, content it does not accept
+ * (LATHE_E_CORRUPT). [worker] */
 int32_t lathe_state_load(lathe_runtime *runtime, lathe_state *node, uint32_t needs,
                          lathe_instance *out, lathe_error *err);
 
@@ -66,13 +73,16 @@ void lathe_state_free(lathe_state *node); /* one user less. NULL is fine */
 /* Called when the node goes, once its content is not needed: unmap the file. One a node. */
 void lathe_state_on_free(lathe_state *node, void (*fn)(void *user), void *user);
 
-/* Each: LATHE_E_INVALID for a bad name, LATHE_E_EXISTS for one that is taken, LATHE_E_SHAPE for a tensor that is
- * not compact or too large. copy false: `data` stays the caller's, valid as long as the node. */
+/* Each: LATHE_E_INVALID for a bad name, LATHE_E_EXISTS for one that is taken, LATHE_E_SHAPE for
+ * a tensor that is not compact or too large. copy false: `data` stays the caller's, valid as
+ * long as the node. */
 int32_t lathe_state_add_tensor(lathe_state *node, const char *name, const lathe_tensor *tensor,
                                bool copy, lathe_error *err);
-int32_t lathe_state_add_integer(lathe_state *node, const char *name, int64_t value, lathe_error *err);
+int32_t lathe_state_add_integer(lathe_state *node, const char *name, int64_t value,
+                                lathe_error *err);
 int32_t lathe_state_add_number(lathe_state *node, const char *name, double value, lathe_error *err);
-int32_t lathe_state_add_string(lathe_state *node, const char *name, lathe_str value, lathe_error *err);
+int32_t lathe_state_add_string(lathe_state *node, const char *name, lathe_str value,
+                               lathe_error *err);
 int32_t lathe_state_add_strings(lathe_state *node, const char *name, const lathe_str *values,
                                 int64_t n, lathe_error *err);
 /* Takes `child` over on success. */

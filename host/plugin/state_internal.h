@@ -13,8 +13,8 @@ typedef struct lathe_state_child {
     lathe_state *node;
 } lathe_state_child;
 
-/* The three lists are sorted by name at all times; no name is in two of them. Elements are in the arena and do
- * not move, so that a reader's shape pointers hold. */
+/* The three lists are sorted by name at all times; no name is in two of them. Elements are in
+ * the arena and do not move, so that a reader's shape pointers hold. */
 struct lathe_state {
     atomic_int users;
     lathe_arena *arena;

@@ -245,8 +245,7 @@ static void drop_node(void *node) {
 /* Does the saved use name the node's own plugin? The binding finds it by that name. */
 static int32_t bind_saved(lathe_runtime *rt, const lathe_state_identity *who,
                           const lathe_plugin *plugin, lathe_component **out, lathe_error *err) {
-    lathe_binder binder = {
-        .catalogue = rt->options.catalogue, .task = who->task, .load = true};
+    lathe_binder binder = {.catalogue = rt->options.catalogue, .task = who->task, .load = true};
     int32_t rc = lathe_bind_use(&binder, plugin->descriptor->kind, who->config, out, err);
     if (rc != LATHE_OK) {
         lathe_error_wrap(err, who->plugin);
@@ -256,8 +255,8 @@ static int32_t bind_saved(lathe_runtime *rt, const lathe_state_identity *who,
         return LATHE_OK;
     lathe_component_free(*out);
     *out = NULL;
-    return lathe_fail(err, LATHE_E_CORRUPT, who->plugin,
-                      "the saved parameters are not those of %s", who->plugin);
+    return lathe_fail(err, LATHE_E_CORRUPT, who->plugin, "the saved parameters are not those of %s",
+                      who->plugin);
 }
 
 static int32_t check_identity(lathe_runtime *rt, const lathe_state_identity *who, uint32_t needs,

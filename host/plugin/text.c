@@ -15,6 +15,11 @@ bool lathe_text_is_clean(const char *text, size_t len) {
     return true;
 }
 
+bool lathe_text_is_usable(const char *text, size_t limit) {
+    size_t len = text != NULL ? strnlen(text, limit + 1) : 0;
+    return len > 0 && len <= limit && lathe_text_is_clean(text, len);
+}
+
 const char *lathe_text_clean(const char *text, size_t limit, char *out, size_t size) {
     size_t n = 0, len = text != NULL ? strnlen(text, limit) : 0;
     for (size_t i = 0; i < len && size > 0;) {

@@ -1,5 +1,6 @@
-/* plugin/wire.h: a descriptor with its whole parameter table as JSON, and back. The form is between this
- * program's own processes and its cache; what comes back is checked as if it came from an enemy. */
+/* plugin/wire.h: a descriptor with its whole parameter table as JSON, and back. The form is
+ * between this program's own processes and its cache; what comes back is checked as if it came
+ * from an enemy. */
 #ifndef LATHE_PLUGIN_WIRE_H
 #define LATHE_PLUGIN_WIRE_H
 

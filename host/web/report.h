@@ -44,6 +44,7 @@
 int32_t lathe_report_write(const cJSON *report, const char *path, lathe_error *err);
 
 /* A profile of data/profile.h alone, for `lathe data describe FILE -o page.html`. title: the file's name. */
-int32_t lathe_profile_write(const cJSON *profile, const char *title, const char *path, lathe_error *err);
+int32_t lathe_profile_write(const cJSON *profile, const char *title, const char *path,
+                            lathe_error *err);
 
 #endif

@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-__attribute__((format(printf, 3, 4))) static inline int32_t drift_fail(lathe_error *err, int32_t code,
+__attribute__((format(printf, 3, 4))) static inline int32_t drift_fail(lathe_error *err,
+                                                                       int32_t code,
                                                                        const char *format, ...) {
     va_list args;
     err->code = code;
@@ -37,16 +38,17 @@ static inline int32_t drift_check_counts(const lathe_distribution *d, const char
 static inline int32_t drift_check(const lathe_distribution *r, const lathe_distribution *c,
                                   lathe_error *err) {
     if (r->n_bins != c->n_bins || r->n_bins < 1 || r->categorical != c->categorical)
-        return drift_fail(err, LATHE_E_SHAPE, "the reference has %lld bins, the current values have %lld",
+        return drift_fail(err, LATHE_E_SHAPE,
+                          "the reference has %lld bins, the current values have %lld",
                           (long long)r->n_bins, (long long)c->n_bins);
     int32_t rc = drift_check_counts(r, "reference", err);
     return rc != LATHE_OK ? rc : drift_check_counts(c, "current values", err);
 }
 
 static inline int32_t drift_need_numbers(const lathe_distribution *r, lathe_error *err) {
-    return r->categorical
-               ? drift_fail(err, LATHE_E_UNSUPPORTED, "this test is for numbers, not for categories")
-               : LATHE_OK;
+    return r->categorical ? drift_fail(err, LATHE_E_UNSUPPORTED,
+                                       "this test is for numbers, not for categories")
+                          : LATHE_OK;
 }
 
 static inline int32_t drift_give(lathe_drift_result *result, double statistic, double p_value,
@@ -59,17 +61,17 @@ static inline int32_t drift_give(lathe_drift_result *result, double statistic, d
 }
 
 #define DRIFT_DESCRIPTOR(short_name, bits, table, params, config, ...)                             \
-    static const lathe_descriptor short_name##_descriptor = {                                      \
-        .struct_size = LATHE_SIZED(lathe_descriptor),                                              \
-        .flags = bits,                                                                             \
-        .id = "lathe.drift." #short_name,                                                          \
-        .kind = LATHE_KIND_DRIFT,                                                                  \
-        .name = #short_name,                                                                       \
-        .version = "1.0.0",                                                                        \
-        .license = "Apache-2.0",                                                                   \
-        .interface = &table,                                                                       \
-        LATHE_PARAMS(params, config),                                                              \
-        .doc = __VA_ARGS__};                                                                       \
+    static const lathe_descriptor short_name##_descriptor = {.struct_size =                        \
+                                                                 LATHE_SIZED(lathe_descriptor),    \
+                                                             .flags = bits,                        \
+                                                             .id = "lathe.drift." #short_name,     \
+                                                             .kind = LATHE_KIND_DRIFT,             \
+                                                             .name = #short_name,                  \
+                                                             .version = "1.0.0",                   \
+                                                             .license = "Apache-2.0",              \
+                                                             .interface = &table,                  \
+                                                             LATHE_PARAMS(params, config),         \
+                                                             .doc = __VA_ARGS__};                  \
     LATHE_PLUGIN(&short_name##_descriptor)
 
 #endif

@@ -94,5 +94,5 @@ static int32_t compare(const void *self, const lathe_distribution *r, const lath
 
 static const lathe_drift interface = {.struct_size = LATHE_SIZED(lathe_drift), .compare = compare};
 
-DRIFT_DESCRIPTOR(ks, LATHE_DRIFT_NUMERIC | LATHE_DRIFT_GIVES_P_VALUE, interface, ks_params, ks_config,
-                 "Two-sample Kolmogorov-Smirnov test.")
+DRIFT_DESCRIPTOR(ks, LATHE_DRIFT_NUMERIC | LATHE_DRIFT_GIVES_P_VALUE, interface, ks_params,
+                 ks_config, "Two-sample Kolmogorov-Smirnov test.")

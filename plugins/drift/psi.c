@@ -40,5 +40,5 @@ static int32_t compare(const void *self, const lathe_distribution *r, const lath
 
 static const lathe_drift interface = {.struct_size = LATHE_SIZED(lathe_drift), .compare = compare};
 
-DRIFT_DESCRIPTOR(psi, LATHE_DRIFT_NUMERIC | LATHE_DRIFT_CATEGORICAL, interface, psi_params, psi_config,
-                 "Population stability index over the bins.")
+DRIFT_DESCRIPTOR(psi, LATHE_DRIFT_NUMERIC | LATHE_DRIFT_CATEGORICAL, interface, psi_params,
+                 psi_config, "Population stability index over the bins.")

@@ -45,9 +45,11 @@ static double distance_of_values(const lathe_distribution *r, const lathe_distri
     int64_t i = 0, k = 0;
     double sum = 0, before = r->values[0] < c->values[0] ? r->values[0] : c->values[0];
     while (i < r->n_values || k < c->n_values) {
-        double x = k == c->n_values || (i < r->n_values && r->values[i] <= c->values[k]) ? r->values[i]
-                                                                                        : c->values[k];
-        sum += fabs((double)i / (double)r->n_values - (double)k / (double)c->n_values) * (x - before);
+        double x = k == c->n_values || (i < r->n_values && r->values[i] <= c->values[k])
+                       ? r->values[i]
+                       : c->values[k];
+        sum +=
+            fabs((double)i / (double)r->n_values - (double)k / (double)c->n_values) * (x - before);
         before = x;
         while (i < r->n_values && r->values[i] == x)
             i++;
@@ -146,8 +148,8 @@ static int32_t check_ranges(const lathe_distribution *d, const char *side, lathe
     for (int64_t b = 0; b < d->n_bins; b++)
         if (d->counts[b] > 0 &&
             (!isfinite(d->lower[b]) || !isfinite(d->upper[b]) || d->lower[b] > d->upper[b]))
-            return drift_fail(err, LATHE_E_DATA, "bin %lld of the %s ranges from %g to %g", (long long)b,
-                              side, d->lower[b], d->upper[b]);
+            return drift_fail(err, LATHE_E_DATA, "bin %lld of the %s ranges from %g to %g",
+                              (long long)b, side, d->lower[b], d->upper[b]);
     return LATHE_OK;
 }
 
@@ -163,10 +165,12 @@ static int32_t compare(const void *self, const lathe_distribution *r, const lath
     if ((rc = check_ranges(r, "reference", err)) != LATHE_OK ||
         (rc = check_ranges(c, "current values", err)) != LATHE_OK)
         return rc;
-    return drift_give(result, distance_of_bins(r, c) / deviation_of_bins(r), NAN, config->threshold);
+    return drift_give(result, distance_of_bins(r, c) / deviation_of_bins(r), NAN,
+                      config->threshold);
 }
 
 static const lathe_drift interface = {.struct_size = LATHE_SIZED(lathe_drift), .compare = compare};
 
-DRIFT_DESCRIPTOR(wasserstein, LATHE_DRIFT_NUMERIC, interface, wasserstein_params, wasserstein_config,
+DRIFT_DESCRIPTOR(wasserstein, LATHE_DRIFT_NUMERIC, interface, wasserstein_params,
+                 wasserstein_config,
                  "Distance the values have moved, in standard deviations of the reference.")

@@ -15,8 +15,8 @@ typedef struct confusion {
 } confusion;
 
 /* Checks the input and counts. Free with confusion_free. */
-static inline int32_t confusion_make(const metric_self *s, const lathe_metric_input *in, confusion *c,
-                                     lathe_error *err) {
+static inline int32_t confusion_make(const metric_self *s, const lathe_metric_input *in,
+                                     confusion *c, lathe_error *err) {
     memset(c, 0, sizeof *c);
     int32_t rc = metric_check_labels(in, err);
     if (rc != LATHE_OK)

@@ -63,10 +63,12 @@ static f_scores score_all(const confusion *c, int32_t average, int64_t positive)
     }
     if (average == AVERAGE_MICRO)
         return score_class(right, guessed, actual);
-    return (f_scores){ratio(sum.precision, weight), ratio(sum.recall, weight), ratio(sum.f1, weight)};
+    return (f_scores){ratio(sum.precision, weight), ratio(sum.recall, weight),
+                      ratio(sum.f1, weight)};
 }
 
-static int32_t compute(const void *self, const lathe_metric_input *in, f_scores *f, lathe_error *err) {
+static int32_t compute(const void *self, const lathe_metric_input *in, f_scores *f,
+                       lathe_error *err) {
     const metric_self *s = self;
     const f_score_config *config = s->config;
     confusion c;
@@ -116,8 +118,8 @@ static const lathe_metric f1_interface = {.struct_size = LATHE_SIZED(lathe_metri
 METRIC_DESCRIPTOR(precision, LATHE_METRIC_HIGHER_IS_BETTER, LATHE_TASKS_CLASSIFICATION,
                   precision_interface, "Share of the rows predicted to be of a class that are.",
                   LATHE_PARAMS(f_score_params, f_score_config));
-METRIC_DESCRIPTOR(recall, LATHE_METRIC_HIGHER_IS_BETTER, LATHE_TASKS_CLASSIFICATION, recall_interface,
-                  "Share of the rows of a class that are predicted to be.",
+METRIC_DESCRIPTOR(recall, LATHE_METRIC_HIGHER_IS_BETTER, LATHE_TASKS_CLASSIFICATION,
+                  recall_interface, "Share of the rows of a class that are predicted to be.",
                   LATHE_PARAMS(f_score_params, f_score_config));
 METRIC_DESCRIPTOR(f1, LATHE_METRIC_HIGHER_IS_BETTER, LATHE_TASKS_CLASSIFICATION, f1_interface,
                   "Harmonic mean of precision and recall.",

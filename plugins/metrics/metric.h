@@ -19,7 +19,8 @@ typedef struct metric_self {
     const void *config;
 } metric_self;
 
-__attribute__((format(printf, 3, 4))) static inline int32_t metric_fail(lathe_error *err, int32_t code,
+__attribute__((format(printf, 3, 4))) static inline int32_t metric_fail(lathe_error *err,
+                                                                        int32_t code,
                                                                         const char *format, ...) {
     va_list args;
     err->code = code;
@@ -32,7 +33,8 @@ __attribute__((format(printf, 3, 4))) static inline int32_t metric_fail(lathe_er
 /* The metric has no value for this data: NaN, with the reason, and no error. */
 __attribute__((format(printf, 3, 4))) static inline int32_t metric_undefined(lathe_error *err,
                                                                              double *value,
-                                                                             const char *format, ...) {
+                                                                             const char *format,
+                                                                             ...) {
     va_list args;
     *value = NAN;
     va_start(args, format);
@@ -68,8 +70,9 @@ static inline double metric_weight(const lathe_metric_input *in, int64_t i) {
 static inline int32_t metric_check_weights(const lathe_metric_input *in, lathe_error *err) {
     for (int64_t i = 0; in->weight != NULL && i < in->n; i++)
         if (!(in->weight[i] >= 0) || isinf(in->weight[i]))
-            return metric_fail(err, LATHE_E_DATA, "row %lld has the weight %g; expected a number >= 0",
-                               (long long)i, in->weight[i]);
+            return metric_fail(err, LATHE_E_DATA,
+                               "row %lld has the weight %g; expected a number >= 0", (long long)i,
+                               in->weight[i]);
     return LATHE_OK;
 }
 
@@ -78,8 +81,8 @@ static inline int32_t metric_check_classes(const lathe_metric_input *in, const d
     for (int64_t i = 0; i < in->n; i++)
         if (!(value[i] >= 0 && value[i] < (double)in->n_classes) || value[i] != floor(value[i]))
             return metric_fail(err, isnan(value[i]) ? code : LATHE_E_INVALID,
-                               "row %lld has the %s %g; expected a class from 0 to %lld", (long long)i,
-                               what, value[i], (long long)in->n_classes - 1);
+                               "row %lld has the %s %g; expected a class from 0 to %lld",
+                               (long long)i, what, value[i], (long long)in->n_classes - 1);
     return LATHE_OK;
 }
 
@@ -149,18 +152,18 @@ static inline double metric_total_weight(const lathe_metric_input *in) {
 
 /* A descriptor; further members follow the doc text. */
 #define METRIC_DESCRIPTOR(short_name, bits, task_bits, table, ...)                                 \
-    static const lathe_descriptor short_name##_descriptor = {                                      \
-        .struct_size = LATHE_SIZED(lathe_descriptor),                                              \
-        .flags = bits,                                                                             \
-        .id = "lathe.metric." #short_name,                                                         \
-        .kind = LATHE_KIND_METRIC,                                                                 \
-        .name = #short_name,                                                                       \
-        .version = "1.0.0",                                                                        \
-        .license = "Apache-2.0",                                                                   \
-        .tasks = task_bits,                                                                        \
-        .interface = &table,                                                                       \
-        .create = metric_create,                                                                   \
-        .destroy = metric_destroy,                                                                 \
-        .doc = __VA_ARGS__}
+    static const lathe_descriptor short_name##_descriptor = {.struct_size =                        \
+                                                                 LATHE_SIZED(lathe_descriptor),    \
+                                                             .flags = bits,                        \
+                                                             .id = "lathe.metric." #short_name,    \
+                                                             .kind = LATHE_KIND_METRIC,            \
+                                                             .name = #short_name,                  \
+                                                             .version = "1.0.0",                   \
+                                                             .license = "Apache-2.0",              \
+                                                             .tasks = task_bits,                   \
+                                                             .interface = &table,                  \
+                                                             .create = metric_create,              \
+                                                             .destroy = metric_destroy,            \
+                                                             .doc = __VA_ARGS__}
 
 #endif

@@ -67,7 +67,7 @@ static const lathe_metric brier_interface = {.struct_size = LATHE_SIZED(lathe_me
 
 METRIC_DESCRIPTOR(log_loss, LATHE_METRIC_NEEDS_PROBABILITY, LATHE_TASKS_CLASSIFICATION,
                   log_loss_interface, "Mean of -ln of the probability given to the true class.");
-METRIC_DESCRIPTOR(brier, LATHE_METRIC_NEEDS_PROBABILITY, LATHE_TASKS_CLASSIFICATION, brier_interface,
-                  "Mean squared difference between probability and outcome.");
+METRIC_DESCRIPTOR(brier, LATHE_METRIC_NEEDS_PROBABILITY, LATHE_TASKS_CLASSIFICATION,
+                  brier_interface, "Mean squared difference between probability and outcome.");
 
 LATHE_PLUGIN(&log_loss_descriptor, &brier_descriptor)

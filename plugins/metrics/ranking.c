@@ -72,7 +72,8 @@ static double score_class(const lathe_metric_input *in, int64_t k, curve_fn curv
     for (int64_t i = 0; i < in->n; i++) {
         double w = metric_weight(in, i);
         int is_class = in->target[i] == (double)k;
-        rows[i] = (ranked){in->probability[i * in->n_classes + k], is_class ? w : 0, is_class ? 0 : w};
+        rows[i] =
+            (ranked){in->probability[i * in->n_classes + k], is_class ? w : 0, is_class ? 0 : w};
         hits += rows[i].hit;
         misses += rows[i].miss;
         *n_rows += is_class;
@@ -125,8 +126,8 @@ static int32_t auc_compute(const void *self, const lathe_metric_input *in, doubl
     return compute(self, in, area_under_roc, value, err);
 }
 
-static int32_t average_precision_compute(const void *self, const lathe_metric_input *in, double *value,
-                                         lathe_error *err) {
+static int32_t average_precision_compute(const void *self, const lathe_metric_input *in,
+                                         double *value, lathe_error *err) {
     return compute(self, in, average_precision, value, err);
 }
 
@@ -135,10 +136,11 @@ static const lathe_metric auc_interface = {.struct_size = LATHE_SIZED(lathe_metr
 static const lathe_metric average_precision_interface = {.struct_size = LATHE_SIZED(lathe_metric),
                                                          .compute = average_precision_compute};
 
-METRIC_DESCRIPTOR(auc, LATHE_METRIC_HIGHER_IS_BETTER | LATHE_METRIC_NEEDS_PROBABILITY,
-                  LATHE_TASKS_CLASSIFICATION, auc_interface,
-                  "Area under the ROC curve: the chance that a row of the class ranks above another.",
-                  LATHE_PARAMS(ranking_params, ranking_config));
+METRIC_DESCRIPTOR(
+    auc, LATHE_METRIC_HIGHER_IS_BETTER | LATHE_METRIC_NEEDS_PROBABILITY, LATHE_TASKS_CLASSIFICATION,
+    auc_interface,
+    "Area under the ROC curve: the chance that a row of the class ranks above another.",
+    LATHE_PARAMS(ranking_params, ranking_config));
 METRIC_DESCRIPTOR(average_precision, LATHE_METRIC_HIGHER_IS_BETTER | LATHE_METRIC_NEEDS_PROBABILITY,
                   LATHE_TASKS_CLASSIFICATION, average_precision_interface,
                   "Area under the precision-recall curve, without interpolation.",

@@ -24,11 +24,11 @@ typedef struct byte_file {
     const char *path; /* the caller's */
     int fd;           /* -1: closed */
     int32_t gzip;
-    int32_t at_end;      /* read(2) gave 0 */
-    int32_t in_member;   /* gzip: a member has begun and not ended */
-    int32_t z_ready;     /* inflateInit2 was called */
-    int64_t bytes_read;  /* of the file as it lies on the disk */
-    uint8_t *in;         /* [BYTES_CHUNK], gzip only */
+    int32_t at_end;     /* read(2) gave 0 */
+    int32_t in_member;  /* gzip: a member has begun and not ended */
+    int32_t z_ready;    /* inflateInit2 was called */
+    int64_t bytes_read; /* of the file as it lies on the disk */
+    uint8_t *in;        /* [BYTES_CHUNK], gzip only */
     z_stream z;
 } byte_file;
 
@@ -39,8 +39,8 @@ static inline const char *bytes_name(const char *path) {
 }
 
 /* Fills err: where "name:line" (line 0: "name"). Returns code. */
-__attribute__((format(printf, 5, 6))) static inline int32_t
-bytes_fail(lathe_error *err, int32_t code, const char *path, int64_t line, const char *format, ...) {
+__attribute__((format(printf, 5, 6))) static inline int32_t bytes_fail(
+    lathe_error *err, int32_t code, const char *path, int64_t line, const char *format, ...) {
     va_list args;
     err->code = code;
     err->detail = line > 0 && line < INT32_MAX ? (int32_t)line : 0;
@@ -131,8 +131,8 @@ static inline int32_t bytes_open(byte_file *f, const lathe_host *host, const cha
         goto fail;
     }
     if (bytes_foreign_format(head, n) != NULL) {
-        rc = bytes_fail(err, LATHE_E_DATA, path, 0, "the file is %s",
-                        bytes_foreign_format(head, n));
+        rc =
+            bytes_fail(err, LATHE_E_DATA, path, 0, "the file is %s", bytes_foreign_format(head, n));
         goto fail;
     }
     f->gzip = n >= 2 && head[0] == 0x1F && head[1] == 0x8B;

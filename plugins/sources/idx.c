@@ -91,9 +91,10 @@ static int32_t read_exactly(byte_file *f, uint8_t *out, int64_t n, const char *w
         if (rc != LATHE_OK)
             return rc;
         if (got == 0)
-            return bytes_fail(err, LATHE_E_CORRUPT, f->path, 0,
-                              "the file ends inside %s: %lld of %lld bytes are there; fetch it again",
-                              what, (long long)done, (long long)n);
+            return bytes_fail(
+                err, LATHE_E_CORRUPT, f->path, 0,
+                "the file ends inside %s: %lld of %lld bytes are there; fetch it again", what,
+                (long long)done, (long long)n);
         done += got;
     }
     return LATHE_OK;
@@ -169,8 +170,8 @@ static int32_t open_part(idx_stream *s, idx_part *p, const char *images, const c
         return bytes_fail(err, LATHE_E_DATA, images, 0, "the file holds no image");
     if (height < 1 || width < 1 || height > MAX_PIXELS || width > MAX_PIXELS / height)
         return bytes_fail(err, LATHE_E_CORRUPT, images, 0,
-                          "images of %lld x %lld pixels; expected 1 to %d in all", (long long)height,
-                          (long long)width, MAX_PIXELS);
+                          "images of %lld x %lld pixels; expected 1 to %d in all",
+                          (long long)height, (long long)width, MAX_PIXELS);
     p->n_pixels = height * width;
     rc = read_labels(s, p, labels, n, err);
     p->n = s->config->limit != LATHE_INT_NULL && s->config->limit < n ? s->config->limit : n;
@@ -368,7 +369,8 @@ static int32_t idx_check(const void *config, lathe_error *err) {
     return err->code;
 }
 
-static int32_t idx_create(const lathe_host *host, const void *config, void **self, lathe_error *err) {
+static int32_t idx_create(const lathe_host *host, const void *config, void **self,
+                          lathe_error *err) {
     idx_source *s = host->alloc(host, sizeof *s);
     if (s == NULL)
         return bytes_no_memory(err, ((const idx_config *)config)->images);

@@ -105,7 +105,8 @@ static int32_t by_column_assign(const void *self, const lathe_split_input *in, i
             return split_fail(err, LATHE_E_DATA, "column",
                               "row %lld has %s in '%.100s', which is in none of \"train\", "
                               "\"validation\" and \"test\"; add it, or set \"other\"",
-                              (long long)(in->row_id != NULL ? in->row_id[i] : i), v.shown, c->column);
+                              (long long)(in->row_id != NULL ? in->row_id[i] : i), v.shown,
+                              c->column);
         n_train += part[i] == LATHE_PART_TRAIN;
     }
     if (n_train == 0)
@@ -139,9 +140,8 @@ static int32_t by_column_check(const void *config, lathe_error *err) {
     return LATHE_OK;
 }
 
-static const lathe_split by_column_interface = {.struct_size = LATHE_SIZED(lathe_split),
-                                                .n_folds = split_no_folds,
-                                                .assign = by_column_assign};
+static const lathe_split by_column_interface = {
+    .struct_size = LATHE_SIZED(lathe_split), .n_folds = split_no_folds, .assign = by_column_assign};
 
 static const lathe_descriptor by_column_descriptor = {
     .struct_size = LATHE_SIZED(lathe_descriptor),

@@ -55,8 +55,8 @@ static const void *value_bytes(const lathe_column *c, int64_t row, double *numbe
 }
 
 /* major: hash of the group; key: its random key. Rows without a value keep a group of their own. */
-static void mark_groups(const split_self *s, const lathe_split_input *in, const lathe_column *column,
-                        split_row *rows) {
+static void mark_groups(const split_self *s, const lathe_split_input *in,
+                        const lathe_column *column, split_row *rows) {
     for (int64_t i = 0; i < in->table->n_rows; i++) {
         double number;
         int64_t n;
@@ -109,10 +109,11 @@ static int32_t group_assign(const void *self, const lathe_split_input *in, int32
     s->host->free(s->host, rows);
     if (count[LATHE_PART_TRAIN] == 0 || (c->test > 0 && count[LATHE_PART_TEST] == 0) ||
         (c->validation > 0 && count[LATHE_PART_VALIDATION] == 0))
-        return split_fail(err, LATHE_E_DATA, "column",
-                          "the groups of '%.100s' are too large for these shares: %lld rows train, %lld "
-                          "validate, %lld test; change the shares, the seed or the column",
-                          c->column, (long long)count[0], (long long)count[1], (long long)count[2]);
+        return split_fail(
+            err, LATHE_E_DATA, "column",
+            "the groups of '%.100s' are too large for these shares: %lld rows train, %lld "
+            "validate, %lld test; change the shares, the seed or the column",
+            c->column, (long long)count[0], (long long)count[1], (long long)count[2]);
     return LATHE_OK;
 }
 

@@ -48,7 +48,8 @@ static void take_test(split_row *rows, int64_t n, int64_t n_test, int32_t *part)
 }
 
 /* Cuts rows[0 … n) of one stratum into runs; size[f] counts the rows of each fold so far. */
-static void cut_stratum(const split_row *rows, int64_t n, int64_t folds, int64_t *size, int32_t *fold) {
+static void cut_stratum(const split_row *rows, int64_t n, int64_t folds, int64_t *size,
+                        int32_t *fold) {
     int32_t longer[MAX_FOLDS] = {0};
     for (int64_t odd = n % folds; odd > 0; odd--) {
         int64_t best = -1;

@@ -27,8 +27,10 @@ typedef struct split_self {
     const void *config;
 } split_self;
 
-__attribute__((format(printf, 4, 5))) static inline int32_t
-split_fail(lathe_error *err, int32_t code, const char *where, const char *format, ...) {
+__attribute__((format(printf, 4, 5))) static inline int32_t split_fail(lathe_error *err,
+                                                                       int32_t code,
+                                                                       const char *where,
+                                                                       const char *format, ...) {
     va_list args;
     err->code = code;
     snprintf(err->where, sizeof err->where, "%s", where);
@@ -72,10 +74,11 @@ static inline int split_compare(const void *a, const void *b) {
 
 static inline int32_t split_check_shares(double test, double validation, lathe_error *err) {
     if (test + validation >= 1)
-        return split_fail(err, LATHE_E_INVALID, "test",
-                          "\"test\" (%g) and \"validation\" (%g) take all rows; together they must be "
-                          "below 1, so that some are left to train",
-                          test, validation);
+        return split_fail(
+            err, LATHE_E_INVALID, "test",
+            "\"test\" (%g) and \"validation\" (%g) take all rows; together they must be "
+            "below 1, so that some are left to train",
+            test, validation);
     return LATHE_OK;
 }
 
@@ -88,7 +91,8 @@ static inline int32_t split_rows(const split_self *s, const lathe_split_input *i
         return split_fail(err, LATHE_E_DATA, "split", "there are no rows to split");
     if ((uint64_t)n > SIZE_MAX / sizeof **rows ||
         (*rows = s->host->alloc(s->host, (uint64_t)n * sizeof **rows)) == NULL)
-        return split_fail(err, LATHE_E_MEMORY, "split", "no memory to order %lld rows", (long long)n);
+        return split_fail(err, LATHE_E_MEMORY, "split", "no memory to order %lld rows",
+                          (long long)n);
     for (int64_t i = 0; i < n; i++) {
         int64_t id = in->row_id != NULL ? in->row_id[i] : i;
         (*rows)[i] = (split_row){0, s->host->random_key(s->host, in->key, (uint64_t)id), id, i};
@@ -104,9 +108,10 @@ static inline int32_t split_counts(int64_t n, double test, double validation, in
     *n_test += test > 0 && *n_test == 0;
     *n_validation += validation > 0 && *n_validation == 0;
     if (*n_test + *n_validation >= n)
-        return split_fail(err, LATHE_E_DATA, "split",
-                          "%lld rows are too few for test %g and validation %g: none is left to train",
-                          (long long)n, test, validation);
+        return split_fail(
+            err, LATHE_E_DATA, "split",
+            "%lld rows are too few for test %g and validation %g: none is left to train",
+            (long long)n, test, validation);
     return LATHE_OK;
 }
 
@@ -125,8 +130,9 @@ static inline int32_t split_no_column(const char *where, const char *name, lathe
 #define SPLIT_SHARES(config)                                                                       \
     LATHE_P_FLOAT(config, test, LATHE_PARAM_EXCL_MAX, "0.2", 0, 1,                                 \
                   "Share of the rows that test the selected model."),                              \
-        LATHE_P_FLOAT(config, validation, LATHE_PARAM_EXCL_MAX, "0.1", 0, 1,                       \
-                      "Share of the rows that stop training early and select among candidates; 0: " \
-                      "candidates are cross-validated.")
+        LATHE_P_FLOAT(                                                                             \
+            config, validation, LATHE_PARAM_EXCL_MAX, "0.1", 0, 1,                                 \
+            "Share of the rows that stop training early and select among candidates; 0: "          \
+            "candidates are cross-validated.")
 
 #endif

@@ -12,14 +12,15 @@ static inline int split_compare_value(const void *a, const void *b) {
 }
 
 /* major = bin of the target among `bins` of equal counts; equal targets share a bin: that of the first. */
-static inline int32_t split_bin_target(const split_self *s, const lathe_split_input *in, int64_t bins,
-                                       split_row *rows, lathe_error *err) {
+static inline int32_t split_bin_target(const split_self *s, const lathe_split_input *in,
+                                       int64_t bins, split_row *rows, lathe_error *err) {
     int64_t n = in->table->n_rows;
     const double *value = in->target->values;
     const double **order = s->host->alloc(s->host, (uint64_t)n * sizeof *order);
     int64_t bin = 0;
     if (order == NULL)
-        return split_fail(err, LATHE_E_MEMORY, "split", "no memory to order %lld rows", (long long)n);
+        return split_fail(err, LATHE_E_MEMORY, "split", "no memory to order %lld rows",
+                          (long long)n);
     for (int64_t i = 0; i < n; i++)
         order[i] = value + i;
     qsort(order, (size_t)n, sizeof *order, split_compare_value);

@@ -32,9 +32,8 @@ static stratum *find_next(stratum *strata, int64_t n_strata, int64_t reserve) {
     stratum *best = NULL;
     for (int64_t h = 0; h < n_strata; h++) {
         stratum *t = &strata[h];
-        if (t->take + reserve < t->free &&
-            (best == NULL || t->remainder > best->remainder ||
-             (t->remainder == best->remainder && t->n > best->n)))
+        if (t->take + reserve < t->free && (best == NULL || t->remainder > best->remainder ||
+                                            (t->remainder == best->remainder && t->n > best->n)))
             best = t;
     }
     return best;
@@ -126,7 +125,8 @@ static const lathe_descriptor stratified_descriptor = {
     .kind = LATHE_KIND_SPLIT,
     .name = "stratified",
     .version = "1.0.0",
-    .doc = "A random split in which each class, or each range of a numeric target, keeps its share.",
+    .doc =
+        "A random split in which each class, or each range of a numeric target, keeps its share.",
     .license = "Apache-2.0",
     LATHE_PARAMS(stratified_params, stratified_config),
     .interface = &stratified_interface,

@@ -13,8 +13,9 @@ typedef struct time_config {
 } time_config;
 
 static const lathe_param time_params[] = {
-    LATHE_P_STRING(time_config, column, LATHE_PARAM_NULLABLE, "null",
-                   "The column of times or numbers that orders the rows; null: their order in the source."),
+    LATHE_P_STRING(
+        time_config, column, LATHE_PARAM_NULLABLE, "null",
+        "The column of times or numbers that orders the rows; null: their order in the source."),
     SPLIT_SHARES(time_config),
 };
 
@@ -38,7 +39,8 @@ static int32_t order_rows(const time_config *c, const lathe_split_input *in, spl
         column = &in->table->columns[at];
         if (column->type != LATHE_COLUMN_TIMESTAMP && !lathe_is_numeric(column))
             return split_fail(err, LATHE_E_INVALID, "column",
-                              "column '%.100s' is text; expected times (ISO 8601) or numbers", c->column);
+                              "column '%.100s' is text; expected times (ISO 8601) or numbers",
+                              c->column);
     }
     for (int64_t i = 0; i < in->table->n_rows; i++) {
         if (column == NULL) {
@@ -46,10 +48,11 @@ static int32_t order_rows(const time_config *c, const lathe_split_input *in, spl
             continue;
         }
         if (lathe_is_missing(column, i))
-            return split_fail(err, LATHE_E_DATA, "column",
-                              "row %lld has no value in '%.100s', so it has no place in time; drop such "
-                              "rows or order by another column",
-                              (long long)rows[i].row_id, c->column);
+            return split_fail(
+                err, LATHE_E_DATA, "column",
+                "row %lld has no value in '%.100s', so it has no place in time; drop such "
+                "rows or order by another column",
+                (long long)rows[i].row_id, c->column);
         rows[i].key = ordered(column, i);
     }
     qsort(rows, (size_t)in->table->n_rows, sizeof *rows, split_compare);
@@ -63,8 +66,8 @@ static int64_t next_border(const split_row *rows, int64_t n, int64_t at) {
     return at;
 }
 
-static int32_t time_assign(const void *self, const lathe_split_input *in, int32_t *part, int32_t *fold,
-                           lathe_error *err) {
+static int32_t time_assign(const void *self, const lathe_split_input *in, int32_t *part,
+                           int32_t *fold, lathe_error *err) {
     const split_self *s = self;
     const time_config *c = s->config;
     int64_t n = in->table->n_rows, n_test, n_validation;
@@ -79,10 +82,11 @@ static int32_t time_assign(const void *self, const lathe_split_input *in, int32_
     int64_t validate = next_border(rows, n, n - n_test - n_validation);
     int64_t test = next_border(rows, n, n - n_test > validate ? n - n_test : validate);
     if ((c->test > 0 && test == n) || (c->validation > 0 && validate == test)) {
-        rc = split_fail(err, LATHE_E_DATA, "column",
-                        "too many rows share one time for these shares: %lld rows train, %lld validate, "
-                        "%lld test",
-                        (long long)validate, (long long)(test - validate), (long long)(n - test));
+        rc = split_fail(
+            err, LATHE_E_DATA, "column",
+            "too many rows share one time for these shares: %lld rows train, %lld validate, "
+            "%lld test",
+            (long long)validate, (long long)(test - validate), (long long)(n - test));
         goto done;
     }
     for (int64_t i = 0; i < n; i++)

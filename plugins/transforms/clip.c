@@ -45,7 +45,7 @@ static int32_t fit(void *self, const lathe_transform_fit *in, lathe_error *err) 
     return number_map_fit(self, c->columns, "clip", find, in, err);
 }
 
-NUMBER_MAP_APPLY(x < a ? a : x > b ? b : x)
+NUMBER_MAP_APPLY(x<a ? a : x> b ? b : x)
 STEP_CREATE(number_map)
 NUMBER_MAP_INTERFACE
 
@@ -57,8 +57,9 @@ static int32_t refuse(lathe_error *err, const char *where, const char *message) 
 static int32_t check(const void *config, lathe_error *err) {
     const clip_config *c = config;
     if (isnan(c->lower) && isnan(c->upper) && isnan(c->lower_quantile) && isnan(c->upper_quantile))
-        return refuse(err, "lower", "there is no bound; give lower, upper, lower_quantile or "
-                                    "upper_quantile");
+        return refuse(err, "lower",
+                      "there is no bound; give lower, upper, lower_quantile or "
+                      "upper_quantile");
     if (!isnan(c->lower) && !isnan(c->lower_quantile))
         return refuse(err, "lower_quantile", "give lower or lower_quantile, not both");
     if (!isnan(c->upper) && !isnan(c->upper_quantile))

@@ -79,8 +79,8 @@ static inline int32_t code_map_load(void *self, const lathe_reader *r, lathe_err
     int32_t rc;
     if ((rc = step_load(s, r, err)) != LATHE_OK ||
         (rc = r->integer(r, "width", 1, STEP_MAX_COLUMNS, &m->width, err)) != LATHE_OK ||
-        (rc = lathe_read_array(r, "offsets", LATHE_INT, 64, s->n_chosen + 1, &offsets, NULL, err)) !=
-            LATHE_OK)
+        (rc = lathe_read_array(r, "offsets", LATHE_INT, 64, s->n_chosen + 1, &offsets, NULL,
+                               err)) != LATHE_OK)
         return rc;
     m->offsets = offsets;
     int64_t *first = step_take(s, s->n_chosen + 1, sizeof *first);
@@ -103,8 +103,8 @@ static inline int32_t code_map_load(void *self, const lathe_reader *r, lathe_err
     }
     if (step_count_made(s) != s->n_chosen * m->width)
         return step_corrupt(err, "a column that nothing fills");
-    rc = lathe_read_array(r, "table", LATHE_FLOAT, 64, m->offsets[s->n_chosen] * m->width, &table, NULL,
-                          err);
+    rc = lathe_read_array(r, "table", LATHE_FLOAT, 64, m->offsets[s->n_chosen] * m->width, &table,
+                          NULL, err);
     if (rc != LATHE_OK)
         return rc;
     m->first = first;

@@ -21,16 +21,15 @@ typedef struct date_config {
 } date_config;
 
 enum { YEAR, QUARTER, MONTH, DAY, WEEKDAY, DAY_OF_YEAR, HOUR, MINUTE, SECOND, EPOCH_DAYS };
-static const char *const part_choices[] = {"year", "quarter", "month",  "day",    "weekday",   "day_of_year",
-                                           "hour", "minute",  "second", "epoch_days", NULL};
+static const char *const part_choices[] = {"year",    "quarter",     "month", "day",
+                                           "weekday", "day_of_year", "hour",  "minute",
+                                           "second",  "epoch_days",  NULL};
 
 static const lathe_param date_params[] = {
     LATHE_P_COLUMNS(date_config, columns, 0, "\"time\"", "Columns of times."),
     {LATHE_P_(date_config, parts, LATHE_PARAM_ENUM, LATHE_PARAM_LIST,
               "[\"year\", \"month\", \"day\", \"weekday\", \"hour\"]"),
-     .doc = "Which parts become columns <name>_<part>.",
-     .choices = part_choices,
-     .min_count = 1},
+     .doc = "Which parts become columns <name>_<part>.", .choices = part_choices, .min_count = 1},
     LATHE_P_BOOL(date_config, cyclic, 0, "false",
                  "Give parts that come round as sine and cosine, <name>_<part>_sin and _cos."),
     LATHE_P_BOOL(date_config, keep, 0, "false", "Keep the column of times itself too."),
@@ -45,7 +44,8 @@ typedef struct date_parts {
 #define TWO_PI 6.283185307179586
 
 typedef struct moment {
-    int64_t days; /* since 1970-01-01 */
+    int64_t time;
+    int64_t days;   /* since 1970-01-01 */
     int64_t micros; /* of the day */
     int64_t year, month, day, day_of_year;
     int64_t month_length, year_length;
@@ -57,6 +57,7 @@ static int is_leap(int64_t y) {
 
 static void split_time(int64_t t, moment *m) {
     static const int16_t before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365};
+    m->time = t;
     m->days = t / DAY_MICROS - (t % DAY_MICROS < 0);
     m->micros = t - m->days * DAY_MICROS;
     int64_t z = m->days + 719468;
@@ -109,7 +110,7 @@ static double part_value(const moment *m, int32_t part, double *phase) {
         *phase = (double)v / 60;
         return (double)v;
     default:
-        return (double)m->days + (double)m->micros / (double)DAY_MICROS;
+        return (double)m->time / (double)DAY_MICROS;
     }
 }
 
@@ -131,10 +132,13 @@ static int32_t add_parts(step *s, const char *column, lathe_error *err) {
         int32_t part = ((const int32_t *)c->parts.items)[p];
         int two = c->cyclic && comes_round(part);
         for (int i = 0; i <= two && rc == LATHE_OK; i++) {
-            char name[512];
-            snprintf(name, sizeof name, "%.480s_%s%s", column, part_choices[part],
-                     !two ? "" : i == 0 ? "_sin" : "_cos");
-            rc = step_add_field(s, name, LATHE_COLUMN_FLOAT64, -1, NULL, 0, err);
+            char end[32];
+            int n = snprintf(end, sizeof end, "_%s%s", part_choices[part],
+                             !two     ? ""
+                             : i == 0 ? "_sin"
+                                      : "_cos");
+            rc = step_add_made(s, column, "", (lathe_str){end, n}, s->n_out, LATHE_COLUMN_FLOAT64,
+                               err);
         }
     }
     return rc;
@@ -153,10 +157,11 @@ static int32_t fit(void *self, const lathe_transform_fit *in, lathe_error *err) 
     for (int64_t i = 0, k = 0; i < s->n_in && rc == LATHE_OK; i++) {
         int is_chosen = k < s->n_chosen && s->chosen[k] == i;
         if (is_chosen && in->table->columns[i].type != LATHE_COLUMN_TIMESTAMP)
-            return step_fail(err, LATHE_E_INVALID,
-                             "date_parts needs times, and column '%.150s' holds none; write them as ISO "
-                             "8601, or declare the column a timestamp in the source",
-                             in->table->columns[i].name);
+            return step_fail(
+                err, LATHE_E_INVALID,
+                "date_parts needs times, and column '%.150s' holds none; write them as ISO "
+                "8601, or declare the column a timestamp in the source",
+                in->table->columns[i].name);
         if (!is_chosen || c->keep)
             rc = step_pass(s, in->table, i, err);
         if (!is_chosen || rc != LATHE_OK)
@@ -213,8 +218,8 @@ static int32_t load(void *self, const lathe_reader *r, lathe_error *err) {
     step *s = &m->base;
     const void *first;
     int32_t rc = step_load(s, r, err);
-    if (rc != LATHE_OK || (rc = lathe_read_array(r, "first", LATHE_INT, 32, s->n_chosen, &first, NULL,
-                                                 err)) != LATHE_OK)
+    if (rc != LATHE_OK || (rc = lathe_read_array(r, "first", LATHE_INT, 32, s->n_chosen, &first,
+                                                 NULL, err)) != LATHE_OK)
         return rc;
     m->first = first;
     int64_t made = count_made(s->config), before = 0;

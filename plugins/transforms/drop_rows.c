@@ -37,8 +37,8 @@ static const lathe_param drop_duplicates_params[] = {
 
 /* The chosen columns, and behind them the target where `with_target`; *n of them. Free with host->free. */
 static int32_t take_columns(step *s, const lathe_selector *selector, int with_target,
-                            const lathe_transform_fit *in, const lathe_column ***columns, int64_t *n,
-                            lathe_error *err) {
+                            const lathe_transform_fit *in, const lathe_column ***columns,
+                            int64_t *n, lathe_error *err) {
     int32_t rc = step_choose(s, selector, in->table, err);
     if (rc != LATHE_OK)
         return rc;
@@ -58,8 +58,8 @@ static void keep(int64_t row, int64_t *rows, int64_t capacity, int64_t *n) {
     ++*n;
 }
 
-static int32_t missing_rows(void *self, const lathe_transform_fit *in, int64_t *rows, int64_t capacity,
-                            int64_t *n, lathe_error *err) {
+static int32_t missing_rows(void *self, const lathe_transform_fit *in, int64_t *rows,
+                            int64_t capacity, int64_t *n, lathe_error *err) {
     step *s = self;
     const drop_missing_config *c = s->config;
     const lathe_column **columns;
@@ -118,7 +118,8 @@ static int same_row(const lathe_column *const *columns, int64_t n_columns, int64
         double x, y;
         int64_t n, k;
         const void *p = value_bytes(columns[j], a, &x, &n), *q = value_bytes(columns[j], b, &y, &k);
-        if (n != k || (p == NULL) != (q == NULL) || (p != NULL && n > 0 && memcmp(p, q, (size_t)n) != 0))
+        if (n != k || (p == NULL) != (q == NULL) ||
+            (p != NULL && n > 0 && memcmp(p, q, (size_t)n) != 0))
             return 0;
     }
     return 1;

@@ -55,9 +55,10 @@ static int32_t reserve(impute *m, lathe_error *err) {
 /* ---- what fills a column ----------------------------------------------------------------------------- */
 
 static int32_t fail_strategy(const lathe_column *c, const char *what, lathe_error *err) {
-    return step_fail(err, LATHE_E_INVALID,
-                     "column '%.150s' holds no numbers, so it has no %s; use mode or constant for it", c->name,
-                     what);
+    return step_fail(
+        err, LATHE_E_INVALID,
+        "column '%.150s' holds no numbers, so it has no %s; use mode or constant for it", c->name,
+        what);
 }
 
 static double weighted_mean(const step_value *v, int64_t n) {
@@ -107,8 +108,8 @@ static int64_t mode_of_integers(const lathe_column *c, int64_t n_rows, int64_t *
     return best;
 }
 
-static int32_t mode_of_codes(impute *m, int64_t k, const lathe_transform_fit *in, const lathe_column *c,
-                             lathe_error *err) {
+static int32_t mode_of_codes(impute *m, int64_t k, const lathe_transform_fit *in,
+                             const lathe_column *c, lathe_error *err) {
     const lathe_host *host = m->base.host;
     double *weight = host->alloc(host, (uint64_t)(c->dict_size + 1) * sizeof *weight);
     double most = -1;
@@ -129,8 +130,8 @@ static int32_t mode_of_codes(impute *m, int64_t k, const lathe_transform_fit *in
 }
 
 /* Finds the fill of a column of numbers or times; *type: of the output. */
-static int32_t fill_number(impute *m, int64_t k, const lathe_transform_fit *in, const lathe_column *c,
-                           int32_t *type, lathe_error *err) {
+static int32_t fill_number(impute *m, int64_t k, const lathe_transform_fit *in,
+                           const lathe_column *c, int32_t *type, lathe_error *err) {
     const impute_config *config = m->base.config;
     const lathe_host *host = m->base.host;
     int64_t n;
@@ -154,16 +155,17 @@ static int32_t fill_number(impute *m, int64_t k, const lathe_transform_fit *in, 
     }
     host->free(host, v);
     if (rc == LATHE_OK && *type == LATHE_COLUMN_FLOAT64 && !isfinite(m->numbers[k]))
-        rc = step_fail(err, LATHE_E_NUMERIC,
-                       "column '%.150s' has no finite %s: it holds infinite values, or its rows have no "
-                       "weight",
-                       c->name, strategy_choices[config->strategy]);
+        rc = step_fail(
+            err, LATHE_E_NUMERIC,
+            "column '%.150s' has no finite %s: it holds infinite values, or its rows have no "
+            "weight",
+            c->name, strategy_choices[config->strategy]);
     return rc;
 }
 
 static int32_t fail_constant(const lathe_column *c, const char *expected, lathe_error *err) {
-    return step_fail(err, LATHE_E_INVALID, "\"value\" does not fit column '%.150s'; expected %s", c->name,
-                     expected);
+    return step_fail(err, LATHE_E_INVALID, "\"value\" does not fit column '%.150s'; expected %s",
+                     c->name, expected);
 }
 
 /* The constant as the column's own type. */
@@ -184,7 +186,8 @@ static int32_t fill_constant(impute *m, int64_t k, const lathe_column *c, int32_
     }
     if (c->type == LATHE_COLUMN_TIMESTAMP)
         return step_fail(err, LATHE_E_UNSUPPORTED,
-                         "column '%.150s' holds times, which a constant cannot fill; use mode", c->name);
+                         "column '%.150s' holds times, which a constant cannot fill; use mode",
+                         c->name);
     if (v->type != LATHE_SCALAR_STRING)
         return fail_constant(c, "a text", err);
     m->texts[k] = (lathe_str){v->string, (int64_t)strlen(v->string)};
@@ -214,7 +217,8 @@ static int32_t find_fill(impute *m, int64_t k, const lathe_transform_fit *in, co
 
 /* ---- fit and apply ----------------------------------------------------------------------------------- */
 
-static int32_t add_filled(impute *m, int64_t k, const lathe_column *c, int32_t type, lathe_error *err) {
+static int32_t add_filled(impute *m, int64_t k, const lathe_column *c, int32_t type,
+                          lathe_error *err) {
     step *s = &m->base;
     if (type != LATHE_COLUMN_CATEGORY || m->codes[k] < c->dict_size)
         return step_add_field(s, c->name, type, -1, c->dict, c->dict_size, err);
@@ -235,15 +239,14 @@ static int32_t add_markers(impute *m, const lathe_transform_fit *in, lathe_error
     for (int64_t k = 0; k < s->n_chosen && rc == LATHE_OK; k++) {
         const lathe_column *c = &in->table->columns[s->chosen[k]];
         int64_t i = 0;
-        char name[512];
         m->markers[k] = -1;
         while (wanted && i < in->table->n_rows && !lathe_is_missing(c, i))
             i++;
         if (!wanted || i == in->table->n_rows)
             continue;
         m->markers[k] = (int32_t)s->n_out;
-        snprintf(name, sizeof name, "%.490s_missing", c->name);
-        rc = step_add_field(s, name, LATHE_COLUMN_INT64, -1, NULL, 0, err);
+        rc = step_add_made(s, c->name, "_missing", (lathe_str){"", 0}, s->n_out, LATHE_COLUMN_INT64,
+                           err);
     }
     return rc;
 }
@@ -271,8 +274,8 @@ static int32_t fit(void *self, const lathe_transform_fit *in, lathe_error *err) 
     return rc == LATHE_OK ? step_finish(s, err) : rc;
 }
 
-static void fill_column(const impute *m, int64_t k, const lathe_column *from, const lathe_column *to,
-                        int64_t n) {
+static void fill_column(const impute *m, int64_t k, const lathe_column *from,
+                        const lathe_column *to, int64_t n) {
     switch (to->type) {
     case LATHE_COLUMN_FLOAT64:
         for (int64_t i = 0; i < n; i++) {
@@ -363,8 +366,10 @@ static int32_t load(void *self, const lathe_reader *r, lathe_error *err) {
     int32_t rc = step_load(s, r, err);
     int64_t n = s->n_chosen;
     if (rc != LATHE_OK || (rc = reserve(m, err)) != LATHE_OK ||
-        (rc = lathe_read_array(r, "numbers", LATHE_FLOAT, 64, n, &numbers, NULL, err)) != LATHE_OK ||
-        (rc = lathe_read_array(r, "integers", LATHE_INT, 64, n, &integers, NULL, err)) != LATHE_OK ||
+        (rc = lathe_read_array(r, "numbers", LATHE_FLOAT, 64, n, &numbers, NULL, err)) !=
+            LATHE_OK ||
+        (rc = lathe_read_array(r, "integers", LATHE_INT, 64, n, &integers, NULL, err)) !=
+            LATHE_OK ||
         (rc = lathe_read_array(r, "codes", LATHE_INT, 32, n, &codes, NULL, err)) != LATHE_OK ||
         (rc = lathe_read_array(r, "markers", LATHE_INT, 32, n, &markers, NULL, err)) != LATHE_OK)
         return rc;
@@ -389,8 +394,9 @@ static int32_t check(const void *config, lathe_error *err) {
         return LATHE_OK;
     snprintf(err->where, sizeof err->where, "value");
     return step_fail(err, LATHE_E_INVALID, "%s",
-                     c->strategy == CONSTANT ? "the strategy is constant; \"value\" must be a number or a text"
-                                             : "\"value\" is for the strategy constant alone");
+                     c->strategy == CONSTANT
+                         ? "the strategy is constant; \"value\" must be a number or a text"
+                         : "\"value\" is for the strategy constant alone");
 }
 
 STEP_CREATE(impute)

@@ -16,10 +16,11 @@ static const lathe_param log1p_params[] = {
 };
 
 static int32_t fail_low(lathe_error *err, const char *name, double value) {
-    return step_fail(err, LATHE_E_DATA,
-                     "column '%.150s' holds %g, and ln(1 + x) needs x above -1; clip it first, or leave "
-                     "it out",
-                     name, value);
+    return step_fail(
+        err, LATHE_E_DATA,
+        "column '%.150s' holds %g, and ln(1 + x) needs x above -1; clip it first, or leave "
+        "it out",
+        name, value);
 }
 
 static int32_t find(const void *config, const char *name, step_value *v, int64_t n, int weighted,

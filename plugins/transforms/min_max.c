@@ -17,8 +17,7 @@ static const lathe_param min_max_params[] = {
     LATHE_P_COLUMNS(min_max_config, columns, 0, "\"numeric\"", "Columns of numbers."),
     {LATHE_P_(min_max_config, range, LATHE_PARAM_FLOAT, LATHE_PARAM_LIST, "[0, 1]"),
      .doc = "The lowest and the highest value of the training rows after the transform.",
-     .min_count = 2,
-     .max_count = 2},
+     .min_count = 2, .max_count = 2},
     LATHE_P_BOOL(min_max_config, clip, 0, "false", "Clip later values to the range."),
 };
 
@@ -58,8 +57,9 @@ static int32_t check(const void *config, lathe_error *err) {
     if (range[0] < range[1] && isfinite(range[1] - range[0]))
         return LATHE_OK;
     snprintf(err->where, sizeof err->where, "range");
-    return step_fail(err, LATHE_E_INVALID, "expected [low, high] with low below high, found [%g, %g]",
-                     range[0], range[1]);
+    return step_fail(err, LATHE_E_INVALID,
+                     "expected [low, high] with low below high, found [%g, %g]", range[0],
+                     range[1]);
 }
 
 STEP_DESCRIPTOR(min_max, 0, 1, interface, "Columns of numbers to a range, 0 to 1 by default.",

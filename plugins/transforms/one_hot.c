@@ -25,19 +25,23 @@ static const char *const drop_choices[] = {"none", "first", "binary", NULL};
 
 static const lathe_param one_hot_params[] = {
     LATHE_P_COLUMNS(one_hot_config, columns, 0, "\"categorical\"", "Columns of categories."),
-    LATHE_P_INT(one_hot_config, max_categories, LATHE_PARAM_NULLABLE, "null", 1, 100000,
-                "At most so many columns for one category, the shared one included; null: no bound.",
-                .unit = "columns"),
-    LATHE_P_FLOAT(one_hot_config, min_frequency, 0, "0", 0, 1e15,
-                  "Values rarer than this share the other column: below 1 a share of the training rows, "
-                  "else a number of rows."),
+    LATHE_P_INT(
+        one_hot_config, max_categories, LATHE_PARAM_NULLABLE, "null", 1, 100000,
+        "At most so many columns for one category, the shared one included; null: no bound.",
+        .unit = "columns"),
+    LATHE_P_FLOAT(
+        one_hot_config, min_frequency, 0, "0", 0, 1e15,
+        "Values rarer than this share the other column: below 1 a share of the training rows, "
+        "else a number of rows."),
     LATHE_P_ENUM(one_hot_config, unseen, 0, "\"zeros\"", unseen_choices,
-                 "What a value does that training did not see: zeros, other (its column, where there is one), "
+                 "What a value does that training did not see: zeros, other (its column, where "
+                 "there is one), "
                  "or error."),
     LATHE_P_ENUM(one_hot_config, missing, 0, "\"column\"", missing_choices,
                  "What a missing value does: column (its own), zeros, or error."),
     LATHE_P_ENUM(one_hot_config, drop, 0, "\"none\"", drop_choices,
-                 "Leave out a column that the others imply: none, the first of each, or the first where there "
+                 "Leave out a column that the others imply: none, the first of each, or the first "
+                 "where there "
                  "are two (binary)."),
 };
 
@@ -48,7 +52,8 @@ static const lathe_param one_hot_params[] = {
 typedef struct one_hot {
     step base;
     const int64_t *offsets; /* [n_chosen + 1] of each column's part of `where`, in codes */
-    const int32_t *where;   /* output column of a code, then of missing, then of unseen; NOWHERE, REFUSED */
+    const int32_t
+        *where; /* output column of a code, then of missing, then of unseen; NOWHERE, REFUSED */
 } one_hot;
 
 typedef struct frequency {
@@ -108,12 +113,11 @@ static int64_t choose_rare(const one_hot_config *c, frequency *f, int64_t n, int
     return rare;
 }
 
-static int32_t add_value(step *s, const char *column, lathe_str value, int32_t *at, lathe_error *err) {
-    char name[512];
-    snprintf(name, sizeof name, "%.250s=%.*s", column, value.len < 250 ? (int)value.len : 250,
-             value.ptr);
-    *at = (int32_t)s->n_out;
-    return step_add_field(s, name, LATHE_COLUMN_FLOAT64, -1, NULL, 0, err);
+static int32_t add_value(step *s, const char *column, lathe_str value, int32_t *at,
+                         lathe_error *err) {
+    int64_t number = s->n_out;
+    *at = (int32_t)number;
+    return step_add_made(s, column, "=", value, number, LATHE_COLUMN_FLOAT64, err);
 }
 
 /* Adds the columns of one category and fills where[0 … dict_size + 2). */
@@ -157,10 +161,11 @@ static int32_t add_columns(step *s, const lathe_column *c, int64_t n_rows, int32
             where[code] = where[c->dict_size + 1];
     s->host->free(s->host, f);
     if (rc == LATHE_OK && n_missing > 0 && config->missing == MISSING_ERROR)
-        rc = step_fail(err, LATHE_E_DATA,
-                       "column '%.150s' misses values in the training rows; impute it first, or set "
-                       "\"missing\"",
-                       c->name);
+        rc =
+            step_fail(err, LATHE_E_DATA,
+                      "column '%.150s' misses values in the training rows; impute it first, or set "
+                      "\"missing\"",
+                      c->name);
     return rc;
 }
 
@@ -194,13 +199,14 @@ static int32_t fit(void *self, const lathe_transform_fit *in, lathe_error *err) 
 
 static int32_t fail_code(const lathe_column *c, int32_t code, lathe_error *err) {
     if (code == LATHE_CODE_MISSING)
-        return step_fail(err, LATHE_E_DATA, "column '%.150s' misses a value, and \"missing\" is error",
-                         c->name);
+        return step_fail(err, LATHE_E_DATA,
+                         "column '%.150s' misses a value, and \"missing\" is error", c->name);
     int known = code >= 0 && code < c->dict_size;
-    return step_fail(err, LATHE_E_DATA,
-                     "column '%.150s' holds '%.*s', which training did not see, and \"unseen\" is error",
-                     c->name, known ? (c->dict[code].len < 100 ? (int)c->dict[code].len : 100) : 3,
-                     known ? c->dict[code].ptr : "???");
+    return step_fail(
+        err, LATHE_E_DATA,
+        "column '%.150s' holds '%.*s', which training did not see, and \"unseen\" is error",
+        c->name, known ? (c->dict[code].len < 100 ? (int)c->dict[code].len : 100) : 3,
+        known ? c->dict[code].ptr : "???");
 }
 
 static int32_t apply(const void *self, const lathe_table *in, lathe_table *out, lathe_error *err) {
@@ -218,7 +224,9 @@ static int32_t apply(const void *self, const lathe_table *in, lathe_table *out, 
         int64_t n = m->offsets[k + 1] - m->offsets[k] - 2;
         for (int64_t i = 0; i < in->n_rows; i++) {
             int32_t code = ((const int32_t *)c->values)[i];
-            int32_t at = where[code >= 0 && code < n ? code : code == LATHE_CODE_MISSING ? n : n + 1];
+            int32_t at = where[code >= 0 && code < n        ? code
+                               : code == LATHE_CODE_MISSING ? n
+                                                            : n + 1];
             if (at == REFUSED)
                 return fail_code(c, code, err);
             if (at >= 0)
@@ -245,8 +253,8 @@ static int32_t load(void *self, const lathe_reader *r, lathe_error *err) {
     int64_t n_where;
     int32_t rc;
     if ((rc = step_load(s, r, err)) != LATHE_OK ||
-        (rc = lathe_read_array(r, "offsets", LATHE_INT, 64, s->n_chosen + 1, &offsets, NULL, err)) !=
-            LATHE_OK ||
+        (rc = lathe_read_array(r, "offsets", LATHE_INT, 64, s->n_chosen + 1, &offsets, NULL,
+                               err)) != LATHE_OK ||
         (rc = lathe_read_array(r, "where", LATHE_INT, 32, -1, &where, &n_where, err)) != LATHE_OK)
         return rc;
     m->offsets = offsets;

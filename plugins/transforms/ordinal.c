@@ -14,9 +14,10 @@ typedef struct ordinal_config {
 
 static const lathe_param ordinal_params[] = {
     LATHE_P_COLUMNS(ordinal_config, columns, 0, "\"categorical\"", "Columns of categories."),
-    LATHE_P_STRING(ordinal_config, order, LATHE_PARAM_LIST | LATHE_PARAM_NULLABLE, "null",
-                   "The values in their order, the first becomes 0; null: those of the training rows by "
-                   "their bytes."),
+    LATHE_P_STRING(
+        ordinal_config, order, LATHE_PARAM_LIST | LATHE_PARAM_NULLABLE, "null",
+        "The values in their order, the first becomes 0; null: those of the training rows by "
+        "their bytes."),
     LATHE_P_FLOAT(ordinal_config, unseen, LATHE_PARAM_NULLABLE, "null", -1e15, 1e15,
                   "What a value becomes that is not numbered; null: missing."),
 };
@@ -40,9 +41,10 @@ static void mark_seen(const lathe_column *c, int64_t n_rows, uint8_t *seen) {
     }
 }
 
-static int32_t number_by_bytes(const step *s, const lathe_column *c, const uint8_t *seen, double *line,
-                               lathe_error *err) {
-    const lathe_str **sorted = s->host->alloc(s->host, (uint64_t)(c->dict_size + 1) * sizeof *sorted);
+static int32_t number_by_bytes(const step *s, const lathe_column *c, const uint8_t *seen,
+                               double *line, lathe_error *err) {
+    const lathe_str **sorted =
+        s->host->alloc(s->host, (uint64_t)(c->dict_size + 1) * sizeof *sorted);
     int64_t n = 0;
     if (sorted == NULL)
         return step_no_memory(err);
@@ -69,11 +71,11 @@ static int32_t number_by_order(const lathe_list *order, const lathe_column *c, c
         if (at < order->count)
             line[code] = (double)at;
         else if (seen[code])
-            return step_fail(err, LATHE_E_DATA,
-                             "column '%.100s' holds '%.*s' in the training rows, which \"order\" does not "
-                             "name; add it",
-                             c->name, c->dict[code].len < 100 ? (int)c->dict[code].len : 100,
-                             c->dict[code].ptr);
+            return step_fail(
+                err, LATHE_E_DATA,
+                "column '%.100s' holds '%.*s' in the training rows, which \"order\" does not "
+                "name; add it",
+                c->name, c->dict[code].len < 100 ? (int)c->dict[code].len : 100, c->dict[code].ptr);
     }
     return LATHE_OK;
 }
@@ -118,7 +120,8 @@ static int32_t check(const void *config, lathe_error *err) {
         for (int64_t k = 0; k < i; k++)
             if (strcmp(names[i], names[k]) == 0) {
                 snprintf(err->where, sizeof err->where, "order");
-                return step_fail(err, LATHE_E_INVALID, "'%.200s' stands twice in \"order\"", names[i]);
+                return step_fail(err, LATHE_E_INVALID, "'%.200s' stands twice in \"order\"",
+                                 names[i]);
             }
     return LATHE_OK;
 }

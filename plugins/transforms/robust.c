@@ -15,8 +15,10 @@ typedef struct robust_config {
 
 static const lathe_param robust_params[] = {
     LATHE_P_COLUMNS(robust_config, columns, 0, "\"numeric\"", "Columns of numbers."),
-    LATHE_P_FLOAT(robust_config, lower_quantile, 0, "0.25", 0, 0.5, "Lower end of the divisor's range."),
-    LATHE_P_FLOAT(robust_config, upper_quantile, 0, "0.75", 0.5, 1, "Upper end of the divisor's range."),
+    LATHE_P_FLOAT(robust_config, lower_quantile, 0, "0.25", 0, 0.5,
+                  "Lower end of the divisor's range."),
+    LATHE_P_FLOAT(robust_config, upper_quantile, 0, "0.75", 0.5, 1,
+                  "Upper end of the divisor's range."),
 };
 
 static int32_t find(const void *config, const char *name, step_value *v, int64_t n, int weighted,

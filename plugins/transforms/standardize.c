@@ -40,7 +40,8 @@ static int32_t find(const void *config, const char *name, step_value *v, int64_t
     double variance = (square - rest * rest / total) / total;
     if (!isfinite(mean) || !isfinite(variance))
         return step_fail(err, LATHE_E_NUMERIC,
-                         "column '%.150s' holds infinite values, or ones too large to square", name);
+                         "column '%.150s' holds infinite values, or ones too large to square",
+                         name);
     pair[0] = c->center ? mean : 0;
     pair[1] = c->scale && variance > 0 && !constant ? sqrt(variance) : 1;
     return LATHE_OK;

@@ -37,7 +37,8 @@ typedef struct step {
     const int32_t *chosen; /* [n_chosen] input columns that are transformed, ascending */
 } step;
 
-__attribute__((format(printf, 3, 4))) static inline int32_t step_fail(lathe_error *err, int32_t code,
+__attribute__((format(printf, 3, 4))) static inline int32_t step_fail(lathe_error *err,
+                                                                      int32_t code,
                                                                       const char *format, ...) {
     va_list args;
     err->code = code;
@@ -131,8 +132,8 @@ static inline int32_t step_choose(step *s, const lathe_selector *selector, const
 }
 
 /* Starts a fit: the rows are there, the input is remembered, the columns are chosen. */
-static inline int32_t step_begin(step *s, const lathe_selector *selector, const lathe_transform_fit *in,
-                                 lathe_error *err) {
+static inline int32_t step_begin(step *s, const lathe_selector *selector,
+                                 const lathe_transform_fit *in, lathe_error *err) {
     if (in->table->n_rows < 1)
         return step_fail(err, LATHE_E_DATA, "there are no training rows to fit to");
     if (s->fitted)
@@ -146,11 +147,12 @@ static inline int32_t step_check_input(const step *s, const lathe_table *in, lat
     if (!s->fitted)
         return step_fail(err, LATHE_E_STATE, "the transform is not fitted");
     if (in->n_columns != s->n_in)
-        return step_fail(err, LATHE_E_SHAPE, "expected %lld columns, found %lld", (long long)s->n_in,
-                         (long long)in->n_columns);
+        return step_fail(err, LATHE_E_SHAPE, "expected %lld columns, found %lld",
+                         (long long)s->n_in, (long long)in->n_columns);
     for (int64_t i = 0; i < s->n_in; i++)
         if (in->columns[i].type != s->in_types[i])
-            return step_fail(err, LATHE_E_SHAPE, "column '%.100s' has another type than in training",
+            return step_fail(err, LATHE_E_SHAPE,
+                             "column '%.100s' has another type than in training",
                              in->columns[i].name);
     return LATHE_OK;
 }
@@ -159,20 +161,22 @@ static inline int32_t step_need_numbers(const step *s, const lathe_table *table,
                                         lathe_error *err) {
     for (int64_t k = 0; k < s->n_chosen; k++)
         if (!lathe_is_numeric(&table->columns[s->chosen[k]]))
-            return step_fail(err, LATHE_E_INVALID,
-                             "%s needs numbers, and column '%.100s' holds none; choose other columns",
-                             what, table->columns[s->chosen[k]].name);
+            return step_fail(
+                err, LATHE_E_INVALID,
+                "%s needs numbers, and column '%.100s' holds none; choose other columns", what,
+                table->columns[s->chosen[k]].name);
     return LATHE_OK;
 }
 
-static inline int32_t step_need_categories(const step *s, const lathe_table *table, const char *what,
-                                           lathe_error *err) {
+static inline int32_t step_need_categories(const step *s, const lathe_table *table,
+                                           const char *what, lathe_error *err) {
     for (int64_t k = 0; k < s->n_chosen; k++)
         if (table->columns[s->chosen[k]].type != LATHE_COLUMN_CATEGORY)
-            return step_fail(err, LATHE_E_INVALID,
-                             "%s needs categories, and column '%.100s' holds none; choose other columns, "
-                             "or declare it a category in the source",
-                             what, table->columns[s->chosen[k]].name);
+            return step_fail(
+                err, LATHE_E_INVALID,
+                "%s needs categories, and column '%.100s' holds none; choose other columns, "
+                "or declare it a category in the source",
+                what, table->columns[s->chosen[k]].name);
     return LATHE_OK;
 }
 
@@ -215,9 +219,42 @@ static inline int32_t step_add_field(step *s, const char *name, int32_t type, in
     return LATHE_OK;
 }
 
+/* Appends text to a name of at most `limit` bytes, whole characters only, control characters as '?'. 0 where it is
+ * not all there as it was. */
+static inline int step_append_name(char *name, size_t limit, const char *text, int64_t length) {
+    size_t used = strlen(name), room = used < limit ? limit - used : 0;
+    size_t n = (size_t)length < room ? (size_t)length : room;
+    int whole = n == (size_t)length;
+    while (!whole && n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80)
+        n--; /* not in the middle of a character */
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        int control = c < 0x20 || c == 0x7F;
+        name[used + i] = control ? '?' : (char)c;
+        whole &= !control;
+    }
+    name[used + n] = '\0';
+    return whole;
+}
+
+/* Adds a made column of numbers named <column><joint><value>. A name that had to be changed gets #<number>, so that
+ * two of them differ. */
+static inline int32_t step_add_made(step *s, const char *column, const char *joint, lathe_str value,
+                                    int64_t number, int32_t type, lathe_error *err) {
+    char name[1100] = "", mark[32];
+    int whole = step_append_name(name, 500, column, (int64_t)strlen(column));
+    step_append_name(name, 1000, joint, (int64_t)strlen(joint));
+    whole &= step_append_name(name, 1000, value.ptr, value.len);
+    snprintf(mark, sizeof mark, "#%lld", (long long)number);
+    if (!whole)
+        step_append_name(name, sizeof name - 1, mark, (int64_t)strlen(mark));
+    return step_add_field(s, name, type, -1, NULL, 0, err);
+}
+
 /* Passes input column i through. */
 static inline int32_t step_pass(step *s, const lathe_table *table, int64_t i, lathe_error *err) {
-    return step_add_field(s, table->columns[i].name, table->columns[i].type, (int32_t)i, NULL, 0, err);
+    return step_add_field(s, table->columns[i].name, table->columns[i].type, (int32_t)i, NULL, 0,
+                          err);
 }
 
 static inline int32_t step_schema(const void *self, const lathe_field **fields, int64_t *n_fields,
@@ -247,9 +284,10 @@ static inline int32_t step_finish(step *s, lathe_error *err) {
     qsort(names, (size_t)s->n_out, sizeof *names, step_compare_names);
     for (int64_t i = 1; i < s->n_out && rc == LATHE_OK; i++)
         if (strcmp(names[i - 1], names[i]) == 0)
-            rc = step_fail(err, LATHE_E_EXISTS,
-                           "the transform would make a second column '%.200s'; rename or drop the first",
-                           names[i]);
+            rc = step_fail(
+                err, LATHE_E_EXISTS,
+                "the transform would make a second column '%.200s'; rename or drop the first",
+                names[i]);
     s->host->free(s->host, (void *)names);
     s->fitted = rc == LATHE_OK;
     return rc;
@@ -295,8 +333,10 @@ static inline int32_t step_save(const step *s, const lathe_writer *w, lathe_erro
     int32_t rc;
     if (!s->fitted)
         return step_fail(err, LATHE_E_STATE, "the transform is not fitted");
-    if ((rc = lathe_write_array(w, "input_types", LATHE_INT, 32, s->in_types, s->n_in, err)) != LATHE_OK ||
-        (rc = lathe_write_array(w, "chosen", LATHE_INT, 32, s->chosen, s->n_chosen, err)) != LATHE_OK)
+    if ((rc = lathe_write_array(w, "input_types", LATHE_INT, 32, s->in_types, s->n_in, err)) !=
+            LATHE_OK ||
+        (rc = lathe_write_array(w, "chosen", LATHE_INT, 32, s->chosen, s->n_chosen, err)) !=
+            LATHE_OK)
         return rc;
     return step_save_fields(s, w, err);
 }
@@ -307,8 +347,10 @@ static inline int32_t step_load_fields(step *s, const lathe_reader *r, lathe_err
     int64_t n;
     int32_t rc;
     if ((rc = r->strings(r, "fields", &names, &n, err)) != LATHE_OK ||
-        (rc = lathe_read_array(r, "field_types", LATHE_INT, 32, n, &types, NULL, err)) != LATHE_OK ||
-        (rc = lathe_read_array(r, "field_sources", LATHE_INT, 32, n, &sources, NULL, err)) != LATHE_OK)
+        (rc = lathe_read_array(r, "field_types", LATHE_INT, 32, n, &types, NULL, err)) !=
+            LATHE_OK ||
+        (rc = lathe_read_array(r, "field_sources", LATHE_INT, 32, n, &sources, NULL, err)) !=
+            LATHE_OK)
         return rc;
     for (int64_t i = 0; i < n; i++) {
         const lathe_str *dict = NULL;
@@ -341,8 +383,10 @@ static inline int32_t step_load(step *s, const lathe_reader *r, lathe_error *err
     int32_t rc;
     if (s->fitted)
         return step_fail(err, LATHE_E_STATE, "the transform is fitted already");
-    if ((rc = lathe_read_array(r, "input_types", LATHE_INT, 32, -1, &types, &s->n_in, err)) != LATHE_OK ||
-        (rc = lathe_read_array(r, "chosen", LATHE_INT, 32, -1, &chosen, &s->n_chosen, err)) != LATHE_OK)
+    if ((rc = lathe_read_array(r, "input_types", LATHE_INT, 32, -1, &types, &s->n_in, err)) !=
+            LATHE_OK ||
+        (rc = lathe_read_array(r, "chosen", LATHE_INT, 32, -1, &chosen, &s->n_chosen, err)) !=
+            LATHE_OK)
         return rc;
     s->in_types = types;
     s->chosen = chosen;
@@ -350,7 +394,8 @@ static inline int32_t step_load(step *s, const lathe_reader *r, lathe_error *err
         if (lathe_value_size(s->in_types[i]) == 0)
             return step_corrupt(err, "an input column of an unknown type");
     for (int64_t k = 0; k < s->n_chosen; k++)
-        if (s->chosen[k] < 0 || s->chosen[k] >= s->n_in || (k > 0 && s->chosen[k] <= s->chosen[k - 1]))
+        if (s->chosen[k] < 0 || s->chosen[k] >= s->n_in ||
+            (k > 0 && s->chosen[k] <= s->chosen[k - 1]))
             return step_corrupt(err, "a chosen column that is not there");
     return step_load_fields(s, r, err);
 }
@@ -363,13 +408,13 @@ typedef struct step_value {
 } step_value;
 
 /* The values of a column that are not missing, with their weights; *n of them. `out` holds n_rows. */
-static inline void step_gather(const lathe_transform_fit *in, const lathe_column *c, step_value *out,
-                               int64_t *n) {
+static inline void step_gather(const lathe_transform_fit *in, const lathe_column *c,
+                               step_value *out, int64_t *n) {
     *n = 0;
     for (int64_t i = 0; i < in->table->n_rows; i++)
         if (!lathe_is_missing(c, i))
-            out[(*n)++] = (step_value){lathe_number_at(c, i, NAN),
-                                       in->weight != NULL ? in->weight[i] : 1};
+            out[(*n)++] =
+                (step_value){lathe_number_at(c, i, NAN), in->weight != NULL ? in->weight[i] : 1};
 }
 
 static inline int step_compare_values(const void *a, const void *b) {
@@ -400,28 +445,29 @@ static inline double step_quantile(const step_value *v, int64_t n, int weighted,
 }
 
 static inline int32_t step_no_values(lathe_error *err, const char *column) {
-    return step_fail(err, LATHE_E_DATA,
-                     "column '%.150s' has no value in the training rows; drop it, or leave it out of "
-                     "this transform",
-                     column);
+    return step_fail(
+        err, LATHE_E_DATA,
+        "column '%.150s' has no value in the training rows; drop it, or leave it out of "
+        "this transform",
+        column);
 }
 
 /* ---- descriptor -------------------------------------------------------------------------------------- */
 
 #define STEP_DESCRIPTOR(short_name, bits, state, table, ...)                                       \
-    static const lathe_descriptor short_name##_descriptor = {                                      \
-        .struct_size = LATHE_SIZED(lathe_descriptor),                                              \
-        .flags = bits,                                                                             \
-        .id = "lathe.transform." #short_name,                                                      \
-        .kind = LATHE_KIND_TRANSFORM,                                                              \
-        .name = #short_name,                                                                       \
-        .version = "1.0.0",                                                                        \
-        .license = "Apache-2.0",                                                                   \
-        .state_version = state,                                                                    \
-        .state_version_min = state,                                                                \
-        .interface = &table,                                                                       \
-        .create = create,                                                                          \
-        .destroy = step_destroy,                                                                   \
-        .doc = __VA_ARGS__}
+    static const lathe_descriptor short_name##_descriptor = {.struct_size =                        \
+                                                                 LATHE_SIZED(lathe_descriptor),    \
+                                                             .flags = bits,                        \
+                                                             .id = "lathe.transform." #short_name, \
+                                                             .kind = LATHE_KIND_TRANSFORM,         \
+                                                             .name = #short_name,                  \
+                                                             .version = "1.0.0",                   \
+                                                             .license = "Apache-2.0",              \
+                                                             .state_version = state,               \
+                                                             .state_version_min = state,           \
+                                                             .interface = &table,                  \
+                                                             .create = create,                     \
+                                                             .destroy = step_destroy,              \
+                                                             .doc = __VA_ARGS__}
 
 #endif

@@ -22,7 +22,8 @@ static const lathe_param target_params[] = {
     LATHE_P_FLOAT(target_config, smoothing, LATHE_PARAM_TUNABLE, "10", 0, 1e9,
                   "Weight of the overall mean, in rows.", .unit = "rows"),
     LATHE_P_INT(target_config, folds, 0, "5", 2, MAX_FOLDS,
-                "Folds for the training rows' own codes, where the split gives none.", .unit = "folds"),
+                "Folds for the training rows' own codes, where the split gives none.",
+                .unit = "folds"),
 };
 
 /* What a row adds to column j: value, or class membership. */
@@ -86,8 +87,8 @@ static int32_t check_target(const lathe_transform_fit *in, lathe_error *err) {
             return step_fail(err, LATHE_E_DATA, "a training row has no target");
     for (int64_t i = 0; i < in->table->n_rows && in->fold != NULL; i++)
         if (in->fold[i] < 0 || in->fold[i] >= in->n_folds)
-            return step_fail(err, LATHE_E_INVALID, "a training row is in fold %d of %d", in->fold[i],
-                             in->n_folds);
+            return step_fail(err, LATHE_E_INVALID, "a training row is in fold %d of %d",
+                             in->fold[i], in->n_folds);
     return LATHE_OK;
 }
 
@@ -102,11 +103,9 @@ static int32_t add_fields(code_map *m, const lathe_transform_fit *in, lathe_erro
         }
         k++;
         for (int64_t j = 0; j < m->width && rc == LATHE_OK; j++) {
-            char name[512];
             lathe_str of = m->width > 1 ? in->target->dict[j] : (lathe_str){"", 0};
-            snprintf(name, sizeof name, m->width > 1 ? "%.250s=%.*s" : "%.250s", c->name,
-                     of.len < 200 ? (int)of.len : 200, of.ptr);
-            rc = step_add_field(s, name, LATHE_COLUMN_FLOAT64, -1, NULL, 0, err);
+            rc = step_add_made(s, c->name, m->width > 1 ? "=" : "", of, s->n_out,
+                               LATHE_COLUMN_FLOAT64, err);
         }
     }
     return rc;
@@ -154,7 +153,8 @@ static int32_t apply_training(void *self, const lathe_transform_fit *in, lathe_t
     const target_config *c = s->config;
     int32_t n_folds = in->fold != NULL ? in->n_folds : (int32_t)c->folds;
     int32_t rc;
-    if ((rc = step_check_input(s, in->table, err)) != LATHE_OK || (rc = check_target(in, err)) != LATHE_OK)
+    if ((rc = step_check_input(s, in->table, err)) != LATHE_OK ||
+        (rc = check_target(in, err)) != LATHE_OK)
         return rc;
     double *scratch = take_scratch(m);
     if (scratch == NULL)
@@ -169,7 +169,8 @@ static int32_t apply_training(void *self, const lathe_transform_fit *in, lathe_t
                     continue;
                 int64_t line = code_map_line(m, k, codes[i]) - m->offsets[k];
                 for (int64_t j = 0; j < m->width; j++)
-                    ((double *)out->columns[m->first[k] + j].values)[i] = scratch[line * m->width + j];
+                    ((double *)out->columns[m->first[k] + j].values)[i] =
+                        scratch[line * m->width + j];
             }
         }
     }

@@ -5,13 +5,15 @@
  *     static void teardown(void) { fixture_close(&fx); }       // also checks that nothing leaked
  *
  *     lathe_instance relu;
- *     fixture_create(&fx, LATHE_KIND_ACTIVATION, "{\"leaky_relu\": {\"alpha\": 0.1}}", LATHE_TASK_BINARY, &relu);
+ *     fixture_create(&fx, LATHE_KIND_ACTIVATION, "{\"leaky_relu\": {\"alpha\": 0.1}}",
+ *                    LATHE_TASK_BINARY, &relu);
  *     const lathe_activation *a = relu.interface;
  *     a->forward(relu.self, …);
  *     lathe_instance_destroy(&relu);
  *
- * Everything fails the test with a message where something is wrong. Learners that lack something are not
- * wrapped here: `needs` is 0 and `data` NULL; use lathe_instance_create for that.
+ * Everything fails the test with a message where something is wrong. Learners that lack
+ * something are not wrapped here: `needs` is 0 and `data` NULL; use lathe_instance_create for
+ * that.
  */
 #ifndef LATHE_TEST_PLUGIN_FIXTURE_H
 #define LATHE_TEST_PLUGIN_FIXTURE_H
@@ -134,11 +136,12 @@ static inline const lathe_datasets *fixture_datasets(fixture *f) {
     return d;
 }
 
-/* A dataset of numeric features x0, x1, … from arrays: matrix [n_rows, n_features] compact; weight may be NULL.
- * Release it with fixture_datasets(f)->release. */
+/* A dataset of numeric features x0, x1, … from arrays: matrix [n_rows, n_features] compact;
+ * weight may be NULL. Release it with fixture_datasets(f)->release. */
 static inline lathe_dataset *fixture_dataset(fixture *f, int32_t task, int64_t n_classes,
-                                             int64_t n_rows, int64_t n_features, const float *matrix,
-                                             const float *target, const float *weight) {
+                                             int64_t n_rows, int64_t n_features,
+                                             const float *matrix, const float *target,
+                                             const float *weight) {
     lathe_feature *features = calloc((size_t)n_features + 1, sizeof *features);
     char(*names)[16] = calloc((size_t)n_features + 1, sizeof *names);
     ck_assert(features != NULL && names != NULL);

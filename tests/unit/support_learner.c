@@ -294,6 +294,36 @@ void trial_corrupt_integer(trial *t, const lathe_instance *m, const char *name, 
     refuse(t, m, name, NULL, &value);
 }
 
+size_t trial_tensor(const lathe_instance *m, const char *name, void *out, size_t bytes) {
+    lathe_state *state = NULL;
+    lathe_error err = {0};
+    size_t got = 0;
+    fixture_ok(lathe_state_save(m, &state, &err), &err, "save");
+    for (size_t i = 0; i < lathe_state_tensor_count(state); i++) {
+        const lathe_state_tensor *s = lathe_state_tensor_at(state, i);
+        if (strcmp(s->name, name) != 0)
+            continue;
+        ck_assert_uint_le(s->bytes, bytes);
+        memcpy(out, s->data, s->bytes);
+        got = s->bytes;
+    }
+    ck_assert_msg(got > 0, "the state has no \"%s\"", name);
+    lathe_state_free(state);
+    return got;
+}
+
+lathe_instance trial_replaced(trial *t, const lathe_instance *m, const char *name, const void *data) {
+    lathe_state *state = NULL, *other;
+    lathe_instance loaded;
+    lathe_error err = {0};
+    fixture_ok(lathe_state_save(m, &state, &err), &err, "save");
+    other = altered(state, name, data, NULL);
+    fixture_ok(lathe_state_load(t->fx.runtime, other, 0, &loaded, &err), &err, "load");
+    lathe_state_free(other);
+    lathe_state_free(state);
+    return loaded;
+}
+
 /* ---- numbers ---- */
 
 double trial_uniform(uint64_t *seed) {

@@ -78,6 +78,11 @@ bool trial_same_model(const lathe_instance *a, const lathe_instance *b);
 void trial_corrupt_tensor(trial *t, const lathe_instance *m, const char *name, const void *data);
 void trial_corrupt_integer(trial *t, const lathe_instance *m, const char *name, int64_t value);
 
+/* A tensor of m's state: its bytes are copied into `out` (room for `bytes`), their number is returned. */
+size_t trial_tensor(const lathe_instance *m, const char *name, void *out, size_t bytes);
+/* The model of m's state with that tensor replaced. */
+lathe_instance trial_replaced(trial *t, const lathe_instance *m, const char *name, const void *data);
+
 /* Numbers for data: a linear congruential generator of its own. */
 double trial_uniform(uint64_t *seed);
 double trial_normal(uint64_t *seed);

@@ -18,7 +18,8 @@ static int by_double(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/* Values of every kind: small integers (ties), wide normals, zeros of both signs, infinities, denormals. */
+/* Values of every kind: small integers (ties), wide normals, zeros of both signs, infinities,
+ * denormals. */
 static float some_float(uint64_t key, uint64_t i) {
     uint64_t u;
     float z;
@@ -44,7 +45,8 @@ START_TEST(sort_equals_qsort) {
     static const int sizes[] = {0, 1, 2, 47, 48, 49, 1000, 5000};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         int n = sizes[s];
-        float *a = malloc((size_t)n * 4 + 4), *b = malloc((size_t)n * 4 + 4), *t = malloc((size_t)n * 4 + 4);
+        float *a = malloc((size_t)n * 4 + 4), *b = malloc((size_t)n * 4 + 4),
+              *t = malloc((size_t)n * 4 + 4);
         double *c = malloc((size_t)n * 8 + 8), *d = malloc((size_t)n * 8 + 8),
                *u = malloc((size_t)n * 8 + 8);
         for (int i = 0; i < n; i++) {
@@ -93,9 +95,9 @@ END_TEST
 
 /* a <= m < b even where no float lies between, and at the ends of the line. */
 START_TEST(midpoints_separate_exactly) {
-    const float pairs[][2] = {{1, nextafterf(1, 2)},  {-INFINITY, 0}, {0, INFINITY},
-                              {-INFINITY, INFINITY},  {-FLT_MAX, FLT_MAX}, {FLT_MAX, INFINITY},
-                              {0, 1e-45f},            {-1e-45f, 0},   {16777216, 16777218},
+    const float pairs[][2] = {{1, nextafterf(1, 2)}, {-INFINITY, 0},      {0, INFINITY},
+                              {-INFINITY, INFINITY}, {-FLT_MAX, FLT_MAX}, {FLT_MAX, INFINITY},
+                              {0, 1e-45f},           {-1e-45f, 0},        {16777216, 16777218},
                               {3e38f, 3.2e38f}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         float e[1];
@@ -107,7 +109,8 @@ START_TEST(midpoints_separate_exactly) {
 }
 END_TEST
 
-/* Edges ascend, number at most max_bins - 1, no bin is empty, and encoding equals the naive twin. */
+/* Edges ascend, number at most max_bins - 1, no bin is empty, and encoding equals the naive twin.
+ * */
 START_TEST(random_values_encode_like_the_twin) {
     for (uint64_t t = 0; t < 60; t++) {
         int64_t n = 1 + (int64_t)lathe_rng_below(7, t, 3000), stride = 1 + (int64_t)(t % 3);
@@ -138,7 +141,8 @@ START_TEST(random_values_encode_like_the_twin) {
 }
 END_TEST
 
-/* 10 000 distinct values in 100 bins: each near 100 rows. A value with half of the rows stands alone. */
+/* 10 000 distinct values in 100 bins: each near 100 rows. A value with half of the rows stands
+ * alone. */
 START_TEST(many_values_share_equally) {
     enum { N = 10000 };
     static float v[N], edges[254];

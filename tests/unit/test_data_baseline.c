@@ -18,7 +18,8 @@ static void ok(int32_t code) {
 
 static lathe_str dict[] = {{"a", 1}, {"b", 1}, {"c", 1}};
 
-/* x normal with NaN and infinities, k constant, d five values, c category, i integers, and two unwatched. */
+/* x normal with NaN and infinities, k constant, d five values, c category, i integers, and two
+ * unwatched. */
 enum { N = 5000, COLUMNS = 7 };
 static double x[N], k[N], d[N];
 static int64_t ints[N], when[N];
@@ -43,7 +44,10 @@ static lathe_baseline *fit(void) {
             x[i] = -(double)INFINITY;
         k[i] = 5;
         d[i] = i % 5 * 10;
-        cat[i] = i % 10 == 0 ? LATHE_CODE_MISSING : i % 10 < 4 ? 0 : i % 10 < 9 ? 2 : LATHE_CODE_UNSEEN;
+        cat[i] = i % 10 == 0  ? LATHE_CODE_MISSING
+                 : i % 10 < 4 ? 0
+                 : i % 10 < 9 ? 2
+                              : LATHE_CODE_UNSEEN;
         ints[i] = i % 7 == 0 ? LATHE_MISSING_INT : i;
     }
     lathe_baseline *b;
@@ -74,7 +78,8 @@ START_TEST(features_and_shares) {
             ck_assert(fabs(q.counts[i] - (double)N * 0.98 / (double)q.n_bins) < 14);
             ck_assert(q.lower[i] <= q.upper[i] && isfinite(q.lower[i]) && isfinite(q.upper[i]));
             if (i > 0)
-                ck_assert(q.lower[i] > q.edges[i - 1] || (i == q.n_bins - 1 && q.lower[i] >= q.edges[i - 1]));
+                ck_assert(q.lower[i] > q.edges[i - 1] ||
+                          (i == q.n_bins - 1 && q.lower[i] >= q.edges[i - 1]));
             if (i + 1 < q.n_bins)
                 ck_assert(q.upper[i] <= q.edges[i]);
             if (i > 0 && i + 1 < q.n_bins)
@@ -90,7 +95,8 @@ START_TEST(few_values_and_constants) {
     lathe_distribution q = side(b, K, LATHE_BINS_COARSE);
     ck_assert_int_eq(q.n_bins, 3);
     ck_assert(q.counts[0] == 0 && q.counts[1] == N && q.counts[2] == 0);
-    ck_assert(q.edges[0] < 5 && q.edges[1] > 5 && q.edges[1] < 5.001 && q.lower[1] == 5 && isnan(q.lower[0]));
+    ck_assert(q.edges[0] < 5 && q.edges[1] > 5 && q.edges[1] < 5.001 && q.lower[1] == 5 &&
+              isnan(q.lower[0]));
     q = side(b, D, LATHE_BINS_FINE);
     ck_assert_int_eq(q.n_bins, 7);
     for (int i = 1; i < 6; i++)
@@ -98,8 +104,8 @@ START_TEST(few_values_and_constants) {
     ck_assert(q.edges[0] == -5 && q.edges[1] == 5 && q.edges[5] == 45);
     q = side(b, C, LATHE_BINS_FINE);
     ck_assert(q.categorical && q.n_bins == 4 && q.edges == NULL && q.lower == NULL);
-    ck_assert(q.counts[0] == 1500 && q.counts[1] == 0 && q.counts[2] == 2500 && q.counts[3] == 500 &&
-              q.missing == 500);
+    ck_assert(q.counts[0] == 1500 && q.counts[1] == 0 && q.counts[2] == 2500 &&
+              q.counts[3] == 500 && q.missing == 500);
     lathe_baseline_free(b);
 }
 END_TEST
@@ -213,7 +219,8 @@ START_TEST(json_and_back) {
     lathe_baseline *b = fit(), *back;
     cJSON *json = lathe_baseline_to_json(b);
     lathe_buf text_form = {0};
-    lathe_json_print(NULL, json, &text_form); /* every bit of a number, unlike cJSON's own printer */
+    lathe_json_print(NULL, json,
+                     &text_form); /* every bit of a number, unlike cJSON's own printer */
     cJSON_Delete(json);
     json = cJSON_Parse(lathe_buf_str(&text_form));
     ok(lathe_baseline_from_json(json, &back, &err));
@@ -239,10 +246,12 @@ START_TEST(json_and_back) {
 END_TEST
 
 START_TEST(broken_json) {
-#define GRID(edges, counts, lower) "{\"edges\":" edges ",\"counts\":" counts ",\"lower\":" lower ",\"upper\":[1,2]}"
+#define GRID(edges, counts, lower)                                                                 \
+    "{\"edges\":" edges ",\"counts\":" counts ",\"lower\":" lower ",\"upper\":[1,2]}"
 #define GOOD GRID("[1]", "[1,2]", "[1,null]")
 #define ROOT(features) "{\"rows\":3,\"features\":[" features "]}"
-#define NUM(coarse, fine) "{\"name\":\"x\",\"type\":\"numeric\",\"missing\":0,\"coarse\":" coarse ",\"fine\":" fine "}"
+#define NUM(coarse, fine)                                                                          \
+    "{\"name\":\"x\",\"type\":\"numeric\",\"missing\":0,\"coarse\":" coarse ",\"fine\":" fine "}"
 #define CAT(counts) "{\"name\":\"c\",\"type\":\"category\",\"missing\":0,\"counts\":" counts "}"
     static const char *const broken[] = {
         "[]",

@@ -25,7 +25,8 @@ static void fails(int32_t code, int32_t want, const char *text) {
                   err.where, err.message);
 }
 
-static lathe_str dict[] = {{"1", 1}, {"2.5", 3}, {"caf\xc3\xa9", 5}, {"\xff", 1}, {"", 0}, {"a\0b", 3}};
+static lathe_str dict[] = {{"1", 1},    {"2.5", 3}, {"caf\xc3\xa9", 5},
+                           {"\xff", 1}, {"", 0},    {"a\0b", 3}};
 
 /* x float64, n int64, t timestamp, c category, s string. */
 static lathe_schema *some_schema(void) {
@@ -189,7 +190,8 @@ START_TEST(recode_numbers) {
     ck_assert(gx[0] == 1 && gx[1] == -2 && isnan(gx[2]) && gx[3] == 1073741824.0);
     ck_assert(gn[0] == 1 && gn[1] == 0 && gn[2] == MISS && gn[3] == INT64_C(1) << 53);
     ck_assert(gt[0] == 5 && gt[1] == MISS && gt[3] == -1);
-    ck_assert(gc[0] == 0 && gc[1] == 1 && gc[2] == LATHE_CODE_MISSING && gc[3] == LATHE_CODE_UNSEEN);
+    ck_assert(gc[0] == 0 && gc[1] == 1 && gc[2] == LATHE_CODE_MISSING &&
+              gc[3] == LATHE_CODE_UNSEEN);
     ck_assert(lathe_str_equal(gs[1], S("2")) && gs[2].ptr == NULL);
     lathe_frame_free(g);
 }

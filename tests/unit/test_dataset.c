@@ -14,8 +14,8 @@ static const lathe_datasets *ds(void) {
     return lathe_datasets_service();
 }
 
-/* A matrix of 5 features: normal with NaN, few values, constant, 300 categories with NaN and unseen, 3
- * categories. */
+/* A matrix of 5 features: normal with NaN, few values, constant, 300 categories with NaN and
+ * unseen, 3 categories. */
 enum { F = 5 };
 static const lathe_feature features[F] = {{"a", LATHE_FEATURE_NUMERIC, 0},
                                           {"b", LATHE_FEATURE_NUMERIC, 0},
@@ -210,12 +210,13 @@ START_TEST(threads_change_no_bit) {
     ck_assert_int_eq(ds()->bins(b, 255, &bb, NULL), LATHE_OK);
     ck_assert_int_eq(memcmp(ba->rows, bb->rows, (size_t)(N * ba->row_stride)), 0);
     for (int f = 0; f < F; f++) {
-        const lathe_bin_feature *fa = lathe_bin_feature_at(ba, f), *fb = lathe_bin_feature_at(bb, f);
+        const lathe_bin_feature *fa = lathe_bin_feature_at(ba, f),
+                                *fb = lathe_bin_feature_at(bb, f);
         ck_assert_int_eq(fa->n_edges, fb->n_edges);
         if (fa->n_edges > 0)
             ck_assert_int_eq(memcmp(fa->edges, fb->edges, (size_t)fa->n_edges * 4), 0);
-        ck_assert_int_eq(memcmp(ba->columns + f * ba->column_stride, bb->columns + f * bb->column_stride, N),
-                         0);
+        ck_assert_int_eq(
+            memcmp(ba->columns + f * ba->column_stride, bb->columns + f * bb->column_stride, N), 0);
     }
     check_encoding(ba, x, F);
     ck_assert_int_ge(lathe_bin_feature_at(ba, 0)->n_edges, 250);

@@ -40,11 +40,13 @@ static const char *cell(const lathe_frame *f, int64_t column, int64_t row) {
     return buf;
 }
 
-/* Two blocks with num, int, cat, str; the second's dictionary has grown, or is another one altogether. */
+/* Two blocks with num, int, cat, str; the second's dictionary has grown, or is another one
+ * altogether. */
 static lathe_frame *two_blocks(bool other_dict) {
     double num[3] = {1, NAN, 3};
     int64_t ints[3] = {5, LATHE_MISSING_INT, 7};
-    int32_t cat[3] = {0, 1, LATHE_CODE_MISSING}, cat2[2] = {2, LATHE_CODE_UNSEEN}, cat3[2] = {0, -2};
+    int32_t cat[3] = {0, 1, LATHE_CODE_MISSING}, cat2[2] = {2, LATHE_CODE_UNSEEN},
+            cat3[2] = {0, -2};
     char text[] = "hello";
     lathe_str dict[3] = {S("pear"), S("apple"), S("fig")}, other[1] = {S("fig")};
     lathe_str str[3] = {{text, 5}, {NULL, 0}, {text, 0}};
@@ -59,8 +61,12 @@ static lathe_frame *two_blocks(bool other_dict) {
     ok(lathe_frame_append(f, &block, &err));
     text[0] = 'j'; /* the frame has copied */
     block.n_rows = 2;
-    c[2] = (lathe_column){"cat", LATHE_COLUMN_CATEGORY, 0, other_dict ? cat3 : cat2,
-                          other_dict ? other : dict, other_dict ? 1 : 3};
+    c[2] = (lathe_column){"cat",
+                          LATHE_COLUMN_CATEGORY,
+                          0,
+                          other_dict ? cat3 : cat2,
+                          other_dict ? other : dict,
+                          other_dict ? 1 : 3};
     ok(lathe_frame_append(f, &block, &err));
     block.n_rows = 0;
     ok(lathe_frame_append(f, &block, &err));
@@ -73,7 +79,8 @@ static void check_two_blocks(bool other_dict) {
     ck_assert_int_eq(lathe_frame_rows(f), 5);
     const lathe_column *cat = col(f, 2);
     ck_assert_int_eq(cat->dict_size, 3);
-    ck_assert(lathe_str_equal(cat->dict[0], S("apple")) && lathe_str_equal(cat->dict[2], S("pear")));
+    ck_assert(lathe_str_equal(cat->dict[0], S("apple")) &&
+              lathe_str_equal(cat->dict[2], S("pear")));
     ck_assert_str_eq(cell(f, 2, 0), "pear");
     ck_assert_str_eq(cell(f, 2, 1), "apple");
     ck_assert_str_eq(cell(f, 2, 2), "-");
@@ -259,7 +266,8 @@ END_TEST
 
 START_TEST(numbers_to_categories) {
     double x[7] = {1, -0.0, NAN, 0.1, 10, 1e300, 2};
-    int64_t n[7] = {10, 9, LATHE_MISSING_INT, -1, 10, 0, 9}, t[7] = {0, 1, -1, 86400000000, 0, 0, 0};
+    int64_t n[7] = {10, 9, LATHE_MISSING_INT, -1, 10, 0, 9},
+            t[7] = {0, 1, -1, 86400000000, 0, 0, 0};
     lathe_column c[3] = {{"x", LATHE_COLUMN_FLOAT64, 0, x, NULL, 0},
                          {"n", LATHE_COLUMN_INT64, 0, n, NULL, 0},
                          {"t", LATHE_COLUMN_TIMESTAMP, 0, t, NULL, 0}};
@@ -268,11 +276,11 @@ START_TEST(numbers_to_categories) {
     ok(lathe_frame_copy_table(&table, NULL, &f, &err));
     for (int i = 0; i < 3; i++)
         ok(lathe_frame_to_category(f, i, &err));
-    static const char *const want[3][7] = {
-        {"1", "0", "-", "0.1", "10", "1e+300", "2"},
-        {"10", "9", "-", "-1", "10", "0", "9"},
-        {"1970-01-01", "1970-01-01T00:00:00.000001Z", "1969-12-31T23:59:59.999999Z", "1970-01-02",
-         "1970-01-01", "1970-01-01", "1970-01-01"}};
+    static const char *const want[3][7] = {{"1", "0", "-", "0.1", "10", "1e+300", "2"},
+                                           {"10", "9", "-", "-1", "10", "0", "9"},
+                                           {"1970-01-01", "1970-01-01T00:00:00.000001Z",
+                                            "1969-12-31T23:59:59.999999Z", "1970-01-02",
+                                            "1970-01-01", "1970-01-01", "1970-01-01"}};
     for (int k = 0; k < 3; k++) {
         for (int i = 0; i < 7; i++)
             ck_assert_str_eq(cell(f, k, i), want[k][i]);
@@ -364,7 +372,8 @@ START_TEST(texts_read_and_print) {
     ck_assert(lathe_read_number(S("\t-1.25e2 "), &x) && x == -125);
     ck_assert(lathe_read_number(S("NaN"), &x) && isnan(x));
     ck_assert(lathe_read_number(S("-Infinity"), &x) && x == -INFINITY);
-    static const char *const no[] = {"", " ", "0x10", "1 2", "1,5", "e5", "--1", "1e", ".", "in", "1.2.3"};
+    static const char *const no[] = {"",    " ",  "0x10", "1 2", "1,5",  "e5",
+                                     "--1", "1e", ".",    "in",  "1.2.3"};
     for (size_t i = 0; i < sizeof no / sizeof *no; i++)
         ck_assert_msg(!lathe_read_number(lathe_str_of(no[i]), &x), "'%s'", no[i]);
     char big[301];
@@ -378,8 +387,9 @@ START_TEST(texts_read_and_print) {
     ck_assert(lathe_read_time(S("1970-01-01T01:00:00.5+01:00"), &n) && n == 500000);
     ck_assert(lathe_read_time(S("1969-12-31 23:59:59"), &n) && n == -1000000);
     ck_assert(lathe_read_time(S("2024-02-29"), &n) && n == INT64_C(1709164800000000));
-    static const char *const times[] = {"2023-02-29", "2024-13-01", "2024-01-01T24:00", "24-01-01",
-                                        "2024-01-01T10", "2024-01-01T10:00x", "2024-01-01T10:00+9"};
+    static const char *const times[] = {"2023-02-29",        "2024-13-01",    "2024-01-01T24:00",
+                                        "24-01-01",          "2024-01-01T10", "2024-01-01T10:00x",
+                                        "2024-01-01T10:00+9"};
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         ck_assert_msg(!lathe_read_time(lathe_str_of(times[i]), &n), "%s", times[i]);
     char buf[LATHE_CELL_TEXT];

@@ -43,7 +43,8 @@ static void forget_metrics(void) {
         lathe_instance_destroy(&cache[--n_made].instance);
 }
 
-static int32_t compute(const char *use, const lathe_metric_input *in, double *value, lathe_error *err) {
+static int32_t compute(const char *use, const lathe_metric_input *in, double *value,
+                       lathe_error *err) {
     const lathe_instance *m = metric(use, in->task);
     memset(err, 0, sizeof *err);
     return ((const lathe_metric *)m->interface)->compute(m->self, in, value, err);
@@ -84,11 +85,12 @@ static int check_case(FILE *f, int *n_values) {
         lathe_error err;
         fixture_ok(compute(use, &in, &value, &err), &err, use);
         if (isnan(expected))
-            ck_assert_msg(isnan(value) && err.message[0] != '\0', "%s: %.17g, expected nan with a reason",
-                          use, value);
+            ck_assert_msg(isnan(value) && err.message[0] != '\0',
+                          "%s: %.17g, expected nan with a reason", use, value);
         else
             ck_assert_msg(fabs(value - expected) <= 1e-9 * fmax(1, fabs(expected)),
-                          "%s (task %d, %lld rows): %.17g, expected %.17g", use, task, n, value, expected);
+                          "%s (task %d, %lld rows): %.17g, expected %.17g", use, task, n, value,
+                          expected);
         ++*n_values;
     }
     return 1;
@@ -119,9 +121,16 @@ static lathe_metric_input binary(int64_t n, const double *t, const double *p, co
                                 .probability = prob};
 }
 
-static const char *const classification[] = {
-    "\"accuracy\"", "\"balanced_accuracy\"", "\"precision\"", "\"recall\"",            "\"f1\"",
-    "\"mcc\"",      "\"log_loss\"",          "\"brier\"",     "\"average_precision\"", "\"auc\""};
+static const char *const classification[] = {"\"accuracy\"",
+                                             "\"balanced_accuracy\"",
+                                             "\"precision\"",
+                                             "\"recall\"",
+                                             "\"f1\"",
+                                             "\"mcc\"",
+                                             "\"log_loss\"",
+                                             "\"brier\"",
+                                             "\"average_precision\"",
+                                             "\"auc\""};
 static const char *const regression[] = {"\"mse\"",  "\"rmse\"", "\"mae\"",
                                          "\"mape\"", "\"r2\"",   "\"median_absolute_error\""};
 #define COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
@@ -223,7 +232,8 @@ START_TEST(binary_average_of_three_classes) {
     lathe_metric_input in = binary(3, t, t, NULL);
     in.task = LATHE_TASK_MULTICLASS;
     in.n_classes = 3;
-    ck_assert_int_eq(compute("{\"f1\":{\"average\":\"binary\"}}", &in, &value, &err), LATHE_E_INVALID);
+    ck_assert_int_eq(compute("{\"f1\":{\"average\":\"binary\"}}", &in, &value, &err),
+                     LATHE_E_INVALID);
     ck_assert_ptr_nonnull(strstr(err.message, "3 classes"));
     fixture_refused(&fx, LATHE_KIND_METRIC, "{\"f1\":{\"average\":\"median\"}}", LATHE_TASK_BINARY,
                     "median");

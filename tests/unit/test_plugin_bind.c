@@ -1,4 +1,5 @@
-/* Binding: every type, every bound, every fault with its place, nesting, candidates, defaults by task. */
+/* Binding: every type, every bound, every fault with its place, nesting, candidates, defaults by
+ * task. */
 #include "plugin_fixture.h"
 
 #include "../fixtures/plugins/probe.h"
@@ -60,13 +61,15 @@ END_TEST
 
 START_TEST(given) {
     lathe_component *c = bind_task(
-        "{\"probe\": {\"flag\": false, \"flag_or_null\": true, \"number\": 10, \"count_or_null\": -5,"
+        "{\"probe\": {\"flag\": false, \"flag_or_null\": true, \"number\": 10, \"count_or_null\": "
+        "-5,"
         "\"rate\": 0.25, \"rate_or_null\": 1, \"text\": \"\\u00e9\", \"path\": \"x.csv\","
         "\"mode\": \"slow\", \"batch\": 128, \"batch_or_null\": \"auto\", \"fill\": \"none\","
         "\"fill_or_null\": true, \"point\": {\"units\": 1, \"activation\": \"small_a\"},"
         "\"counts\": 7, \"rates_or_null\": [0.5], \"points\": [{\"units\": 5, \"rate\": 0.5},"
         "{\"units\": 6, \"mode\": \"slow\"}], \"texts\": [\"a\", \"b\"],"
-        "\"weights\": {\"z\": 1.5, \"a/b\": 2}, \"parts\": [\"small_b\", {\"probe\": {\"count\": 9}}],"
+        "\"weights\": {\"z\": 1.5, \"a/b\": 2}, \"parts\": [\"small_b\", {\"probe\": {\"count\": "
+        "9}}],"
         "\"named\": {\"n\": \"small_a\"}, \"inner\": {\"org.test.small_b\": {}},"
         "\"columns\": {\"except\": [\"x\", \"y*\"]}, \"column_sets\": [\"all\", [\"q\"]]}}",
         0);
@@ -94,7 +97,8 @@ START_TEST(given) {
     ck_assert_double_eq(((const double *)p->weights.values)[0], 1.5);
     const lathe_component *const *parts = p->parts.items;
     ck_assert_int_eq(config_of(parts[1])->count, 9);
-    ck_assert_str_eq(((const lathe_component *const *)p->named.values)[0]->descriptor->name, "small_a");
+    ck_assert_str_eq(((const lathe_component *const *)p->named.values)[0]->descriptor->name,
+                     "small_a");
     ck_assert_str_eq(p->inner->descriptor->name, "small_b");
     ck_assert_uint_eq(c->n_children, 6);
     ck_assert_uint_eq(c->n_paths, 1);
@@ -103,8 +107,10 @@ START_TEST(given) {
     lathe_component *again = bind_task(c->resolved, 0);
     ck_assert_str_eq(again->resolved, c->resolved);
     ck_assert_double_eq(config_of(again)->rate, 0.25);
-    ck_assert_int_eq(config_of(((const lathe_component *const *)config_of(again)->parts.items)[1])->count, 9);
-    ck_assert_str_eq(parts[1]->resolved, ((const lathe_component *const *)config_of(again)->parts.items)[1]->resolved);
+    ck_assert_int_eq(
+        config_of(((const lathe_component *const *)config_of(again)->parts.items)[1])->count, 9);
+    ck_assert_str_eq(parts[1]->resolved,
+                     ((const lathe_component *const *)config_of(again)->parts.items)[1]->resolved);
     cJSON *tree = lathe_component_tree(c);
     ck_assert_str_eq(tree->child->string, "org.test.probe");
     cJSON_Delete(tree);
@@ -228,18 +234,23 @@ START_TEST(places) {
            &out);
     const char *text = lathe_buf_str(&out);
     static const char *const wanted[] = {
-        "doc.json:3:14: \"count\" is 0; expected an integer from 1 to 10 rows (at /use/probe/count)",
-        "doc.json:4:5: \"probe\" has no parameter \"raet\"; did you mean \"rate\"? (at /use/probe/raet)",
-        "doc.json:5:13: \"mode\" is \"fats\"; expected one of \"slow\", \"fast\", \"exact\"; did you mean "
+        "doc.json:3:14: \"count\" is 0; expected an integer from 1 to 10 rows (at "
+        "/use/probe/count)",
+        "doc.json:4:5: \"probe\" has no parameter \"raet\"; did you mean \"rate\"? (at "
+        "/use/probe/raet)",
+        "doc.json:5:13: \"mode\" is \"fats\"; expected one of \"slow\", \"fast\", \"exact\"; did "
+        "you mean "
         "\"fast\"? (at /use/probe/mode)",
         "doc.json:6:14: \"point\" needs \"units\"",
         "doc.json:6:15: \"point\" has no parameter \"unit\"; did you mean \"units\"?",
         "doc.json:7:40: \"units\" is \"many\"; expected an integer from 1 to 1000 units",
         "(at /use/probe/points/1/units)",
         "(at /use/probe/weights/a~1b)",
-        "doc.json:9:27: there is no plugin \"small_q\" that is an activation; did you mean \"small_a\"? "
+        "doc.json:9:27: there is no plugin \"small_q\" that is an activation; did you mean "
+        "\"small_a\"? "
         "(at /use/probe/parts/1/small_q)",
-        "doc.json:11:5: \"probe\" has no parameter \"unheard\"; known are flag, flag_or_null, count",
+        "doc.json:11:5: \"probe\" has no parameter \"unheard\"; known are flag, flag_or_null, "
+        "count",
         "(at /use/probe/columns/1)",
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
@@ -271,11 +282,13 @@ START_TEST(candidates) {
            &out);
     ck_assert_str_eq(lathe_buf_str(&out), "");
     lathe_buf_clear(&out);
-    faults("{\"candidates\": {\"alpha\": \"small_a\"},\n\"use\": {\"probe\": {\"inner\": {\"candidate\": "
+    faults("{\"candidates\": {\"alpha\": \"small_a\"},\n\"use\": {\"probe\": {\"inner\": "
+           "{\"candidate\": "
            "\"alhpa\"}}}}",
            &out);
-    ck_assert_ptr_nonnull(strstr(lathe_buf_str(&out), "doc.json:2:42: there is no candidate \"alhpa\"; did "
-                                                      "you mean \"alpha\"?"));
+    ck_assert_ptr_nonnull(strstr(lathe_buf_str(&out),
+                                 "doc.json:2:42: there is no candidate \"alhpa\"; did "
+                                 "you mean \"alpha\"?"));
     lathe_buf_clear(&out);
     faults("{\"use\": {\"probe\": {\"inner\": {\"candidate\": \"a\"}}}}", &out);
     ck_assert_ptr_nonnull(strstr(lathe_buf_str(&out), "cannot be named here"));
@@ -286,7 +299,9 @@ START_TEST(candidates) {
            &out);
     ck_assert_ptr_nonnull(strstr(lathe_buf_str(&out), "made of itself"));
     lathe_buf_clear(&out);
-    faults("{\"candidates\": {\"a\": {\"probe\": {\"count\": 99}}}, \"use\": {\"candidate\": \"a\"}}", &out);
+    faults(
+        "{\"candidates\": {\"a\": {\"probe\": {\"count\": 99}}}, \"use\": {\"candidate\": \"a\"}}",
+        &out);
     ck_assert_ptr_nonnull(strstr(lathe_buf_str(&out), "candidate \"a\" cannot be used here"));
     lathe_buf_free(&out);
 }
@@ -306,7 +321,8 @@ START_TEST(depth) {
     lathe_buf_append_str(&text, "\"small_a\"");
     for (int i = 0; i < 20; i++)
         lathe_buf_append_str(&text, "}}");
-    fixture_refused(&fx, LATHE_KIND_ACTIVATION, lathe_buf_str(&text), 0, "nested more than 12 deep");
+    fixture_refused(&fx, LATHE_KIND_ACTIVATION, lathe_buf_str(&text), 0,
+                    "nested more than 12 deep");
     lathe_buf_free(&text);
 }
 END_TEST
@@ -325,8 +341,8 @@ START_TEST(paths) {
     lathe_component *c = NULL;
     lathe_error err = {0};
     ck_assert_int_eq(lathe_bind_use(&binder, NULL,
-                                    "{\"probe\": {\"inner\": {\"probe\": {\"path\": \"a.csv\"}}}}", &c,
-                                    &err),
+                                    "{\"probe\": {\"inner\": {\"probe\": {\"path\": \"a.csv\"}}}}",
+                                    &c, &err),
                      LATHE_OK);
     ck_assert_uint_eq(c->n_paths, 1);
     ck_assert_str_eq(c->paths[0].pointer, "/inner/path");
@@ -344,14 +360,16 @@ END_TEST
 START_TEST(tasks) {
     fixture_refused(&fx, LATHE_KIND_LEARNER, "rogue", LATHE_TASK_BINARY,
                     "serves regression, and the task is binary classification");
-    lathe_component_free(fixture_component(&fx, LATHE_KIND_LEARNER, "rogue", LATHE_TASK_REGRESSION));
+    lathe_component_free(
+        fixture_component(&fx, LATHE_KIND_LEARNER, "rogue", LATHE_TASK_REGRESSION));
 }
 END_TEST
 
 /* Changed documents never crash it, and what is refused has a reason. */
 START_TEST(mutations) {
     static const char base[] =
-        "{\"probe\":{\"count\":5,\"rate\":0.5,\"mode\":\"fast\",\"batch\":\"full\",\"points\":[{\"units\":3}],"
+        "{\"probe\":{\"count\":5,\"rate\":0.5,\"mode\":\"fast\",\"batch\":\"full\",\"points\":[{"
+        "\"units\":3}],"
         "\"weights\":{\"a\":1},\"inner\":{\"small_a\":{}},\"columns\":[\"a\",{\"except\":\"b\"}]}}";
     static const char alphabet[] = "{}[]\":,0159.-aentlr_\\";
     uint64_t seed = 12345;

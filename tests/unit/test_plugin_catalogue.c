@@ -233,7 +233,8 @@ START_TEST(names) {
     ck_assert_ptr_nonnull(strstr(err.message, "did you mean \"rogue\"?"));
     lathe_catalogue_unknown(c, LATHE_KIND_LEARNER, "xyzzy", &err);
     ck_assert_ptr_nonnull(strstr(err.message, "1 plugin file was refused"));
-    ck_assert_ptr_nonnull(lathe_catalogue_find(c, LATHE_KIND_LOSS "|" LATHE_KIND_LEARNER, "rogue", NULL));
+    ck_assert_ptr_nonnull(
+        lathe_catalogue_find(c, LATHE_KIND_LOSS "|" LATHE_KIND_LEARNER, "rogue", NULL));
     /* a learner is no ensemble, but an ensemble would be a learner */
     ck_assert_ptr_null(lathe_catalogue_find(c, LATHE_KIND_ENSEMBLE, "rogue", NULL));
     ck_assert(lathe_kind_in(LATHE_KIND_ENSEMBLE, LATHE_KIND_LEARNER));
@@ -296,6 +297,21 @@ START_TEST(bad_scanner) {
 }
 END_TEST
 
+/* The scanner as a program of its own: this one, see main. */
+START_TEST(own_scanner) {
+    lathe_catalogue *c = NULL;
+    lathe_error err = {0};
+    char *self = lathe_path_self();
+    for (size_t i = 0; i < N_VERDICTS; i++)
+        add(verdicts[i].name, verdicts[i].name);
+    lathe_catalogue_options o = {.builtin_dir = dir, .no_environment = true, .scanner = self};
+    ck_assert_msg(lathe_catalogue_open(&o, &c, &err) == LATHE_OK, "%s", err.message);
+    check_verdicts(c);
+    lathe_catalogue_close(c);
+    free(self);
+}
+END_TEST
+
 /* The plugins that the build made: all of them are fine. */
 START_TEST(built_plugins) {
     lathe_catalogue *c = NULL;
@@ -304,6 +320,7 @@ START_TEST(built_plugins) {
     ck_assert_msg(lathe_catalogue_open(&o, &c, &err) == LATHE_OK, "%s", err.message);
     for (size_t i = 0; i < lathe_catalogue_note_count(c); i++)
         ck_abort_msg("%s", lathe_catalogue_note_at(c, i));
+    ck_assert_uint_gt(lathe_catalogue_count(c), 0);
     for (size_t i = 0; i < lathe_catalogue_count(c); i++) {
         const lathe_plugin *p = lathe_catalogue_at(c, i);
         const lathe_descriptor *loaded;
@@ -315,7 +332,9 @@ START_TEST(built_plugins) {
 }
 END_TEST
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc > 2 && strcmp(argv[1], "worker") == 0 && strcmp(argv[2], "scan") == 0)
+        return lathe_scan_main(STDOUT_FILENO, (const char *const *)argv + 3, (size_t)argc - 3);
     Suite *s = suite_create("plugin_catalogue");
     TCase *t = tcase_create("catalogue");
     tcase_add_checked_fixture(t, setup, teardown);
@@ -328,6 +347,7 @@ int main(void) {
     tcase_add_test(t, changed_before_load);
     tcase_add_test(t, folders);
     tcase_add_test(t, bad_scanner);
+    tcase_add_test(t, own_scanner);
     tcase_add_test(t, built_plugins);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

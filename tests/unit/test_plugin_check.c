@@ -48,22 +48,49 @@ static lathe_arena *arena;
 static void fresh(void) {
     lathe_param f = {.name = "units", .type = LATHE_PARAM_INT, .def = "1", .doc = "Units."};
     lathe_param good[6] = {
-        {.name = "rate", .type = LATHE_PARAM_FLOAT, .offset = offsetof(config, rate), .def = "0.5",
-         .doc = "A rate.", .flags = LATHE_PARAM_HAS_MIN | LATHE_PARAM_HAS_MAX, .min = 0, .max = 1},
-        {.name = "count", .type = LATHE_PARAM_INT, .offset = offsetof(config, count), .def = "3",
+        {.name = "rate",
+         .type = LATHE_PARAM_FLOAT,
+         .offset = offsetof(config, rate),
+         .def = "0.5",
+         .doc = "A rate.",
+         .flags = LATHE_PARAM_HAS_MIN | LATHE_PARAM_HAS_MAX,
+         .min = 0,
+         .max = 1},
+        {.name = "count",
+         .type = LATHE_PARAM_INT,
+         .offset = offsetof(config, count),
+         .def = "3",
          .doc = "A count."},
-        {.name = "flag", .type = LATHE_PARAM_BOOL, .offset = offsetof(config, flag), .def = "true",
+        {.name = "flag",
+         .type = LATHE_PARAM_BOOL,
+         .offset = offsetof(config, flag),
+         .def = "true",
          .doc = "A switch."},
-        {.name = "mode", .type = LATHE_PARAM_ENUM, .offset = offsetof(config, mode), .def = "\"a\"",
-         .doc = "How.", .choices = modes},
-        {.name = "list", .type = LATHE_PARAM_FLOAT, .offset = offsetof(config, list), .def = "[]",
-         .doc = "Numbers.", .flags = LATHE_PARAM_LIST},
-        {.name = "point", .type = LATHE_PARAM_RECORD, .offset = offsetof(config, point), .def = "{}",
-         .doc = "A point.", .fields = fields, .n_fields = 1, .record_size = 8},
+        {.name = "mode",
+         .type = LATHE_PARAM_ENUM,
+         .offset = offsetof(config, mode),
+         .def = "\"a\"",
+         .doc = "How.",
+         .choices = modes},
+        {.name = "list",
+         .type = LATHE_PARAM_FLOAT,
+         .offset = offsetof(config, list),
+         .def = "[]",
+         .doc = "Numbers.",
+         .flags = LATHE_PARAM_LIST},
+        {.name = "point",
+         .type = LATHE_PARAM_RECORD,
+         .offset = offsetof(config, point),
+         .def = "{}",
+         .doc = "A point.",
+         .fields = fields,
+         .n_fields = 1,
+         .record_size = 8},
     };
     fields[0] = f;
     memcpy(params, good, sizeof params);
-    table = (lathe_activation){.struct_size = sizeof table, .forward = forward, .backward = backward};
+    table =
+        (lathe_activation){.struct_size = sizeof table, .forward = forward, .backward = backward};
     d = (lathe_descriptor){.struct_size = sizeof d,
                            .id = "org.test.it",
                            .kind = LATHE_KIND_ACTIVATION,
@@ -100,7 +127,7 @@ static int32_t look(lathe_error *err) {
         fresh();                                                                                   \
         change;                                                                                    \
         ck_assert_msg(look(&err_) != LATHE_OK, "accepted: %s", #change);                           \
-        ck_assert_msg(strstr(err_.message, text) != NULL, "%s: \"%s\" lacks \"%s\"", #change,       \
+        ck_assert_msg(strstr(err_.message, text) != NULL, "%s: \"%s\" lacks \"%s\"", #change,      \
                       err_.message, text);                                                         \
     } while (0)
 

@@ -35,7 +35,7 @@ function el(tag, attributes, ...children) {
 }
 
 function add(node, ...children) {
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === "") continue;
     node.append(child instanceof Node ? child : document.createTextNode(String(child)));
   }
@@ -75,6 +75,7 @@ function percent(share, digits = 3) {
 
 function duration(seconds) {
   if (!isNumber(seconds) || seconds < 0) return NONE;
+  if (seconds > 0 && seconds < 1e-3) return num(seconds * 1e6, 3) + " µs";
   if (seconds < 1) return num(seconds * 1000, 3) + " ms";
   if (seconds < 120) return num(seconds, 3) + " s";
   const whole = Math.round(seconds);
@@ -119,19 +120,19 @@ function badge(word, kind) {
   return el("span", { class: "badge " + (kind || "") }, word);
 }
 
-// [[name, value], …] as a list of facts; those without a value are left out, nothing where all are.
+// [[name, value, wide], …] as a list of facts; those without a value are left out, nothing where all are.
 function facts(rows) {
   const shown = rows.filter((row) => row[1] !== null && row[1] !== undefined && row[1] !== "" && row[1] !== NONE);
   if (shown.length === 0) return null;
-  return el("dl", { class: "facts" }, shown.map(([name, value]) =>
-    el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  return el("dl", { class: "facts" }, shown.map(([name, value, wide]) =>
+    el("div", { class: wide ? "wide" : null }, el("dt", {}, name), el("dd", {}, value))));
 }
 
 function tiles(rows) {
   const shown = rows.filter((row) => row[1] !== null && row[1] !== undefined && row[1] !== NONE);
   if (shown.length === 0) return null;
   return el("div", { class: "tiles" }, shown.map(([name, value]) =>
-    el("div", { class: "tile" }, el("div", { class: "name" }, name), el("div", { class: "value" }, value))));
+    el("div", { class: "tile" }, el("div", { class: "name" }, name), el("div", { class: "value" + (text(value).length > 12 ? " long" : "") }, value))));
 }
 
 // A choice of several; `change` gets the index.

@@ -96,7 +96,7 @@ function bars(title, note, names, series, options) {
       data: {
         labels: names,
         datasets: series.map((s, i) => ({
-          label: s.name, data: s.values, maxBarThickness: 26, categoryPercentage: 0.8, barPercentage: options.touch ? 1 : 0.92,
+          label: s.name, data: s.values, maxBarThickness: options.touch ? undefined : 26, categoryPercentage: options.touch ? 0.98 : 0.8, barPercentage: options.touch ? 1 : 0.92,
           backgroundColor: s.hues ? s.hues.map((h) => t.hue(h)) : t.hue(s.hue === undefined ? i : s.hue),
         })),
       },
@@ -112,11 +112,21 @@ function bars(title, note, names, series, options) {
   }, options.control);
 }
 
-// Lines through points {x, y}. series: [{name, points, hue, dashed, dots}].
+// Lines of very different length may be stretched to the same: then x is the share of each one's last x.
+function stretched(s) {
+  const last = s.points[s.points.length - 1].x;
+  return s.points.map((p) => ({ x: last > 0 ? (100 * p.x) / last : 100, y: p.y, step: p.x }));
+}
+
+// Lines through points {x, y}. series: [{name, points, hue, soft, dots}]; soft ones are for reference.
 function lines(title, note, series, options) {
-  const state = { log: false };
+  const ends = series.map((s) => s.points[s.points.length - 1].x);
+  const uneven = options.stretch && Math.max(...ends) > 5 * Math.min(...ends);
+  const state = { log: false, stretch: uneven };
   const can_log = options.log && series.every((s) => s.points.every((p) => p.y > 0));
-  const control = can_log ? (redraw) => tick("log scale", false, (on) => { state.log = on; redraw(); }) : null;
+  const control = (redraw) => [
+    uneven ? tick("stretch to equal length", true, (on) => { state.stretch = on; redraw(); }) : null,
+    can_log ? tick("log scale", false, (on) => { state.log = on; redraw(); }) : null];
   return chart(title, note, options.height || 280, (t) => ({
     type: "line",
     data: {
@@ -124,7 +134,7 @@ function lines(title, note, series, options) {
         const hue = s.hue === undefined ? i : s.hue;
         const colour = s.soft ? t.soft : t.hue(hue);
         return {
-          label: s.name, data: s.points, parsing: false, borderColor: colour, backgroundColor: colour, borderWidth: s.soft ? 1.5 : 2,
+          label: s.name, data: state.stretch ? stretched(s) : s.points, parsing: false, borderColor: colour, backgroundColor: colour, borderWidth: s.soft ? 1.5 : 2,
           borderDash: s.soft ? [5, 4] : t.dash(hue), pointRadius: s.dots || (!s.soft && s.points.length < 25) ? 2.5 : 0, pointHitRadius: 6,
         };
       }),
@@ -132,14 +142,14 @@ function lines(title, note, series, options) {
     options: {
       interaction: { mode: "nearest", axis: "xy", intersect: false },
       scales: {
-        x: Object.assign(axis(options.x, options.range), { type: "linear" }),
+        x: Object.assign(axis(state.stretch ? "% of its steps" : options.x, state.stretch ? { max: 100 } : options.range), { type: "linear" }),
         y: axis(options.y, Object.assign({}, options.range, state.log ? { type: "logarithmic" } : {})),
       },
       plugins: {
         legend: { display: series.length > 1, labels: { boxWidth: 16, boxHeight: 2 } },
         tooltip: {
           callbacks: {
-            title: (items) => (items.length ? (options.x ? options.x + " " : "") + num(items[0].raw.x) : ""),
+            title: (items) => (items.length ? (options.x ? options.x + " " : "") + num(items[0].raw.step === undefined ? items[0].raw.x : items[0].raw.step) : ""),
             label: (item) => cut(item.dataset.label, 40) + ": " + num(item.raw.y),
           },
         },
@@ -153,7 +163,7 @@ function histogram(title, note, data, height) {
   const counts = list(data.counts);
   const width = (data.high - data.low) / counts.length;
   const numeric = isNumber(width);
-  const middles = counts.map((_, i) => (numeric ? num(data.low + width * (i + 0.5), 3) : i === 0 ? any(data.low) : i === counts.length - 1 ? any(data.high) : ""));
+  const middles = counts.map((_, i) => (numeric ? num(Number((data.low + width * (i + 0.5)).toPrecision(3)), 3) : i === 0 ? any(data.low) : i === counts.length - 1 ? any(data.high) : ""));
   return bars(title, note, middles, [{ name: "rows", values: counts }], { touch: true, axis: "rows", height });
 }
 

@@ -140,10 +140,12 @@ function feature_values(f) {
 // ---- alerts, correlations, the profile's own page ----
 
 function show_profile_alerts(profile) {
-  const alerts = list(get(profile, "alerts"));
+  const alerts = [...list(get(profile, "alerts"))];
   if (alerts.length === 0) return null;
   const kinds = new Map();
   for (const a of alerts) kinds.set(text(get(a, "kind")), (kinds.get(text(get(a, "kind"))) || 0) + 1);
+  const often = (a) => kinds.get(text(get(a, "kind")));
+  alerts.sort((a, b) => often(a) - often(b)); // what is said of one column is not lost behind what is said of all
   const item = (a) => el("li", {}, badge(words(get(a, "kind")), "warn"), el("span", {}, get(a, "column") ? [el("b", {}, text(a.column)), ": "] : null, text(get(a, "message"))));
   const rest = alerts.slice(12);
   return [el("p", {}, [...kinds].map(([kind, n]) => [badge(words(kind) + (n > 1 ? " × " + num(n) : ""), "warn"), " "])),

@@ -9,13 +9,14 @@ function show_evaluation(report) {
   const cards = [roc_chart(e), recall_chart(e), calibration_chart(e), ...residual_charts(e)].filter(Boolean);
   const confusion = confusion_part(e);
   if (cards.length === 0 && !confusion) return null;
+  const small = list(get(get(e, "confusion"), "classes")).length <= 5;
   const positive = get(get(report, "goal"), "positive");
   const part = text(get(e, "part"));
   return [
     el("p", { class: "soft" }, get(report, "selected") ? "“" + text(report.selected) + "”" : "The selected candidate", part ? (part === "cross-validation" ? " in " : " on the ") + part + (part === "cross-validation" ? "" : " part") : "",
       isNumber(get(e, "rows")) ? ", " + many(e.rows, "row") : "", positive !== undefined ? "; the positive class is “" + text(positive) + "”" : "", "."),
-    cards.length ? el("div", { class: "grid" }, cards) : null,
-    confusion,
+    el("div", { class: "grid" }, cards, small ? el("div", {}, confusion) : null),
+    small ? null : confusion,
   ];
 }
 
@@ -51,7 +52,8 @@ function confusion_part(e) {
     const n = counts[r][c] || 0;
     const part = totals[r] > 0 ? n / totals[r] : 0;
     return {
-      a: n === 0 ? null : part, other: r !== c, text: num(n), small: n === 0 ? "" : percent(part, 3),
+      a: n === 0 ? null : r === c ? part : Math.sqrt(part), // rare mistakes shall be seen too
+      other: r !== c, text: num(n), small: n === 0 ? "" : percent(part, part < 0.1 ? 2 : 3),
       title: "true “" + classes[r] + "”, predicted “" + classes[c] + "”: " + num(n) + " (" + percent(part) + " of the row)",
     };
   };
@@ -89,7 +91,7 @@ function residual_charts(e) {
     type: "scatter",
     data: {
       datasets: [
-        { label: "rows", data: both, backgroundColor: t.hue(0) + "99", pointRadius: both.length > 300 ? 2 : 3 },
+        { label: "rows", data: both, backgroundColor: t.hue(0) + "88", borderColor: t.hue(0) + "88", pointRadius: both.length > 300 ? 2 : 3 },
         { label: "equal", type: "line", data: [{ x: low, y: low }, { x: high, y: high }], borderColor: t.soft, borderDash: [5, 4], borderWidth: 1.5, pointRadius: 0, pointHitRadius: 0 },
       ],
     },
@@ -121,7 +123,7 @@ function show_importance(report) {
   const draw = (index) => {
     const all = list(able[index].importance).filter((i) => isNumber(get(i, "value")));
     const shown = [...all].sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 20);
-    const note = all.length > shown.length ? "the " + shown.length + " largest of " + num(all.length) : "";
+    const note = all.length > shown.length ? "the " + shown.length + " largest" : "";
     place.replaceChildren(bars(text(able[index].name), note, shown.map((i) => text(i.feature)), [{ name: "importance", values: shown.map((i) => i.value) }],
       { lying: true, axis: "importance" }));
     draw_new_charts();

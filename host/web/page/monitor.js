@@ -16,7 +16,7 @@ function show_deploy(report) {
       ["Endpoint", get(deploy, "endpoint") ? text(deploy.endpoint) : null],
       ["Compared", isNumber(get(deploy, "rows_checked")) ? many(deploy.rows_checked, "row") : null],
       ["Timed", isNumber(get(latency, "rows")) ? many(latency.rows, "single row") : null],
-      ["SHA-256", get(deploy, "sha256") ? el("span", { class: "mono" }, text(deploy.sha256)) : null],
+      ["SHA-256", get(deploy, "sha256") ? el("span", { class: "mono" }, text(deploy.sha256)) : null, true],
     ]),
   ];
 }
@@ -86,7 +86,7 @@ function drift_table(windows, measure, left_out) {
   const cell = (r, c) => {
     const it = at(r, c), value = get(it, "statistic");
     return {
-      a: isNumber(value) ? (high > 0 ? Math.sqrt(Math.max(0, value) / high) : 0) : null, alert: get(it, "alert") === true, text: num(value, 2),
+      a: isNumber(value) ? (high > 0 ? Math.sqrt(Math.max(0, value) / high) : 0) : null, alert: get(it, "alert") === true, text: num(isNumber(value) ? Number(value.toFixed(3)) : value, 2),
       title: features[r][0] + ", window " + name(windows[c], c) + ": " + num(value) + (isNumber(get(it, "p_value")) ? ", p " + num(it.p_value, 3) : "") + (get(it, "alert") === true ? ", alert" : ""),
     };
   };
@@ -99,8 +99,7 @@ function drift_table(windows, measure, left_out) {
 
 function alerts_part(alerts, count) {
   if (alerts.length === 0) return null;
-  const item = (a) => el("li", {}, badge(words(get(a, "kind")), "bad"), el("span", {}, text(get(a, "message"))),
-    isNumber(get(a, "window")) ? el("span", { class: "soft small" }, "window " + num(a.window)) : null);
+  const item = (a) => el("li", {}, badge(words(get(a, "kind")), "bad"), el("span", {}, text(get(a, "message"))));
   const rest = alerts.slice(12);
   return [el("h3", {}, "Alerts"), el("ul", { class: "alerts" }, alerts.slice(0, 12).map(item)),
     rest.length ? more("Show " + num(rest.length) + " more", el("ul", { class: "alerts" }, rest.map(item))) : null,

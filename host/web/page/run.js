@@ -1,7 +1,7 @@
 // The run: what came out, the goal's checks, the candidates side by side, how they learned.
 
 function status_badge(status) {
-  const kinds = { succeeded: "good", trained: "good", cached: "", goal_not_met: "warn", failed: "bad", cancelled: "bad" };
+  const kinds = { succeeded: "good", trained: "", cached: "", goal_not_met: "warn", failed: "bad", cancelled: "bad" };
   return status ? badge(words(status), Object.hasOwn(kinds, status) ? kinds[status] : "") : null;
 }
 
@@ -62,10 +62,10 @@ function show_goal(report) {
   if (!goal || (checks.length === 0 && typeof get(goal, "met") !== "boolean")) return null;
   const met = get(goal, "met");
   return [
-    el("p", {}, met === true ? badge("met", "good") : met === false ? badge("not met", "bad") : null, " ",
+    el("p", {}, checks.length === 0 ? null : met === true ? badge("met", "good") : met === false ? badge("not met", "bad") : null, " ",
       checks.length === 0 ? "Nothing was required of this run." : null),
     checks.length === 0 ? null : table("Goal checks", [{ name: "Measure" }, { name: "Required", num: true }, { name: "Measured", num: true }, { name: "" }],
-      checks.map((c) => [text(get(c, "metric")), text(get(c, "require")), num(get(c, "value")),
+      checks.map((c) => [text(get(c, "metric")), text(get(c, "require")).replace(">=", "≥").replace("<=", "≤"), num(get(c, "value")),
         get(c, "met") ? badge("met", "good") : badge("not met", "bad")])),
   ];
 }
@@ -112,12 +112,13 @@ function leaderboard_table(report, candidates) {
     const chosen = c.name === get(report, "selected");
     const row = [[text(c.name), chosen ? [" ", badge("selected", "good")] : null],
       [el("span", { class: "mono" }, text(c.plugin)), get(c, "component") ? more("settings", json(c.component)) : null],
-      [status_badge(text(c.status)), c.error ? el("div", { class: "reason" }, [c.where, c.error].filter(Boolean).map(text).join(": ")) : null],
+      status_badge(text(c.status)),
       ...scores.map(([part, metric, best]) => {
         const value = get(get(c, part), metric);
         return best !== null && value === best ? el("span", { class: "best", title: "best" }, num(value)) : num(value);
       }), duration(c.seconds)];
     row.chosen = chosen;
+    row.note = [get(c, "where"), get(c, "error")].filter(Boolean).map(text).join(": ");
     return row;
   });
   return table("Leaderboard", columns, rows);
@@ -159,5 +160,5 @@ function show_curves(report) {
   });
   if (curves.size === 0) return null;
   return el("div", { class: "grid" }, [...curves].map(([name, series]) =>
-    lines(words(name), series.length === 1 ? series[0].name : "", series, { x: "step", log: true })));
+    lines(words(name), series.length === 1 ? series[0].name : "", series, { x: "step", log: true, stretch: true })));
 }

@@ -6,20 +6,20 @@ function scroller(label, content, tall) {
 }
 
 // columns: [{name, num, title}]; rows: lists of cells (nodes, texts), the first of each is the row's header. A row
-// may carry `chosen`.
+// may carry `chosen`, and a `note` that stands below it in its whole width.
 function table(label, columns, rows, tall) {
   const head = el("tr", {}, columns.map((c) => el("th", { scope: "col", class: c.num ? "num" : null, title: c.title }, c.name)));
-  const body = rows.map((row) => el("tr", { class: row.chosen ? "chosen" : null }, row.map((cell, i) => {
+  const body = rows.map((row) => [el("tr", { class: [row.chosen && "chosen", row.note && "noted"].filter(Boolean).join(" ") || null }, row.map((cell, i) => {
     const kind = columns[i].num ? "num" : null;
     return i === 0 ? el("th", { scope: "row", class: kind }, cell) : el("td", { class: kind }, cell);
-  })));
+  })), row.note ? el("tr", {}, el("td", { colspan: columns.length, class: "reason" }, el("div", {}, row.note))) : null]);
   return scroller(label, el("table", {}, el("thead", {}, head), el("tbody", {}, body)), tall);
 }
 
 // A heat table. rows, columns: names. cell(r, c) gives {a: 0 … 1 or null, other, alert, text, small, title}.
 // options: label, corner, tight (cells without text), totals: {name, values}.
 function heat(rows, columns, cell, options) {
-  const slant = options.tight || columns.length > 8 || columns.some((name) => text(name).length > 9);
+  const slant = columns.some((name) => text(name).length > (options.tight ? 1 : columns.length > 8 ? 4 : 9));
   const titles = columns.map((name) => el("th", { scope: "col", class: slant ? "slant" : null, title: name },
     slant ? el("span", {}, cut(name, 18)) : name));
   if (options.totals) titles.push(el("th", { scope: "col" }, options.totals.name));
@@ -36,7 +36,7 @@ function heat(rows, columns, cell, options) {
     return row;
   });
   const head = el("thead", {}, el("tr", {}, el("th", { scope: "col", class: "soft" }, options.corner || ""), titles));
-  return scroller(options.label, el("table", { class: "heat" + (options.tight ? " tight" : "") }, head, el("tbody", {}, body)), rows.length > 30);
+  return scroller(options.label, el("table", { class: "heat" + (options.tight ? (columns.length > 60 ? " tight tiny" : " tight") : columns.length > 12 ? " dense" : "") }, head, el("tbody", {}, body)), rows.length > 30);
 }
 
 function scale(low, high, two) {

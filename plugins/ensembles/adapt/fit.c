@@ -299,7 +299,9 @@ static int32_t choose_rows(prepared *p, const adapt *m, lathe_error *err) {
     else if (weight == NULL)
         weight = get_datasets(m->host)->weight(p->data);
     for (int64_t i = 0; weight != NULL && !takes_weights && i < p->n_rows; i++)
-        uneven |= weight[i] != weight[0];
+        uneven |= weight[i] != weight[0] || weight[i] == 0.0f;
+    if (!takes_weights && !uneven)
+        p->fit.weight = NULL; /* equal weights are no weights */
     if (!uneven && (!listed || (m->base->flags & LATHE_LEARNER_TAKES_ROWS)))
         return LATHE_OK;
     rc = fit_rows_collect(m->host, &p->fit, p->n_rows, weight, 1, &p->rows, err);

@@ -61,7 +61,7 @@ static int32_t slot_take(tree_context *c) {
         return c->slot_free[--c->n_free];
     if (c->n_made == c->n_slots)
         return -1;
-    int64_t *s = c->host->alloc(c->host, (uint64_t)c->slot_words * sizeof(int64_t));
+    int64_t *s = c->host->alloc(c->host, (uint64_t)c->slot_capacity * sizeof(int64_t));
     if (!s)
         return -1;
     c->slot[c->n_made] = s;

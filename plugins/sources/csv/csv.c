@@ -30,25 +30,28 @@ typedef struct csv_config {
     int64_t limit;
 } csv_config;
 
-static const char *const type_choices[] = {"number", "integer",   "category", "text",
-                                           "timestamp", "ignore", NULL};
+static const char *const type_choices[] = {"number",    "integer", "category", "text",
+                                           "timestamp", "ignore",  NULL};
 enum { ON_ERROR_FAIL, ON_ERROR_SKIP };
 static const char *const on_error_choices[] = {"fail", "skip", NULL};
 
 static const lathe_param csv_params[] = {
     LATHE_P_STRING(csv_config, path, LATHE_PARAM_REQUIRED | LATHE_PARAM_PATH, NULL,
                    "The file, plain or gzip (told by its content)."),
-    LATHE_P_STRING(csv_config, delimiter, LATHE_PARAM_NULLABLE, "null",
-                   "The character between fields; null: the one among comma, semicolon, tab and bar that the "
-                   "first 100 lines agree on."),
+    LATHE_P_STRING(
+        csv_config, delimiter, LATHE_PARAM_NULLABLE, "null",
+        "The character between fields; null: the one among comma, semicolon, tab and bar that the "
+        "first 100 lines agree on."),
     LATHE_P_STRING(csv_config, quote, LATHE_PARAM_NULLABLE, "\"\\\"\"",
                    "The character around fields that hold delimiters or line breaks; null: none."),
-    LATHE_P_SCALAR(csv_config, header, 0, "\"auto\"",
-                   "Is the first line one of column names: true, false, or \"auto\" (yes, unless it holds a "
-                   "number or a date)."),
-    LATHE_P_STRING(csv_config, names, LATHE_PARAM_LIST | LATHE_PARAM_NULLABLE, "null",
-                   "Column names in the file's order, instead of those of the header; null: the header's, or "
-                   "column_1, column_2, … without one."),
+    LATHE_P_SCALAR(
+        csv_config, header, 0, "\"auto\"",
+        "Is the first line one of column names: true, false, or \"auto\" (yes, unless it holds a "
+        "number or a date)."),
+    LATHE_P_STRING(
+        csv_config, names, LATHE_PARAM_LIST | LATHE_PARAM_NULLABLE, "null",
+        "Column names in the file's order, instead of those of the header; null: the header's, or "
+        "column_1, column_2, … without one."),
     LATHE_P_STRING(csv_config, columns, LATHE_PARAM_LIST | LATHE_PARAM_NULLABLE, "null",
                    "Read these columns alone, in the file's order; null: all."),
     LATHE_P_ENUM(csv_config, types, LATHE_PARAM_MAP, "{}", type_choices,
@@ -60,7 +63,8 @@ static const lathe_param csv_params[] = {
     LATHE_P_ENUM(csv_config, on_error, 0, "\"fail\"", on_error_choices,
                  "What a bad line does: fail the run, or be left out and counted."),
     LATHE_P_INT(csv_config, skip, 0, "0", 0, 1e12,
-                "Pass over so many rows below the header first: with limit, one file serves as training data "
+                "Pass over so many rows below the header first: with limit, one file serves as "
+                "training data "
                 "and as later data.",
                 .unit = "rows"),
     LATHE_P_INT(csv_config, limit, LATHE_PARAM_NULLABLE, "null", 1, 1e12,
@@ -109,19 +113,38 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(**(char **const *)a, **(char **const *)b);
 }
 
+static int32_t check_name(const csv_stream *s, int64_t i, int64_t line, lathe_error *err) {
+    const char *name = s->names[i];
+    size_t n = strlen(name);
+    if (n == 0)
+        return bytes_fail(
+            err, LATHE_E_DATA, s->config->path, line,
+            "column %lld of %lld has no name in the header; name the columns with \"names\"",
+            (long long)i + 1, (long long)s->n_fields);
+    if (n > CSV_MAX_NAME)
+        return bytes_fail(
+            err, LATHE_E_DATA, s->config->path, line,
+            "the name of column %lld has %lld bytes, %d are allowed; is the first line a header?",
+            (long long)i + 1, (long long)n, CSV_MAX_NAME);
+    for (const char *p = name; *p != '\0'; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7F)
+            return bytes_fail(
+                err, LATHE_E_DATA, s->config->path, line,
+                "the name of column %lld holds the control character 0x%02X; name the columns "
+                "with \"names\"",
+                (long long)i + 1, (unsigned char)*p);
+    return LATHE_OK;
+}
+
 static int32_t check_names(csv_stream *s, int64_t line, lathe_error *err) {
     char ***sorted = s->host->alloc(s->host, (uint64_t)s->n_fields * sizeof *sorted);
     int32_t rc = LATHE_OK;
     if (sorted == NULL)
         return bytes_no_memory(err, s->config->path);
-    for (int64_t i = 0; i < s->n_fields; i++) {
+    for (int64_t i = 0; i < s->n_fields; i++)
         sorted[i] = &s->names[i];
-        if (s->names[i][0] == '\0' && rc == LATHE_OK)
-            rc = bytes_fail(err, LATHE_E_DATA, s->config->path, line,
-                            "column %lld of %lld has no name in the header; name the columns with "
-                            "\"names\"",
-                            (long long)i + 1, (long long)s->n_fields);
-    }
+    for (int64_t i = 0; i < s->n_fields && rc == LATHE_OK; i++)
+        rc = check_name(s, i, line, err);
     qsort(sorted, (size_t)s->n_fields, sizeof *sorted, compare_names);
     for (int64_t i = 1; i < s->n_fields && rc == LATHE_OK; i++)
         if (strcmp(*sorted[i - 1], *sorted[i]) == 0) {
@@ -213,11 +236,12 @@ static int32_t choose_columns(csv_stream *s, lathe_error *err) {
         return bytes_no_memory(err, c->path);
     for (int64_t i = 0; i < s->n_fields; i++)
         if (kinds[i] != CSV_IGNORE)
-            s->columns[s->n_columns++] = (csv_column){
-                .field = i, .kind = kinds[i], .declared = kinds[i] != CSV_UNKNOWN};
+            s->columns[s->n_columns++] =
+                (csv_column){.field = i, .kind = kinds[i], .declared = kinds[i] != CSV_UNKNOWN};
     if (s->n_columns == 0)
-        return bytes_fail(err, LATHE_E_INVALID, c->path, 0,
-                          "no column is left to read: \"columns\" is empty, or \"types\" ignores all");
+        return bytes_fail(
+            err, LATHE_E_INVALID, c->path, 0,
+            "no column is left to read: \"columns\" is empty, or \"types\" ignores all");
     return LATHE_OK;
 }
 
@@ -231,15 +255,16 @@ static int32_t fail_value(const csv_stream *s, const csv_column *c, const csv_fi
     const char *name = s->names[c->field];
     int shown = f->length < 60 ? f->length : 60;
     if (found == CSV_OUT_OF_RANGE)
-        return bytes_fail(err, LATHE_E_DATA, s->config->path, s->reader.record_line,
-                          "column '%.80s' holds '%.*s', which is beyond the range of %s; correct it, or "
-                          "declare the column a category in \"types\"",
-                          name, shown, f->text,
-                          c->kind == CSV_INTEGER ? "a 64-bit integer" : "a 64-bit float");
-    return bytes_fail(err, LATHE_E_DATA, s->config->path, s->reader.record_line,
-                      "column '%.80s' holds '%.*s'; expected %s. Correct it, add it to \"missing\", or "
-                      "declare another type in \"types\"",
-                      name, shown, f->text, expected[c->kind]);
+        return bytes_fail(
+            err, LATHE_E_DATA, s->config->path, s->reader.record_line,
+            "column '%.80s' holds '%.*s', which is beyond the range of %s; correct it, or "
+            "declare the column a category in \"types\"",
+            name, shown, f->text, c->kind == CSV_INTEGER ? "a 64-bit integer" : "a 64-bit float");
+    return bytes_fail(
+        err, LATHE_E_DATA, s->config->path, s->reader.record_line,
+        "column '%.80s' holds '%.*s'; expected %s. Correct it, add it to \"missing\", or "
+        "declare another type in \"types\"",
+        name, shown, f->text, expected[c->kind]);
 }
 
 static int32_t fail_ragged(const csv_stream *s, lathe_error *err) {
@@ -343,18 +368,19 @@ static int32_t detect_types(csv_stream *s, lathe_error *err) {
     if (rows == 0)
         return bytes_fail(err, LATHE_E_DATA, s->config->path, 0,
                           s->config->skip > 0 ? "no row is left after skipping %lld"
-                          : s->skipped > 0    ? "all %lld lines below the header are bad; none is left"
-                                              : "the file has a header and no rows below it",
+                          : s->skipped > 0 ? "all %lld lines below the header are bad; none is left"
+                                           : "the file has a header and no rows below it",
                           (long long)(s->config->skip > 0 ? s->config->skip : s->skipped));
     for (int64_t i = 0; i < s->n_columns; i++) {
         csv_column *c = &s->columns[i];
         if (c->kind == CSV_UNKNOWN)
             c->kind = CSV_NUMBER;
         if (c->kind == CSV_NUMBER && c->range_line > 0 && s->config->on_error == ON_ERROR_FAIL)
-            return bytes_fail(err, LATHE_E_DATA, s->config->path, c->range_line,
-                              "column '%.80s' holds a number beyond the range of a 64-bit float "
-                              "(1.8e308); correct it, or declare the column a category in \"types\"",
-                              s->names[c->field]);
+            return bytes_fail(
+                err, LATHE_E_DATA, s->config->path, c->range_line,
+                "column '%.80s' holds a number beyond the range of a 64-bit float "
+                "(1.8e308); correct it, or declare the column a category in \"types\"",
+                s->names[c->field]);
     }
     return LATHE_OK;
 }
@@ -366,10 +392,11 @@ static int32_t read_header(csv_stream *s, lathe_error *err) {
     int32_t got, rc;
     s->reader.quote = c->quote != NULL ? c->quote[0] : 0;
     s->reader.trim = c->trim;
-    s->reader.delimiter = c->delimiter != NULL
-                              ? c->delimiter[0]
-                              : csv_detect_delimiter(s->reader.window + s->reader.begin,
-                                                     s->reader.end - s->reader.begin, s->reader.quote);
+    s->reader.delimiter =
+        c->delimiter != NULL
+            ? c->delimiter[0]
+            : csv_detect_delimiter(s->reader.window + s->reader.begin,
+                                   s->reader.end - s->reader.begin, s->reader.quote);
     rc = csv_reader_next(&s->reader, &got, err);
     if (rc != LATHE_OK)
         return rc;
@@ -406,8 +433,8 @@ static void make_schema(csv_stream *s) {
     snprintf(s->note, sizeof s->note, "delimiter %s%.1s%s, %s%s",
              s->reader.delimiter == '\t' ? "tab" : "'",
              s->reader.delimiter == '\t' ? "" : &s->reader.delimiter,
-             s->reader.delimiter == '\t' ? "" : "'", s->has_header ? "header line" : "no header line",
-             s->reader.file.gzip ? ", gzip" : "");
+             s->reader.delimiter == '\t' ? "" : "'",
+             s->has_header ? "header line" : "no header line", s->reader.file.gzip ? ", gzip" : "");
 }
 
 static void csv_close(void *stream) {
@@ -555,8 +582,8 @@ static int32_t csv_next(void *stream, int64_t max_rows, lathe_table *block, lath
     int64_t room, n = 0;
     *block = (lathe_table){0, s->n_columns, s->out};
     if (max_rows < 1)
-        return bytes_fail(err, LATHE_E_INVALID, s->config->path, 0, "a block of %lld rows was asked for",
-                          (long long)max_rows);
+        return bytes_fail(err, LATHE_E_INVALID, s->config->path, 0,
+                          "a block of %lld rows was asked for", (long long)max_rows);
     if (s->config->limit != LATHE_INT_NULL && s->config->limit - s->rows < max_rows)
         max_rows = s->config->limit - s->rows;
     if (max_rows == 0)
@@ -634,7 +661,8 @@ static int32_t csv_check(const void *config, lathe_error *err) {
     return LATHE_OK;
 }
 
-static int32_t csv_create(const lathe_host *host, const void *config, void **self, lathe_error *err) {
+static int32_t csv_create(const lathe_host *host, const void *config, void **self,
+                          lathe_error *err) {
     csv_source *s = host->alloc(host, sizeof *s);
     if (s == NULL)
         return bytes_no_memory(err, ((const csv_config *)config)->path);
@@ -662,7 +690,8 @@ static const lathe_descriptor csv_descriptor = {
     .kind = LATHE_KIND_SOURCE,
     .name = "csv",
     .version = "1.0.0",
-    .doc = "Comma-separated text, plain or gzip, with delimiter, header and types found or declared.",
+    .doc =
+        "Comma-separated text, plain or gzip, with delimiter, header and types found or declared.",
     .license = "Apache-2.0",
     LATHE_PARAMS(csv_params, csv_config),
     .interface = &csv_interface,

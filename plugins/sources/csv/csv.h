@@ -12,7 +12,8 @@
 
 #define CSV_MAX_RECORD (16 << 20) /* bytes of one record, quotes and line breaks included */
 #define CSV_MAX_COLUMNS 100000
-#define CSV_PADDING 64 /* readable bytes behind the window's sentinel */
+#define CSV_MAX_NAME 1000 /* bytes of a column's name */
+#define CSV_PADDING 64    /* readable bytes behind the window's sentinel */
 
 /* ---- memory --------------------------------------------------------------------------------------- */
 
@@ -47,7 +48,8 @@ typedef struct csv_reader {
     char delimiter;
     char quote; /* 0: quotes mean nothing */
     int32_t trim;
-    char *window; /* unread: window[begin … end), then a line feed as sentinel and CSV_PADDING zeros */
+    char *
+        window; /* unread: window[begin … end), then a line feed as sentinel and CSV_PADDING zeros */
     int64_t capacity;
     int64_t begin;
     int64_t end;
@@ -55,9 +57,9 @@ typedef struct csv_reader {
     /* The stops (delimiter, LF, CR) among window[stops_at … stops_at + 64), a bit each. */
     int64_t stops_at;
     uint64_t stops;
-    int64_t bad;     /* the first byte that is not, or NUL; -1: none up to checked */
-    int32_t at_end;  /* nothing follows window[end) */
-    int64_t line;    /* of window[begin], from 1 */
+    int64_t bad;    /* the first byte that is not, or NUL; -1: none up to checked */
+    int32_t at_end; /* nothing follows window[end) */
+    int64_t line;   /* of window[begin], from 1 */
     int64_t record_line;
     csv_field *fields;
     int64_t n_fields;

@@ -58,8 +58,8 @@ char csv_detect_delimiter(const char *text, int64_t n, char quote) {
     for (size_t i = 0; i < sizeof candidates; i++) {
         int64_t fields;
         int64_t agreeing = count_agreeing(text, n, candidates[i], quote, &fields);
-        if (fields > 1 && (agreeing > best_agreeing ||
-                           (agreeing == best_agreeing && fields > best_fields))) {
+        if (fields > 1 &&
+            (agreeing > best_agreeing || (agreeing == best_agreeing && fields > best_fields))) {
             best = candidates[i];
             best_agreeing = agreeing;
             best_fields = fields;

@@ -75,7 +75,8 @@ int csv_parse_integer(const char *text, int32_t n, int64_t *value) {
     for (; p < end; p++) {
         if (!is_digit(*p))
             return CSV_NO;
-        v = v * 10 + (uint64_t)(*p - '0'); /* 19 digits fit; more are out of range whatever v holds */
+        v = v * 10 +
+            (uint64_t)(*p - '0'); /* 19 digits fit; more are out of range whatever v holds */
     }
     if (out || v > (uint64_t)INT64_MAX)
         return CSV_OUT_OF_RANGE;
@@ -115,7 +116,8 @@ int csv_parse_number(const char *text, int32_t n, locale_t c_locale, double *val
     int negative = n > 0 && *p == '-', scale = 0, exponent = 0, digits = 0;
     p += n > 0 && (*p == '-' || *p == '+');
     if (end - p <= 8 && p < end && parse_short(p, (int32_t)(end - p), &m, &scale)) {
-        static const double signs[] = {1, -1}; /* a branch here would be mispredicted half the time */
+        static const double signs[] = {1,
+                                       -1}; /* a branch here would be mispredicted half the time */
         *value = signs[negative] * (double)m / powers_of_ten[scale + (scale < 0)];
         return CSV_YES;
     }

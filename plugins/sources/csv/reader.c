@@ -29,11 +29,11 @@ enum {
 };
 
 typedef struct scan {
-    int64_t next;       /* first byte behind the record */
+    int64_t next; /* first byte behind the record */
     int64_t line_breaks;
     int64_t fault_line; /* line breaks before the fault */
-    int64_t fault_at;   /* its place in the window; before a fault, that of the last opening quote */
-    int32_t in_quotes;  /* the window ends inside quotes */
+    int64_t fault_at;  /* its place in the window; before a fault, that of the last opening quote */
+    int32_t in_quotes; /* the window ends inside quotes */
 } scan;
 
 static inline int is_blank(const csv_reader *r, char c) {
@@ -337,10 +337,11 @@ static int32_t fail_bad_byte(csv_reader *r, lathe_error *err) {
                           "a NUL byte at column %lld: this is not plain text (UTF-16, or a damaged "
                           "file); save it as UTF-8",
                           (long long)column_of(r, r->bad));
-    return bytes_fail(err, LATHE_E_DATA, r->path, line,
-                      "byte 0x%02X at column %lld is not UTF-8 (is the file Latin-1 or Windows-1252?); "
-                      "save it as UTF-8",
-                      byte, (long long)column_of(r, r->bad));
+    return bytes_fail(
+        err, LATHE_E_DATA, r->path, line,
+        "byte 0x%02X at column %lld is not UTF-8 (is the file Latin-1 or Windows-1252?); "
+        "save it as UTF-8",
+        byte, (long long)column_of(r, r->bad));
 }
 
 static int32_t fail_scan(csv_reader *r, int outcome, const scan *s, lathe_error *err) {
@@ -357,18 +358,20 @@ static int32_t fail_scan(csv_reader *r, int outcome, const scan *s, lathe_error 
                           "the quote opened at column %lld is never closed; close it, or double it "
                           "where it is text, or set \"quote\" to null",
                           (long long)column_of(r, s->fault_at));
-    return bytes_fail(err, LATHE_E_DATA, r->path, line,
-                      "text at column %lld follows a closing quote; expected a delimiter or the end of "
-                      "the line. Double a quote that is part of the text",
-                      (long long)column_of(r, s->fault_at));
+    return bytes_fail(
+        err, LATHE_E_DATA, r->path, line,
+        "text at column %lld follows a closing quote; expected a delimiter or the end of "
+        "the line. Double a quote that is part of the text",
+        (long long)column_of(r, s->fault_at));
 }
 
 static int32_t fail_long(csv_reader *r, const scan *s, int in_quotes, lathe_error *err) {
     if (in_quotes)
-        return bytes_fail(err, LATHE_E_DATA, r->path, r->line + s->fault_line,
-                          "the quote opened at column %lld is not closed within %d MiB; close it, or "
-                          "set \"quote\" to null",
-                          (long long)column_of(r, s->fault_at), CSV_MAX_RECORD >> 20);
+        return bytes_fail(
+            err, LATHE_E_DATA, r->path, r->line + s->fault_line,
+            "the quote opened at column %lld is not closed within %d MiB; close it, or "
+            "set \"quote\" to null",
+            (long long)column_of(r, s->fault_at), CSV_MAX_RECORD >> 20);
     return bytes_fail(err, LATHE_E_DATA, r->path, r->line,
                       "the line is longer than %d MiB; is this a CSV file?", CSV_MAX_RECORD >> 20);
 }
@@ -396,11 +399,11 @@ int32_t csv_reader_next(csv_reader *r, int32_t *got, lathe_error *err) {
         if (r->begin >= r->end && r->at_end)
             return LATHE_OK;
         int outcome = scan_record(r, &s);
-        int64_t length = outcome == RECORD_MORE ? r->end - r->begin : s.next - r->begin;
+        int open = outcome == RECORD_MORE || outcome == RECORD_UNCLOSED;
+        if ((open ? r->end : s.next) - r->begin > CSV_MAX_RECORD && outcome != RECORD_WIDE)
+            return fail_long(r, &s, s.in_quotes, err);
         if (outcome == RECORD_UNCLOSED || outcome == RECORD_WIDE || outcome == RECORD_MEMORY)
             return fail_scan(r, outcome, &s, err);
-        if (length > CSV_MAX_RECORD)
-            return fail_long(r, &s, s.in_quotes, err);
         if (outcome == RECORD_MORE) {
             int32_t rc = refill(r, err);
             if (rc != LATHE_OK)

@@ -67,14 +67,14 @@ enum {
     LATHE_E_CANCELLED = 6,   /* stopped because host->stopped() said so */
     LATHE_E_NUMERIC = 7,     /* NaN or infinity where a number is needed; divergence */
     LATHE_E_NOT_CONVERGED = 8,
-    LATHE_E_IO = 9,          /* a file, pipe or device */
-    LATHE_E_VERSION = 10,    /* built for, or saved by, a version that this one cannot take */
-    LATHE_E_DATA = 11,       /* input data that cannot be used (no rows, one class, unparsable cell) */
+    LATHE_E_IO = 9,       /* a file, pipe or device */
+    LATHE_E_VERSION = 10, /* built for, or saved by, a version that this one cannot take */
+    LATHE_E_DATA = 11,    /* input data that cannot be used (no rows, one class, unparsable cell) */
     LATHE_E_NOT_FOUND = 12,
     LATHE_E_EXISTS = 13,
-    LATHE_E_CORRUPT = 14,    /* a checksum, magic or length that is wrong */
+    LATHE_E_CORRUPT = 14, /* a checksum, magic or length that is wrong */
     LATHE_E_TIMEOUT = 15,
-    LATHE_E_CRASHED = 16,    /* a plugin's process ended by a signal */
+    LATHE_E_CRASHED = 16, /* a plugin's process ended by a signal */
     LATHE_E_INTERNAL = 99
 };
 
@@ -119,9 +119,11 @@ enum {
 
 /* How an instance may be called, descriptor.concurrency. */
 enum {
-    LATHE_CONCURRENCY_CONST = 0,  /* functions with a const self run concurrently after fit (default) */
+    LATHE_CONCURRENCY_CONST =
+        0, /* functions with a const self run concurrently after fit (default) */
     LATHE_CONCURRENCY_SERIAL = 1, /* one call at a time per instance, even const ones */
-    LATHE_CONCURRENCY_GLOBAL = 2  /* one call at a time in the process: wraps a library with globals */
+    LATHE_CONCURRENCY_GLOBAL =
+        2 /* one call at a time in the process: wraps a library with globals */
 };
 
 /* descriptor.cpu_required: the plugin is offered only on a processor that has all these bits. Two
@@ -137,24 +139,24 @@ struct lathe_host;
 /* One plugin. `static const`, pure data. */
 typedef struct lathe_descriptor {
     uint32_t struct_size;
-    uint32_t flags;            /* the kind's own flags: LATHE_LEARNER_…, LATHE_LOSS_…, … */
-    const char *id;            /* unique: "lathe.activation.relu", third parties "org.example.rff" */
-    const char *kind;          /* LATHE_KIND_… */
-    const char *name;          /* short name used in documents, snake_case, unique within the kind */
-    const char *version;       /* of the plugin, "major.minor.patch" */
-    const char *doc;           /* one sentence in English */
-    const char *license;       /* SPDX expression */
-    const char *url;           /* may be NULL */
-    uint32_t concurrency;      /* LATHE_CONCURRENCY_… */
-    uint32_t cpu_required;     /* LATHE_CPU_… bits or 0 */
-    uint32_t state_version;    /* version of the state that save() writes; 0: no state */
-    uint32_t state_version_min;/* oldest that load() takes */
-    uint32_t config_size;      /* sizeof the config struct, at most 64 KiB; 0: no parameters */
-    uint32_t param_size;       /* sizeof(lathe_param) */
+    uint32_t flags;         /* the kind's own flags: LATHE_LEARNER_…, LATHE_LOSS_…, … */
+    const char *id;         /* unique: "lathe.activation.relu", third parties "org.example.rff" */
+    const char *kind;       /* LATHE_KIND_… */
+    const char *name;       /* short name used in documents, snake_case, unique within the kind */
+    const char *version;    /* of the plugin, "major.minor.patch" */
+    const char *doc;        /* one sentence in English */
+    const char *license;    /* SPDX expression */
+    const char *url;        /* may be NULL */
+    uint32_t concurrency;   /* LATHE_CONCURRENCY_… */
+    uint32_t cpu_required;  /* LATHE_CPU_… bits or 0 */
+    uint32_t state_version; /* version of the state that save() writes; 0: no state */
+    uint32_t state_version_min; /* oldest that load() takes */
+    uint32_t config_size;       /* sizeof the config struct, at most 64 KiB; 0: no parameters */
+    uint32_t param_size;        /* sizeof(lathe_param) */
     uint32_t n_params;
-    uint32_t tasks;            /* LATHE_TASK_BIT(…) it can serve; 0: does not depend on the task */
+    uint32_t tasks; /* LATHE_TASK_BIT(…) it can serve; 0: does not depend on the task */
     const struct lathe_param *params;
-    const void *interface;     /* the kind's method table */
+    const void *interface; /* the kind's method table */
 
     /* [worker] Cross-field rules that a parameter table cannot say; NULL: none. `config` is bound and
      * has every default. On error fill err->message, and err->where with the parameter's name. */
@@ -162,7 +164,8 @@ typedef struct lathe_descriptor {
 
     /* [worker] Makes an instance. `host` and `config` stay valid until destroy. NULL: the instance has
      * no state of its own, and `self` is the config. */
-    int32_t (*create)(const struct lathe_host *host, const void *config, void **self, lathe_error *err);
+    int32_t (*create)(const struct lathe_host *host, const void *config, void **self,
+                      lathe_error *err);
 
     /* [worker] Frees an instance, also after a failed call. NULL when create is NULL. */
     void (*destroy)(void *self);
@@ -197,14 +200,10 @@ typedef const lathe_entry *(*lathe_entry_fn)(void);
     LATHE_EXTERN_C LATHE_EXPORT const lathe_entry *lathe_plugin_entry(void);                       \
     const lathe_entry *lathe_plugin_entry(void) {                                                  \
         static const lathe_descriptor *const list[] = {__VA_ARGS__, NULL};                         \
-        static const lathe_entry entry = {LATHE_ENTRY_MAGIC,                                       \
-                                          LATHE_SIZED(lathe_entry),                                \
-                                          LATHE_ABI_MAJOR,                                         \
-                                          LATHE_ABI_MINOR,                                         \
-                                          LATHE_TARGET_MINOR,                                      \
-                                          0,                                                       \
-                                          LATHE_SDK_VERSION,                                       \
-                                          list};                                                   \
+        static const lathe_entry entry = {LATHE_ENTRY_MAGIC,  LATHE_SIZED(lathe_entry),            \
+                                          LATHE_ABI_MAJOR,    LATHE_ABI_MINOR,                     \
+                                          LATHE_TARGET_MINOR, 0,                                   \
+                                          LATHE_SDK_VERSION,  list};                               \
         return &entry;                                                                             \
     }
 

@@ -30,8 +30,8 @@ typedef struct lathe_activation {
     int32_t (*forward)(const void *self, int64_t rows, int64_t cols, const float *x, float *y,
                        lathe_error *err);
     /* [worker] dx = dy * f'(x) (for a rowwise one: the Jacobian's transpose times dy). */
-    int32_t (*backward)(const void *self, int64_t rows, int64_t cols, const float *x, const float *y,
-                        const float *dy, float *dx, lathe_error *err);
+    int32_t (*backward)(const void *self, int64_t rows, int64_t cols, const float *x,
+                        const float *y, const float *dy, float *dx, lathe_error *err);
 } lathe_activation;
 
 #ifdef __cplusplus

@@ -51,8 +51,8 @@ typedef struct lathe_feature {
  * rows had missing values (else -1, and a NaN met later goes where the learner sends the unknown). */
 typedef struct lathe_bin_feature {
     uint32_t struct_size;
-    int32_t type;    /* LATHE_FEATURE_… */
-    int32_t n_bins;  /* bins in use, missing bin included, at most 256 */
+    int32_t type;   /* LATHE_FEATURE_… */
+    int32_t n_bins; /* bins in use, missing bin included, at most 256 */
     int32_t missing_bin;
     const float *edges; /* [n_edges], numeric */
     int32_t n_edges;
@@ -65,12 +65,12 @@ typedef struct lathe_bins {
     int32_t max_bins;
     int64_t n_rows;
     int64_t n_features;
-    int64_t row_stride;     /* bytes from row to row in `rows` */
-    int64_t column_stride;  /* bytes from feature to feature in `columns` */
-    const uint8_t *rows;    /* [n_rows, row_stride], row-major */
-    const uint8_t *columns; /* [n_features, column_stride], column-major */
+    int64_t row_stride;                /* bytes from row to row in `rows` */
+    int64_t column_stride;             /* bytes from feature to feature in `columns` */
+    const uint8_t *rows;               /* [n_rows, row_stride], row-major */
+    const uint8_t *columns;            /* [n_features, column_stride], column-major */
     const lathe_bin_feature *features; /* [n_features] */
-    uint32_t feature_size;  /* sizeof(lathe_bin_feature) in the host */
+    uint32_t feature_size;             /* sizeof(lathe_bin_feature) in the host */
     uint32_t reserved0;
 } lathe_bins;
 
@@ -97,17 +97,19 @@ typedef struct lathe_dataset_spec {
 typedef struct lathe_datasets {
     uint32_t struct_size;
     uint32_t reserved0;
-    int32_t (*info)(const lathe_dataset *data, lathe_dataset_info *info); /* set info->struct_size first */
-    const lathe_feature *(*features)(const lathe_dataset *data);          /* [n_features] */
+    int32_t (*info)(const lathe_dataset *data,
+                    lathe_dataset_info *info);                   /* set info->struct_size first */
+    const lathe_feature *(*features)(const lathe_dataset *data); /* [n_features] */
     /* float32 [n_rows, n_features] with row stride strides[0] >= n_features, 64-byte aligned */
     int32_t (*matrix)(const lathe_dataset *data, lathe_tensor *matrix, lathe_error *err);
     /* Bins with at most max_bins (2 … 255) values' bins a feature, plus the missing bin. One encoding per
      * max_bins is kept. */
     int32_t (*bins)(const lathe_dataset *data, int32_t max_bins, const lathe_bins **bins,
                     lathe_error *err);
-    const float *(*target)(const lathe_dataset *data);   /* [n_rows] as in lathe/loss.h; NULL: none */
-    const float *(*weight)(const lathe_dataset *data);   /* [n_rows]; NULL: all 1 */
-    const int64_t *(*row_id)(const lathe_dataset *data); /* [n_rows], the source's row numbers: random
+    const float *(*target)(const lathe_dataset *data); /* [n_rows] as in lathe/loss.h; NULL: none */
+    const float *(*weight)(const lathe_dataset *data); /* [n_rows]; NULL: all 1 */
+    const int64_t *(*row_id)(
+        const lathe_dataset *data); /* [n_rows], the source's row numbers: random
                                                           * streams are keyed by them */
     /* A dataset of one's own: stacking's meta features, an encoder's output. */
     int32_t (*make)(const lathe_host *host, const lathe_dataset_spec *spec, lathe_dataset **data,
@@ -118,8 +120,8 @@ typedef struct lathe_datasets {
                     lathe_error *err);
     /* One derived dataset per key, kept as long as `data`: `build` runs at most once, others wait for it. */
     int32_t (*derive)(const lathe_dataset *data, const char *key,
-                      int32_t (*build)(void *user, lathe_dataset **derived, lathe_error *err), void *user,
-                      const lathe_dataset **derived, lathe_error *err);
+                      int32_t (*build)(void *user, lathe_dataset **derived, lathe_error *err),
+                      void *user, const lathe_dataset **derived, lathe_error *err);
     void (*release)(lathe_dataset *data); /* what make and view gave; NULL is fine */
 } lathe_datasets;
 

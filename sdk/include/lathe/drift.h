@@ -25,10 +25,11 @@ typedef struct lathe_distribution {
     int64_t n_bins;
     const double *edges;  /* [n_bins - 1]; NULL if categorical */
     const double *counts; /* [n_bins] weights of the bins */
-    const double *lower;  /* [n_bins] smallest value seen in each bin, NaN if none; NULL if categorical */
-    const double *upper;  /* [n_bins] largest */
-    double missing;       /* weight of missing values */
-    double total;         /* sum of counts, without missing */
+    const double
+        *lower; /* [n_bins] smallest value seen in each bin, NaN if none; NULL if categorical */
+    const double *upper; /* [n_bins] largest */
+    double missing;      /* weight of missing values */
+    double total;        /* sum of counts, without missing */
     /* All values, ascending, where the caller has them (batch): exact tests use them. Else NULL. */
     const double *values;
     int64_t n_values;
@@ -47,7 +48,8 @@ typedef struct lathe_drift {
     uint32_t reserved0;
     /* [any] An empty side is LATHE_E_DATA, unequal bins LATHE_E_SHAPE. */
     int32_t (*compare)(const void *self, const lathe_distribution *reference,
-                       const lathe_distribution *current, lathe_drift_result *result, lathe_error *err);
+                       const lathe_distribution *current, lathe_drift_result *result,
+                       lathe_error *err);
 } lathe_drift;
 
 #ifdef __cplusplus

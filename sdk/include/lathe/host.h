@@ -56,8 +56,8 @@ typedef struct lathe_host {
      * results per chunk (begin / grain) and reduce them in order, and the bits are always the same.
      * Nested calls are fine: the caller helps with the chunks of its own call only. The first error stops
      * the rest and is returned. */
-    int32_t (*parallel_for)(const struct lathe_host *host, int64_t n, int64_t grain, lathe_chunk_fn fn,
-                            void *user);
+    int32_t (*parallel_for)(const struct lathe_host *host, int64_t n, int64_t grain,
+                            lathe_chunk_fn fn, void *user);
     /* [any] Bound of the `worker` argument; may be larger than the number of threads. */
     int32_t (*n_workers)(const struct lathe_host *host);
 
@@ -67,8 +67,8 @@ typedef struct lathe_host {
     uint64_t (*random_key)(const struct lathe_host *host, uint64_t key, uint64_t index);
     void (*random_u64)(const struct lathe_host *host, uint64_t key, uint64_t counter, uint64_t *out,
                        int64_t n);
-    void (*random_uniform)(const struct lathe_host *host, uint64_t key, uint64_t counter, float *out,
-                           int64_t n); /* [0, 1) */
+    void (*random_uniform)(const struct lathe_host *host, uint64_t key, uint64_t counter,
+                           float *out, int64_t n); /* [0, 1) */
     void (*random_normal)(const struct lathe_host *host, uint64_t key, uint64_t counter, float *out,
                           int64_t n); /* mean 0, variance 1 */
 
@@ -77,8 +77,8 @@ typedef struct lathe_host {
      * bits do not depend on the number of threads. For training only: prediction must use loops of a
      * fixed order, so that a row alone and in a batch give the same bits. */
     int32_t (*gemm_f32)(const struct lathe_host *host, int32_t trans_a, int32_t trans_b, int64_t m,
-                        int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b,
-                        int64_t ldb, float beta, float *c, int64_t ldc);
+                        int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+                        const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
     int32_t (*gemm_f64)(const struct lathe_host *host, int32_t trans_a, int32_t trans_b, int64_t m,
                         int64_t n, int64_t k, double alpha, const double *a, int64_t lda,
                         const double *b, int64_t ldb, double beta, double *c, int64_t ldc);

@@ -23,16 +23,18 @@ extern "C" {
 enum {
     LATHE_LEARNER_TAKES_MISSING = 1u << 0,    /* NaN in the features */
     LATHE_LEARNER_TAKES_CATEGORIES = 1u << 1, /* categorical features as codes; else one-hot */
-    LATHE_LEARNER_TAKES_GRADIENTS = 1u << 2,  /* fit->gradient, hessian; else target -g/h, weight h */
-    LATHE_LEARNER_TAKES_WEIGHTS = 1u << 3,    /* fit->weight; else weighted resampling */
-    LATHE_LEARNER_TAKES_ROWS = 1u << 4,       /* fit->rows, fit->counts; else a view on the rows */
-    LATHE_LEARNER_TAKES_FEATURES = 1u << 5,   /* fit->features; else a narrower dataset */
+    LATHE_LEARNER_TAKES_GRADIENTS = 1u
+                                    << 2,   /* fit->gradient, hessian; else target -g/h, weight h */
+    LATHE_LEARNER_TAKES_WEIGHTS = 1u << 3,  /* fit->weight; else weighted resampling */
+    LATHE_LEARNER_TAKES_ROWS = 1u << 4,     /* fit->rows, fit->counts; else a view on the rows */
+    LATHE_LEARNER_TAKES_FEATURES = 1u << 5, /* fit->features; else a narrower dataset */
     LATHE_LEARNER_TAKES_MULTICLASS = 1u << 6, /* more than two classes; else one against the rest */
-    LATHE_LEARNER_WANTS_SCALED = 1u << 7,     /* numeric features of mean 0 and variance 1 suit it: the adapter
+    LATHE_LEARNER_WANTS_SCALED =
+        1u << 7, /* numeric features of mean 0 and variance 1 suit it: the adapter
                                                * scales them */
-    LATHE_LEARNER_GIVES_FITTED = 1u << 8,     /* fills fit->fitted; else the host predicts */
-    LATHE_LEARNER_GIVES_LEAVES = 1u << 9,     /* leaves, leaf_values, set_leaf_values */
-    LATHE_LEARNER_COMBINES = 1u << 10,        /* combine */
+    LATHE_LEARNER_GIVES_FITTED = 1u << 8, /* fills fit->fitted; else the host predicts */
+    LATHE_LEARNER_GIVES_LEAVES = 1u << 9, /* leaves, leaf_values, set_leaf_values */
+    LATHE_LEARNER_COMBINES = 1u << 10,    /* combine */
     LATHE_LEARNER_GIVES_IMPORTANCE = 1u << 11
 };
 
@@ -48,7 +50,7 @@ typedef struct lathe_open {
 typedef struct lathe_fit {
     uint32_t struct_size;
     uint32_t reserved0;
-    uint64_t key; /* of every random number of this fit */
+    uint64_t key;        /* of every random number of this fit */
     const float *target; /* [n_rows of the dataset] instead of the dataset's */
     const float *weight; /* [n_rows] instead of the dataset's; a row of weight 0 is as if absent */
     /* Instead of a target: the gradient and hessian of row i at [i * gradient_stride]; the learner gives a
@@ -90,7 +92,8 @@ typedef struct lathe_combine {
     int64_t n_children;
     const void *const *children; /* [n_children], the selfs */
     const double *scale;         /* [n_children] */
-    const int32_t *column;       /* [n_children] where a child of one output adds; NULL: child outputs map to
+    const int32_t
+        *column; /* [n_children] where a child of one output adds; NULL: child outputs map to
                                   * outputs one to one */
 } lathe_combine;
 
@@ -113,13 +116,16 @@ typedef struct lathe_learner {
      * compact. No allocation, lock or random number. A row's result does not depend on the other rows. */
     int32_t (*predict)(const void *self, int64_t n, const float *x, int64_t stride, float *out,
                        void *scratch, lathe_error *err);
-    int32_t (*save)(const void *self, const lathe_writer *writer, lathe_error *err); /* [worker & fitted] */
-    int32_t (*load)(void *self, const lathe_reader *reader, lathe_error *err); /* [worker & !fitted] */
+    int32_t (*save)(const void *self, const lathe_writer *writer,
+                    lathe_error *err); /* [worker & fitted] */
+    int32_t (*load)(void *self, const lathe_reader *reader,
+                    lathe_error *err); /* [worker & !fitted] */
 
     /* Optional; NULL where the flags do not promise it. */
 
     /* [worker & fitted, context still open] The leaf of every row of the dataset, 0 … *n_leaves - 1. */
-    int32_t (*leaves)(const void *self, void *context, int32_t *leaf, int64_t *n_leaves, lathe_error *err);
+    int32_t (*leaves)(const void *self, void *context, int32_t *leaf, int64_t *n_leaves,
+                      lathe_error *err);
     /* [worker & fitted] float32 [n_leaves, n_outputs] */
     int32_t (*leaf_values)(const void *self, float *values, lathe_error *err);
     int32_t (*set_leaf_values)(void *self, const float *values, lathe_error *err);

@@ -19,10 +19,10 @@ typedef struct lathe_metric_input {
     uint32_t struct_size;
     int32_t task;
     int64_t n;
-    int64_t n_classes;      /* 0 for regression */
-    int64_t positive;       /* binary: the positive class's index, 0 or 1 */
-    const double *target;   /* [n] value, or class index */
-    const double *prediction; /* [n] value, or predicted class index */
+    int64_t n_classes;         /* 0 for regression */
+    int64_t positive;          /* binary: the positive class's index, 0 or 1 */
+    const double *target;      /* [n] value, or class index */
+    const double *prediction;  /* [n] value, or predicted class index */
     const double *probability; /* [n, n_classes]; NULL for regression */
     const double *weight;      /* [n]; NULL: all 1 */
 } lathe_metric_input;
@@ -32,7 +32,8 @@ typedef struct lathe_metric {
     uint32_t reserved0;
     /* [worker] *value is NaN where the metric is undefined for this data (AUC of one class), and err->message
      * then says why, with LATHE_OK returned. n == 0 is LATHE_E_DATA; a NaN prediction is LATHE_E_NUMERIC. */
-    int32_t (*compute)(const void *self, const lathe_metric_input *in, double *value, lathe_error *err);
+    int32_t (*compute)(const void *self, const lathe_metric_input *in, double *value,
+                       lathe_error *err);
 } lathe_metric;
 
 #ifdef __cplusplus

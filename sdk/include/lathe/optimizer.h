@@ -16,7 +16,8 @@ extern "C" {
 
 /* descriptor.flags */
 enum {
-    LATHE_OPTIMIZER_ELEMENTWISE = 1u << 0 /* element i of the result depends on element i alone: the host
+    LATHE_OPTIMIZER_ELEMENTWISE =
+        1u << 0 /* element i of the result depends on element i alone: the host
                                            * may split the vector over threads with begin and end */
 };
 
@@ -37,11 +38,11 @@ typedef struct lathe_segment {
 typedef struct lathe_step {
     uint32_t struct_size;
     uint32_t reserved0;
-    int64_t step;         /* 1 for the first step */
-    double rate;          /* the learning rate of this step, schedule applied */
-    double gradient_scale;/* gradients are multiplied by it first (1 / batch weight, clipping) */
-    int64_t n;            /* length of the vector, and the stride of a slot */
-    int64_t begin;        /* the elements to step: [begin, end) */
+    int64_t step;          /* 1 for the first step */
+    double rate;           /* the learning rate of this step, schedule applied */
+    double gradient_scale; /* gradients are multiplied by it first (1 / batch weight, clipping) */
+    int64_t n;             /* length of the vector, and the stride of a slot */
+    int64_t begin;         /* the elements to step: [begin, end) */
     int64_t end;
     const lathe_segment *segments; /* cover [0, n) in order */
     int64_t n_segments;

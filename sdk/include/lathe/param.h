@@ -49,14 +49,15 @@ enum {
     LATHE_PARAM_NULLABLE = 1u << 1,
     LATHE_PARAM_LIST = 1u << 2,
     LATHE_PARAM_MAP = 1u << 3,
-    LATHE_PARAM_HAS_MIN = 1u << 4,  /* min applies, inclusive */
+    LATHE_PARAM_HAS_MIN = 1u << 4, /* min applies, inclusive */
     LATHE_PARAM_HAS_MAX = 1u << 5,
     LATHE_PARAM_EXCL_MIN = 1u << 6, /* min itself is not allowed */
     LATHE_PARAM_EXCL_MAX = 1u << 7,
-    LATHE_PARAM_PATH = 1u << 8,     /* STRING: a file; the host resolves it against the document, keeps it
+    LATHE_PARAM_PATH =
+        1u << 8, /* STRING: a file; the host resolves it against the document, keeps it
                                      * inside the allowed roots, and hashes its content for the cache */
-    LATHE_PARAM_SINGLE = 1u << 9,   /* LIST: one bare element stands for a list of one */
-    LATHE_PARAM_TUNABLE = 1u << 10  /* a tuner may vary it; min, max and scale are its range */
+    LATHE_PARAM_SINGLE = 1u << 9,  /* LIST: one bare element stands for a list of one */
+    LATHE_PARAM_TUNABLE = 1u << 10 /* a tuner may vary it; min, max and scale are its range */
 };
 
 enum { LATHE_SCALE_LINEAR = 0, LATHE_SCALE_LOG = 1 };
@@ -69,7 +70,12 @@ typedef struct lathe_int_or_enum {
     int32_t reserved0;
 } lathe_int_or_enum;
 
-enum { LATHE_SCALAR_NULL = 0, LATHE_SCALAR_NUMBER = 1, LATHE_SCALAR_STRING = 2, LATHE_SCALAR_BOOL = 3 };
+enum {
+    LATHE_SCALAR_NULL = 0,
+    LATHE_SCALAR_NUMBER = 1,
+    LATHE_SCALAR_STRING = 2,
+    LATHE_SCALAR_BOOL = 3
+};
 
 typedef struct lathe_scalar {
     int32_t type; /* LATHE_SCALAR_… */
@@ -109,12 +115,13 @@ typedef struct lathe_param {
     uint32_t flags;   /* LATHE_PARAM_REQUIRED, … */
     uint32_t offset;  /* offsetof(config, member) */
     int32_t scale;    /* LATHE_SCALE_… */
-    const char *def;  /* the default as JSON text: "0.001", "\"adam\"", "null", "[]"; NULL if REQUIRED */
+    const char
+        *def; /* the default as JSON text: "0.001", "\"adam\"", "null", "[]"; NULL if REQUIRED */
     const lathe_task_default *by_task; /* defaults that depend on the task; NULL: none */
     double min;
     double max;
-    const char *const *choices; /* ENUM, INT_OR_ENUM: NULL-terminated */
-    const char *kind;           /* COMPONENT: LATHE_KIND_…, several joined by '|' */
+    const char *const *choices;       /* ENUM, INT_OR_ENUM: NULL-terminated */
+    const char *kind;                 /* COMPONENT: LATHE_KIND_…, several joined by '|' */
     const struct lathe_param *fields; /* RECORD */
     uint32_t n_fields;
     uint32_t record_size;
@@ -128,26 +135,42 @@ typedef struct lathe_param {
 /* Short forms for a C plugin's table; `t` is the config struct, `m` its member, `f` flags beyond the
  * bounds (or 0), `d` the default as JSON text. The last argument is the doc text, after which further
  * designated initialisers may follow: LATHE_P_INT(cfg, epochs, 0, "20", 1, 1e6, "Passes.", .unit = "epochs"). */
-#define LATHE_P_(t, m, ty, f, d) .name = #m, .type = ty, .flags = f, .offset = offsetof(t, m), .def = d
+#define LATHE_P_(t, m, ty, f, d)                                                                   \
+    .name = #m, .type = ty, .flags = f, .offset = offsetof(t, m), .def = d
 #define LATHE_P_RANGE_(f) ((f) | LATHE_PARAM_HAS_MIN | LATHE_PARAM_HAS_MAX)
-#define LATHE_P_BOOL(t, m, f, d, ...) {LATHE_P_(t, m, LATHE_PARAM_BOOL, f, d), .doc = __VA_ARGS__}
+#define LATHE_P_BOOL(t, m, f, d, ...)                                                              \
+    { LATHE_P_(t, m, LATHE_PARAM_BOOL, f, d), .doc = __VA_ARGS__ }
 #define LATHE_P_INT(t, m, f, d, lo, hi, ...)                                                       \
-    {LATHE_P_(t, m, LATHE_PARAM_INT, LATHE_P_RANGE_(f), d), .min = lo, .max = hi, .doc = __VA_ARGS__}
+    {                                                                                              \
+        LATHE_P_(t, m, LATHE_PARAM_INT, LATHE_P_RANGE_(f), d), .min = lo, .max = hi,               \
+                                                               .doc = __VA_ARGS__                  \
+    }
 #define LATHE_P_FLOAT(t, m, f, d, lo, hi, ...)                                                     \
-    {LATHE_P_(t, m, LATHE_PARAM_FLOAT, LATHE_P_RANGE_(f), d), .min = lo, .max = hi, .doc = __VA_ARGS__}
+    {                                                                                              \
+        LATHE_P_(t, m, LATHE_PARAM_FLOAT, LATHE_P_RANGE_(f), d), .min = lo, .max = hi,             \
+                                                                 .doc = __VA_ARGS__                \
+    }
 #define LATHE_P_INT_OR_ENUM(t, m, f, d, lo, hi, list, ...)                                         \
-    {LATHE_P_(t, m, LATHE_PARAM_INT_OR_ENUM, LATHE_P_RANGE_(f), d), .min = lo, .max = hi,          \
-     .choices = list, .doc = __VA_ARGS__}
-#define LATHE_P_STRING(t, m, f, d, ...) {LATHE_P_(t, m, LATHE_PARAM_STRING, f, d), .doc = __VA_ARGS__}
-#define LATHE_P_SCALAR(t, m, f, d, ...) {LATHE_P_(t, m, LATHE_PARAM_SCALAR, f, d), .doc = __VA_ARGS__}
+    {                                                                                              \
+        LATHE_P_(t, m, LATHE_PARAM_INT_OR_ENUM, LATHE_P_RANGE_(f), d),                             \
+            .min = lo, .max = hi, .choices = list, .doc = __VA_ARGS__                              \
+    }
+#define LATHE_P_STRING(t, m, f, d, ...)                                                            \
+    { LATHE_P_(t, m, LATHE_PARAM_STRING, f, d), .doc = __VA_ARGS__ }
+#define LATHE_P_SCALAR(t, m, f, d, ...)                                                            \
+    { LATHE_P_(t, m, LATHE_PARAM_SCALAR, f, d), .doc = __VA_ARGS__ }
 #define LATHE_P_ENUM(t, m, f, d, list, ...)                                                        \
-    {LATHE_P_(t, m, LATHE_PARAM_ENUM, f, d), .choices = list, .doc = __VA_ARGS__}
+    { LATHE_P_(t, m, LATHE_PARAM_ENUM, f, d), .choices = list, .doc = __VA_ARGS__ }
 #define LATHE_P_RECORD(t, m, f, d, table, type, ...)                                               \
-    {LATHE_P_(t, m, LATHE_PARAM_RECORD, f, d), .fields = table,                                    \
-     .n_fields = sizeof(table) / sizeof(table[0]), .record_size = sizeof(type), .doc = __VA_ARGS__}
+    {                                                                                              \
+        LATHE_P_(t, m, LATHE_PARAM_RECORD, f, d), .fields = table,                                 \
+                                                  .n_fields = sizeof(table) / sizeof(table[0]),    \
+                                                  .record_size = sizeof(type), .doc = __VA_ARGS__  \
+    }
 #define LATHE_P_COMPONENT(t, m, f, d, k, ...)                                                      \
-    {LATHE_P_(t, m, LATHE_PARAM_COMPONENT, f, d), .kind = k, .doc = __VA_ARGS__}
-#define LATHE_P_COLUMNS(t, m, f, d, ...) {LATHE_P_(t, m, LATHE_PARAM_COLUMNS, f, d), .doc = __VA_ARGS__}
+    { LATHE_P_(t, m, LATHE_PARAM_COMPONENT, f, d), .kind = k, .doc = __VA_ARGS__ }
+#define LATHE_P_COLUMNS(t, m, f, d, ...)                                                           \
+    { LATHE_P_(t, m, LATHE_PARAM_COLUMNS, f, d), .doc = __VA_ARGS__ }
 /* In a descriptor: `LATHE_PARAMS(params, config)` fills config_size, params, n_params and param_size. */
 #define LATHE_PARAMS(array, type)                                                                  \
     .config_size = sizeof(type), .params = array, .n_params = sizeof(array) / sizeof(array[0]),    \

@@ -36,8 +36,9 @@ typedef struct lathe_source {
      * until the next call; n_rows == 0 at the end. A dictionary only grows: codes given before stay.
      * Errors name file and line in err->where. */
     int32_t (*next)(void *stream, int64_t max_rows, lathe_table *block, lathe_error *err);
-    int32_t (*note)(void *stream, lathe_source_note *note); /* [worker] set struct_size first; may be NULL */
-    void (*close)(void *stream);                            /* [worker] */
+    int32_t (*note)(void *stream,
+                    lathe_source_note *note); /* [worker] set struct_size first; may be NULL */
+    void (*close)(void *stream);              /* [worker] */
 } lathe_source;
 
 #ifdef __cplusplus

@@ -14,16 +14,18 @@ enum { LATHE_PART_TRAIN = 0, LATHE_PART_VALIDATION = 1, LATHE_PART_TEST = 2, LAT
 
 /* descriptor.flags */
 enum {
-    LATHE_SPLIT_USES_UP_COLUMN = 1u << 0 /* the column that the parameter "column" names tells the parts or groups
+    LATHE_SPLIT_USES_UP_COLUMN =
+        1u << 0 /* the column that the parameter "column" names tells the parts or groups
                                           * and is no feature */
 };
 
 typedef struct lathe_split_input {
     uint32_t struct_size;
     int32_t task;
-    const lathe_table *table;   /* raw rows, before any transform; with every column of the source */
+    const lathe_table *table; /* raw rows, before any transform; with every column of the source */
     const lathe_column *target; /* CATEGORY or FLOAT64 */
-    const int64_t *row_id;      /* [n_rows] source row numbers: random choices are keyed by them, so that adding
+    const int64_t
+        *row_id; /* [n_rows] source row numbers: random choices are keyed by them, so that adding
                                  * rows moves no other row */
     uint64_t key;
 } lathe_split_input;

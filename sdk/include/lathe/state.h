@@ -23,9 +23,12 @@ typedef struct lathe_writer {
     void *impl;
     int32_t (*tensor)(const struct lathe_writer *w, const char *name, const lathe_tensor *tensor,
                       lathe_error *err); /* compact, on the CPU */
-    int32_t (*integer)(const struct lathe_writer *w, const char *name, int64_t value, lathe_error *err);
-    int32_t (*number)(const struct lathe_writer *w, const char *name, double value, lathe_error *err);
-    int32_t (*string)(const struct lathe_writer *w, const char *name, lathe_str value, lathe_error *err);
+    int32_t (*integer)(const struct lathe_writer *w, const char *name, int64_t value,
+                       lathe_error *err);
+    int32_t (*number)(const struct lathe_writer *w, const char *name, double value,
+                      lathe_error *err);
+    int32_t (*string)(const struct lathe_writer *w, const char *name, lathe_str value,
+                      lathe_error *err);
     int32_t (*strings)(const struct lathe_writer *w, const char *name, const lathe_str *values,
                        int64_t n, lathe_error *err);
     /* A child made by lathe_components.create: its plugin, config and state go under "name". */
@@ -46,7 +49,8 @@ typedef struct lathe_reader {
                       int32_t ndim, const int64_t *shape, lathe_tensor *tensor, lathe_error *err);
     int32_t (*integer)(const struct lathe_reader *r, const char *name, int64_t min, int64_t max,
                        int64_t *value, lathe_error *err); /* outside [min, max]: LATHE_E_CORRUPT */
-    int32_t (*number)(const struct lathe_reader *r, const char *name, double *value, lathe_error *err);
+    int32_t (*number)(const struct lathe_reader *r, const char *name, double *value,
+                      lathe_error *err);
     int32_t (*string)(const struct lathe_reader *r, const char *name, lathe_str *value,
                       lathe_error *err);
     int32_t (*strings)(const struct lathe_reader *r, const char *name, const lathe_str **values,
@@ -58,7 +62,8 @@ typedef struct lathe_reader {
 
 /* Short forms for the usual tensors. */
 static inline int32_t lathe_write_array(const lathe_writer *w, const char *name, uint8_t dtype,
-                                        uint8_t bits, const void *data, int64_t n, lathe_error *err) {
+                                        uint8_t bits, const void *data, int64_t n,
+                                        lathe_error *err) {
     lathe_tensor t = {(void *)(uintptr_t)data, LATHE_DEVICE_CPU, 0, 1, dtype, bits, 1, &n, NULL, 0};
     return w->tensor(w, name, &t, err);
 }

@@ -49,7 +49,8 @@ typedef struct lathe_table {
 typedef struct lathe_field {
     const char *name;
     int32_t type;
-    int32_t source; /* >= 0: an untouched copy of that input column: the host shares its memory and the
+    int32_t
+        source; /* >= 0: an untouched copy of that input column: the host shares its memory and the
                      * plugin must not write it; -1: written by apply() */
     const lathe_str *dict; /* CATEGORY with source -1: the dictionary, fixed after fit */
     int64_t dict_size;

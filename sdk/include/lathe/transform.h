@@ -20,7 +20,8 @@ extern "C" {
 /* descriptor.flags */
 enum {
     LATHE_TRANSFORM_NEEDS_TARGET = 1u << 0,
-    LATHE_TRANSFORM_TRAINING_ROWS = 1u << 1 /* runs in training only and chooses rows: `rows` instead of
+    LATHE_TRANSFORM_TRAINING_ROWS =
+        1u << 1 /* runs in training only and chooses rows: `rows` instead of
                                              * fit, schema and apply; leaves no trace in the model */
 };
 
@@ -40,16 +41,20 @@ typedef struct lathe_transform_fit {
 typedef struct lathe_transform {
     uint32_t struct_size;
     uint32_t reserved0;
-    int32_t (*fit)(void *self, const lathe_transform_fit *in, lathe_error *err); /* [worker & !fitted] */
+    int32_t (*fit)(void *self, const lathe_transform_fit *in,
+                   lathe_error *err); /* [worker & !fitted] */
     /* [any & fitted] The output columns, valid until destroy. */
-    int32_t (*schema)(const void *self, const lathe_field **fields, int64_t *n_fields, lathe_error *err);
+    int32_t (*schema)(const void *self, const lathe_field **fields, int64_t *n_fields,
+                      lathe_error *err);
     /* [worker|serve & fitted] `in` has the schema of fit's table, any number of rows. `out` has the schema's
      * columns with host memory for in->n_rows rows; columns with source >= 0 are already there and not to
      * be written. No allocation. Row by row: a row's result does not depend on the other rows. STRING
      * values written point into `in` or into the instance. */
     int32_t (*apply)(const void *self, const lathe_table *in, lathe_table *out, lathe_error *err);
-    int32_t (*save)(const void *self, const lathe_writer *writer, lathe_error *err); /* [worker & fitted] */
-    int32_t (*load)(void *self, const lathe_reader *reader, lathe_error *err); /* [worker & !fitted] */
+    int32_t (*save)(const void *self, const lathe_writer *writer,
+                    lathe_error *err); /* [worker & fitted] */
+    int32_t (*load)(void *self, const lathe_reader *reader,
+                    lathe_error *err); /* [worker & !fitted] */
 
     /* Optional [worker & fitted]: the training rows' own output where it differs from apply's: out-of-fold
      * target encoding. The host calls it right after fit, with fit's input, instead of apply. NULL: apply. */
@@ -67,8 +72,9 @@ typedef struct lathe_tables {
     uint32_t reserved0;
     /* [any] The columns of `table` that a selector means, in the table's order; columns[capacity]. A name
      * that the table lacks is LATHE_E_NOT_FOUND with the nearest name. NULL selector: all. */
-    int32_t (*select)(const lathe_host *host, const lathe_selector *selector, const lathe_table *table,
-                      int32_t *columns, int64_t capacity, int64_t *n, lathe_error *err);
+    int32_t (*select)(const lathe_host *host, const lathe_selector *selector,
+                      const lathe_table *table, int32_t *columns, int64_t capacity, int64_t *n,
+                      lathe_error *err);
 } lathe_tables;
 
 #ifdef __cplusplus

@@ -1,0 +1,41 @@
+/* serve/plan.h: a model compiled for serving: raw values in, predictions out, without a heap allocation.
+ *
+ * A plan holds every buffer that the model's transforms, matrix and learner need for up to max_rows rows. Values are
+ * put in column by column, then lathe_plan_run applies the model's own `prepare` and its learner. The bits are those
+ * of lathe_model_predict. One thread at a time per plan [serve]; several plans share one model.
+ */
+#ifndef LATHE_SERVE_PLAN_H
+#define LATHE_SERVE_PLAN_H
+
+#include "model/model.h"
+
+typedef struct lathe_plan lathe_plan;
+
+/* [worker] Allocates everything. max_rows: 1 … 65536. The model must outlive the plan. */
+int32_t lathe_plan_new(const lathe_model *model, int64_t max_rows, lathe_plan **plan, lathe_error *err);
+void lathe_plan_free(lathe_plan *plan); /* NULL is fine */
+
+/* ---- filling: columns in the order of the model's raw schema ---- */
+
+/* Begins a batch of n rows: every value missing. n > max_rows: LATHE_E_SHAPE. */
+int32_t lathe_plan_begin(lathe_plan *plan, int64_t n, lathe_error *err);
+/* A number for a FLOAT64, INT64 or TIMESTAMP column; for a CATEGORY column its printed form is looked up. NaN: missing. */
+int32_t lathe_plan_number(lathe_plan *plan, int64_t column, int64_t row, double value, lathe_error *err);
+/* A text for a CATEGORY or STRING column (kept by pointer until run); for a number column it is read as one. */
+int32_t lathe_plan_text(lathe_plan *plan, int64_t column, int64_t row, lathe_str value, lathe_error *err);
+
+/* ---- running ---- */
+
+/* Regression: value[n]. Classification: probability[n, n_classes] and label[n]. Point into the plan, valid until the next
+ * begin. NaN output: LATHE_E_NUMERIC with the row. */
+typedef struct lathe_plan_output {
+    const float *value;
+    const float *probability;
+    const int32_t *label;
+} lathe_plan_output;
+int32_t lathe_plan_run(lathe_plan *plan, lathe_plan_output *output, lathe_error *err);
+
+/* The rows as they were filled in, with the raw schema: for validation and the monitor's counts. */
+const lathe_table *lathe_plan_rows(const lathe_plan *plan);
+
+#endif

@@ -1,0 +1,29 @@
+/* serve/protocol.h: what supervisor and inference worker say to each other: newline JSON on a socket pair (descriptor 3).
+ *
+ * Supervisor → worker
+ *   {"serve": {"worker": k, "socket": 4, "slots": 5, "crumbs": 6, "plugin_cache": "…", "executable": "…", "limits": {…},
+ *              "max_inline_cells": n}}                                     first line; descriptors are inherited
+ *   {"generation": g, "routes": [{"name": "income", "model": "adult-income", "version": 3, "sha256": "…", "path": "…",
+ *              "slot": 7, "weight": 1.0, "validation": {…}}, …]}           the whole table; replaces the last
+ *   {"auth": {"required": bool, "tokens": [{"sha256": "…", "role": "infer", "project": "…", "rate": n}]}}
+ *   {"drain": true}                                                         not ready, finish, end
+ * Worker → supervisor
+ *   {"ready": true}                                    plugins are known, the socket is served
+ *   {"generation": g, "loaded": true} | {"generation": g, "failed": [{"name", "error"}]}   those routes keep the old model
+ *   {"forward": id, "verb": "load" | "unload" | …, "token": "…", "body": {…}}   administrative verbs; the answer is
+ *   {"answer": id, "status": 200, "body": {…}}                                  (supervisor → worker)
+ *   {"event": "…", …}                                  for the log
+ *
+ * A name in a path is an endpoint first, else a model; both are routes. Several routes of one name share its traffic by
+ * weight, sticky by key. Models load on another thread; then the table's pointer is swapped, and the old models go
+ * when their last request is answered.
+ */
+#ifndef LATHE_SERVE_PROTOCOL_H
+#define LATHE_SERVE_PROTOCOL_H
+
+#define LATHE_SERVE_CONTROL_FD 3
+#define LATHE_SERVE_SOCKET_FD 4
+#define LATHE_SERVE_SLOTS_FD 5
+#define LATHE_SERVE_CRUMBS_FD 6
+
+#endif
