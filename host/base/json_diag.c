@@ -126,7 +126,8 @@ void lathe_diags_sort(lathe_diags *diags) {
 }
 
 static bool same_place(const lathe_diag *a, const lathe_diag *b) {
-    return a->line > 0 && a->line == b->line && a->column == b->column && strcmp(a->file, b->file) == 0;
+    return a->line > 0 && a->line == b->line && a->column == b->column &&
+           strcmp(a->file, b->file) == 0;
 }
 
 void lathe_diags_drop_echoes(lathe_diags *diags, size_t n) {

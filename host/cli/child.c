@@ -42,7 +42,8 @@ static void make_page(child *c) {
     c->crumbs_fd = memfd_create("lathe-crumbs", MFD_CLOEXEC);
     if (c->crumbs_fd < 0 || ftruncate(c->crumbs_fd, (off_t)LATHE_CRUMBS_BYTES) != 0)
         return;
-    void *page = mmap(NULL, LATHE_CRUMBS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, c->crumbs_fd, 0);
+    void *page =
+        mmap(NULL, LATHE_CRUMBS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, c->crumbs_fd, 0);
     c->page = page == MAP_FAILED ? NULL : page;
 }
 
@@ -88,7 +89,7 @@ static bool start(child *c, const char *verb, int argc, char **argv, bool answer
         c->crumbs_fd = lift(c->crumbs_fd);
     if (self != NULL && args != NULL && (!answers || pipe(ends) == 0)) {
         args[0] = self;
-        args[1] = (char *)(uintptr_t)"worker";
+        args[1] = (char *)(uintptr_t) "worker";
         args[2] = (char *)(uintptr_t)verb;
         for (int i = 1; i < argc; i++)
             args[i + 2] = argv[i];
@@ -190,13 +191,14 @@ int32_t cli_child_ask(const char *verb, int argc, char **argv, double seconds, l
     int32_t rc = LATHE_OK;
     if (!whole) {
         tell_crash(c.page, SIGKILL, text, sizeof text);
-        rc = lathe_fail(err, LATHE_E_TIMEOUT, NULL, "the worker gave no answer within %.0f s: %s", seconds,
-                        text);
+        rc = lathe_fail(err, LATHE_E_TIMEOUT, NULL, "the worker gave no answer within %.0f s: %s",
+                        seconds, text);
     } else if (WIFSIGNALED(status)) {
         tell_crash(c.page, WTERMSIG(status), text, sizeof text);
         rc = lathe_fail(err, LATHE_E_CRASHED, NULL, "%s", text);
     } else if (WEXITSTATUS(status) != 0) {
-        rc = lathe_fail(err, LATHE_E_CRASHED, NULL, "the worker ended with code %d before it had an answer",
+        rc = lathe_fail(err, LATHE_E_CRASHED, NULL,
+                        "the worker ended with code %d before it had an answer",
                         WEXITSTATUS(status));
     }
     close_child(&c);

@@ -11,8 +11,8 @@
 
 #define CHECK_SECONDS 20
 
-static bool parse(const char *path, const lathe_catalogue *catalogue, const char *const *sets, size_t n_sets,
-                  bool load, cli_document *d, lathe_diags *diags) {
+static bool parse(const char *path, const lathe_catalogue *catalogue, const char *const *sets,
+                  size_t n_sets, bool load, cli_document *d, lathe_diags *diags) {
     lathe_error err = {0};
     *d = (cli_document){0};
     char *dir = lathe_path_dir(path);
@@ -23,8 +23,11 @@ static bool parse(const char *path, const lathe_catalogue *catalogue, const char
         return false;
     }
     free(dir);
-    const lathe_pipeline_options options = {
-        .catalogue = catalogue, .base_dir = d->base_dir, .sets = sets, .n_sets = n_sets, .load = load};
+    const lathe_pipeline_options options = {.catalogue = catalogue,
+                                            .base_dir = d->base_dir,
+                                            .sets = sets,
+                                            .n_sets = n_sets,
+                                            .load = load};
     d->pipeline = lathe_pipeline_parse(d->text, d->len, path, &options, diags);
     return d->pipeline != NULL;
 }
@@ -59,14 +62,16 @@ static void take_diags(const char *path, const lathe_buf *answer, lathe_diags *d
     lathe_json *doc = lathe_json_read(lathe_buf_str(answer), answer->len, "worker", NULL, &err);
     const cJSON *list = doc ? lathe_json_get(lathe_json_root(doc), "errors") : NULL, *item;
     if (!cJSON_IsArray(list))
-        lathe_diag_add_at(diags, path, 0, 0, NULL, "the worker that checks the plugins gave no answer");
+        lathe_diag_add_at(diags, path, 0, 0, NULL,
+                          "the worker that checks the plugins gave no answer");
     cJSON_ArrayForEach(item, list) {
         const cJSON *line = lathe_json_get(item, "line"), *column = lathe_json_get(item, "column");
-        const cJSON *pointer = lathe_json_get(item, "pointer"), *message = lathe_json_get(item, "message");
+        const cJSON *pointer = lathe_json_get(item, "pointer"),
+                    *message = lathe_json_get(item, "message");
         if (cJSON_IsNumber(line) && cJSON_IsNumber(column) && cJSON_IsString(pointer) &&
             cJSON_IsString(message))
-            lathe_diag_add_at(diags, path, line->valueint, column->valueint, pointer->valuestring, "%s",
-                              message->valuestring);
+            lathe_diag_add_at(diags, path, line->valueint, column->valueint, pointer->valuestring,
+                              "%s", message->valuestring);
     }
     lathe_json_free(doc);
 }
@@ -90,12 +95,14 @@ static void ask_worker(const char *path, const char *home, const char *const *se
     if (args != NULL) {
         args[n++] = "--";
         args[n++] = path;
-        rc = cli_child_ask("validate", (int)n, (char **)(uintptr_t)args, CHECK_SECONDS, &answer, &err);
+        rc = cli_child_ask("validate", (int)n, (char **)(uintptr_t)args, CHECK_SECONDS, &answer,
+                           &err);
     }
     if (rc == LATHE_OK)
         take_diags(path, &answer, diags);
     else
-        lathe_diag_add_at(diags, path, 0, 0, NULL, "the plugins could not be asked about it: %s", err.message);
+        lathe_diag_add_at(diags, path, 0, 0, NULL, "the plugins could not be asked about it: %s",
+                          err.message);
     free(args);
     lathe_buf_free(&answer);
 }
@@ -113,6 +120,7 @@ int cli_worker_validate(int argc, char **argv) {
     lathe_buf text = {0};
     cli_document document;
     lathe_catalogue *catalogue = NULL;
+    const int answer_fd = lathe_link_hide_events();
     lathe_crumbs *crumbs = lathe_setup_crumbs();
     if (cli_open_catalogue(options[1].value, false, &catalogue, &err) != LATHE_OK)
         return cli_error(&err);
@@ -124,7 +132,7 @@ int cli_worker_validate(int argc, char **argv) {
     cJSON_Delete(answer);
     bool good = !text.failed;
     for (size_t at = 0; good && at < text.len;) {
-        const ssize_t n = write(LATHE_LINK_EVENTS_FD, text.data + at, text.len - at);
+        const ssize_t n = write(answer_fd, text.data + at, text.len - at);
         good = n > 0;
         at += n > 0 ? (size_t)n : 0;
     }
@@ -136,7 +144,8 @@ int cli_worker_validate(int argc, char **argv) {
 }
 
 bool cli_load_document(const char *path, const char *home, const lathe_catalogue *catalogue,
-                       const char *const *sets, size_t n_sets, cli_document *document, lathe_diags *diags) {
+                       const char *const *sets, size_t n_sets, cli_document *document,
+                       lathe_diags *diags) {
     if (!parse(path, catalogue, sets, n_sets, false, document, diags))
         return false;
     ask_worker(path, home, sets, n_sets, diags);

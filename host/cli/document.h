@@ -13,7 +13,8 @@ typedef struct cli_document {
 
 /* False: diags says why. home NULL: the usual. To be freed in either case. */
 bool cli_load_document(const char *path, const char *home, const lathe_catalogue *catalogue,
-                       const char *const *sets, size_t n_sets, cli_document *document, lathe_diags *diags);
+                       const char *const *sets, size_t n_sets, cli_document *document,
+                       lathe_diags *diags);
 void cli_free_document(cli_document *document);
 
 /* {"errors": [{"file", "line", "column", "pointer", "message"}], "valid"} */

@@ -27,7 +27,8 @@ int cli_validate(int argc, char **argv) {
     int code = EXIT_DONE;
     if (cli_open_catalogue(options[2].value, false, &catalogue, &err) != LATHE_OK)
         return cli_error(&err);
-    if (!cli_load_document(args[0], options[2].value, catalogue, sets, options[0].count, &document, &diags))
+    if (!cli_load_document(args[0], options[2].value, catalogue, sets, options[0].count, &document,
+                           &diags))
         code = EXIT_USAGE;
     if (options[1].seen) {
         cJSON *tree = cli_diags_json(&diags);

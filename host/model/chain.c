@@ -274,6 +274,14 @@ const lathe_table *lathe_chain_schema(const lathe_chain *chain) {
     return lathe_schema_table(chain->output);
 }
 
+size_t lathe_chain_length(const lathe_chain *chain) {
+    return chain->n;
+}
+
+const lathe_instance *lathe_chain_at(const lathe_chain *chain, size_t index) {
+    return &chain->links[index].instance;
+}
+
 size_t lathe_chain_steps(const lathe_chain *chain, const lathe_chain_step **steps) {
     *steps = chain->steps;
     return chain->n_steps;

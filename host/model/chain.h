@@ -60,6 +60,11 @@ int32_t lathe_chain_save(const lathe_chain *chain, lathe_state ***states, size_t
 int32_t lathe_chain_load(lathe_runtime *runtime, lathe_state *const *states, size_t n,
                          const lathe_table *raw, lathe_chain **chain, lathe_error *err);
 
+/* The transforms that serving applies, in order: how many, and each (fitted; lives as long as the chain). For what
+ * calls their tables directly (serve/plan.h). [any] */
+size_t lathe_chain_length(const lathe_chain *chain);
+const lathe_instance *lathe_chain_at(const lathe_chain *chain, size_t index);
+
 void lathe_chain_free(lathe_chain *chain);
 
 #endif

@@ -281,6 +281,14 @@ const lathe_model_info *lathe_model_get_info(const lathe_model *m) {
     return &m->info;
 }
 
+const lathe_chain *lathe_model_chain(const lathe_model *m) {
+    return m->chain;
+}
+
+const lathe_instance *lathe_model_learner(const lathe_model *m) {
+    return &m->learner;
+}
+
 /* ---- without plugins ---- */
 
 int32_t lathe_model_describe(const char *path, cJSON **description, lathe_error *err) {

@@ -69,6 +69,9 @@ typedef struct lathe_model_info {
     const cJSON *document, *metrics, *baseline; /* of the model, valid until close */
 } lathe_model_info;
 const lathe_model_info *lathe_model_get_info(const lathe_model *model);
+/* Its parts, for what calls their tables directly (serve/plan.h); they live as long as the model. [any] */
+const lathe_chain *lathe_model_chain(const lathe_model *model);
+const lathe_instance *lathe_model_learner(const lathe_model *model);
 
 /* Predictions of n rows. For regression value[i]; for classification probability[i * n_classes + c] (binary: both
  * columns, 1 - p and p in float32) and label[i], the index of the largest (ties: the first; binary: class 1 where
@@ -93,6 +96,13 @@ int32_t lathe_model_predict(const lathe_model *model, const lathe_table *table,
 int32_t lathe_learner_predict(lathe_runtime *runtime, const lathe_instance *learner, int32_t task,
                               int64_t n_classes, const float *matrix, int64_t n, int64_t stride,
                               lathe_prediction *prediction, lathe_error *err);
+
+/* The two halves of it. What the learner declares, checked against the task and the features there are. [worker] */
+int32_t lathe_learner_output(const lathe_instance *learner, int64_t n_classes, int64_t stride,
+                             lathe_output *output, lathe_error *err);
+/* raw [n, output->n_outputs] as declared, to probability [n, n_classes] and label [n]. [serve] */
+void lathe_learner_classes(const lathe_output *output, const float *raw, int64_t n,
+                           int64_t n_classes, float *probability, int32_t *label);
 
 /* One row at a time through the whole model, `rows` rows taken round robin from table: latencies in
  * nanoseconds, sorted ascending, into ns[rows]. */

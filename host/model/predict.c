@@ -39,16 +39,15 @@ static void softmax_row(const float *score, float *out, int64_t k) {
         out[c] = (float)(lathe_exp((double)score[c] - high) / sum);
 }
 
-/* raw: [n, n_outputs] as declared; fills probability [n, k] and label [n]. */
-static void to_classes(const lathe_output *output, const float *raw, int64_t n, int64_t k,
-                       lathe_prediction *p) {
+void lathe_learner_classes(const lathe_output *output, const float *raw, int64_t n, int64_t k,
+                           float *probability, int32_t *label) {
     for (int64_t i = 0; i < n; i++) {
-        float *row = p->probability + i * k;
+        float *row = probability + i * k;
         const float *in = raw + i * output->n_outputs;
         if (output->n_outputs == 1) { /* binary: P(class 1), or its log-odds */
             row[1] = output->type == LATHE_OUTPUT_SCORE ? (float)lathe_sigmoid(in[0]) : in[0];
             row[0] = 1.0f - row[1];
-            p->label[i] = row[1] >= 0.5f;
+            label[i] = row[1] >= 0.5f;
             continue;
         }
         if (output->type == LATHE_OUTPUT_SCORE)
@@ -59,7 +58,7 @@ static void to_classes(const lathe_output *output, const float *raw, int64_t n, 
         int32_t best = 0;
         for (int64_t c = 1; c < k; c++)
             best = row[c] > row[best] ? (int32_t)c : best;
-        p->label[i] = best;
+        label[i] = best;
     }
 }
 
@@ -82,16 +81,21 @@ static int32_t check_output(const lathe_instance *learner, const lathe_output *o
     return LATHE_OK;
 }
 
+int32_t lathe_learner_output(const lathe_instance *learner, int64_t n_classes, int64_t stride,
+                             lathe_output *output, lathe_error *err) {
+    *output = (lathe_output){.struct_size = LATHE_SIZED(lathe_output)};
+    int32_t rc = lathe_call_output(learner, output, err);
+    return rc == LATHE_OK ? check_output(learner, output, n_classes, stride, err) : rc;
+}
+
 int32_t lathe_learner_predict(lathe_runtime *runtime, const lathe_instance *learner, int32_t task,
                               int64_t n_classes, const float *matrix, int64_t n, int64_t stride,
                               lathe_prediction *p, lathe_error *err) {
     (void)runtime;
     (void)task;
-    lathe_output output = {.struct_size = LATHE_SIZED(lathe_output)};
+    lathe_output output;
     *p = (lathe_prediction){.n = n, .n_classes = n_classes};
-    int32_t rc = lathe_call_output(learner, &output, err);
-    if (rc == LATHE_OK)
-        rc = check_output(learner, &output, n_classes, stride, err);
+    int32_t rc = lathe_learner_output(learner, n_classes, stride, &output, err);
     if (rc != LATHE_OK)
         return rc;
     float *raw = new_floats(n, output.n_outputs);
@@ -108,7 +112,7 @@ int32_t lathe_learner_predict(lathe_runtime *runtime, const lathe_instance *lear
         if (p->probability == NULL || p->label == NULL)
             rc = no_memory(err);
         else
-            to_classes(&output, raw, n, n_classes, p);
+            lathe_learner_classes(&output, raw, n, n_classes, p->probability, p->label);
     }
     free(raw);
     if (rc != LATHE_OK)

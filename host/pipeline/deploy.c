@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define CHECK_ROWS 2000
+#define ALONE_ROWS 16 /* of them also one by one */
 #define LATENCY_ROWS 2000
 
 /* The part that gates: test, else validation; with neither, the folds' predictions of the training part. */
@@ -90,15 +91,37 @@ static int32_t first_rows(const lathe_frame *frame, int64_t n, lathe_frame **out
     return rc;
 }
 
-/* Same bits? Compares what the loaded model says of the first n rows with what was predicted before. */
-static bool same_bits(const lathe_prediction *a, const lathe_prediction *b, int64_t n) {
+/* Same bits? Compares n rows of a, from row `at` on, with the first n of b. */
+static bool same_bits(const lathe_prediction *a, int64_t at, const lathe_prediction *b, int64_t n) {
     const size_t k = (size_t)a->n_classes, rows = (size_t)n;
     if (a->n_classes != b->n_classes)
         return false;
     if (k == 0)
-        return memcmp(a->value, b->value, rows * sizeof *a->value) == 0;
-    return memcmp(a->probability, b->probability, rows * k * sizeof *a->probability) == 0 &&
-           memcmp(a->label, b->label, rows * sizeof *a->label) == 0;
+        return memcmp(a->value + at, b->value, rows * sizeof *a->value) == 0;
+    return memcmp(a->probability + (size_t)at * k, b->probability, rows * k * sizeof(float)) == 0 &&
+           memcmp(a->label + at, b->label, rows * sizeof *a->label) == 0;
+}
+
+/* Rows alone must give the bits that they give in a batch. */
+static int32_t prove_alone(lathe_job *job, const lathe_model *model, const lathe_frame *rows,
+                           const lathe_prediction *batch, lathe_error *err) {
+    int32_t rc = LATHE_OK;
+    for (int64_t i = 0; rc == LATHE_OK && i < batch->n && i < ALONE_ROWS; i++) {
+        lathe_frame *one = NULL;
+        lathe_prediction alone = {0};
+        rc = lathe_frame_take(rows, &i, 1, &one, err);
+        if (rc == LATHE_OK)
+            rc = lathe_model_predict(model, lathe_frame_table(one), &alone, err);
+        if (rc == LATHE_OK && !same_bits(batch, i, &alone, 1))
+            rc = lathe_fail(
+                err, LATHE_E_STATE, "deploy",
+                "the model predicts row %lld alone otherwise than among others; it is not "
+                "deployed. A plugin of candidate \"%s\" looks at more than the row",
+                (long long)i, job->trained[job->selected].name);
+        lathe_prediction_free(&alone);
+        lathe_frame_free(one);
+    }
+    return rc;
 }
 
 static double quantile_ms(const int64_t *ns, int64_t n, double q) {
@@ -127,9 +150,13 @@ static int32_t prove(lathe_job *job, int64_t *checked, lathe_error *err) {
     lathe_frame *rows = NULL;
     lathe_prediction now = {0}, again = {0};
     *checked = part->n < CHECK_ROWS ? part->n : CHECK_ROWS;
-    int32_t rc = lathe_model_open(job->runtime, job->model_path, &model, err);
-    if (rc == LATHE_OK)
-        rc = first_rows(part->raw, *checked, &rows, err);
+    lathe_error why = {0};
+    int32_t rc = lathe_model_open(job->runtime, job->model_path, &model, &why);
+    if (rc != LATHE_OK)
+        return lathe_fail(err, rc, why.where,
+                          "the stored model cannot be loaded back and is not deployed: %s",
+                          why.message);
+    rc = first_rows(part->raw, *checked, &rows, err);
     if (rc == LATHE_OK)
         rc = lathe_model_predict(model, lathe_frame_table(rows), &now, err);
     /* the folds' predictions come from other fits: there the reloaded model is compared with the fitted one */
@@ -155,12 +182,14 @@ static int32_t prove(lathe_job *job, int64_t *checked, lathe_error *err) {
         lathe_dataset_release(data);
         lathe_frame_free(prepared);
     }
-    if (rc == LATHE_OK && !same_bits(&now, expected, *checked))
+    if (rc == LATHE_OK && !same_bits(&now, 0, expected, *checked))
         rc = lathe_fail(
             err, LATHE_E_STATE, "deploy",
             "the stored model, loaded back, gives other predictions than the trained one; it is "
             "not deployed. A plugin of candidate \"%s\" does not restore its state",
             job->trained[job->selected].name);
+    if (rc == LATHE_OK)
+        rc = prove_alone(job, model, rows, &now, err);
     if (rc == LATHE_OK)
         rc = measure_latency(job, model, lathe_frame_table(rows), err);
     lathe_prediction_free(&again);

@@ -61,8 +61,9 @@ static size_t bind_metric(const lathe_check *c, const lathe_binder *binder, metr
     if (at == SIZE_MAX)
         return add_metric(c, list, use, component);
     if (strcmp(list->items[at].component->resolved, component->resolved) != 0)
-        lathe_diag_add(c->diags, c->doc, node,
-                       "the metric \"%s\" is named before with other parameters; a goal has it once", use);
+        lathe_diag_add(
+            c->diags, c->doc, node,
+            "the metric \"%s\" is named before with other parameters; a goal has it once", use);
     lathe_component_free(component);
     return at;
 }

@@ -5,6 +5,7 @@
 #include "pipeline/lines.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@ struct lathe_link {
     lathe_lines lines;
     char chunk[65536];
 
+    int events_fd;
     uv_mutex_t write_lock; /* events leave whole */
     uv_mutex_t lock;       /* guards what follows */
     uv_cond_t answered;
@@ -68,7 +70,7 @@ void lathe_link_emit(lathe_link *link, cJSON *event) {
     cJSON_Delete(event);
     if (!line.failed) {
         uv_mutex_lock(&link->write_lock);
-        write_all(LATHE_LINK_EVENTS_FD, line.data, line.len);
+        write_all(link->events_fd, line.data, line.len);
         uv_mutex_unlock(&link->write_lock);
     }
     lathe_buf_free(&line);
@@ -206,10 +208,19 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
         parent_gone(link);
 }
 
+int lathe_link_hide_events(void) {
+    const int high = fcntl(LATHE_LINK_EVENTS_FD, F_DUPFD_CLOEXEC, 64);
+    if (high < 0)
+        return LATHE_LINK_EVENTS_FD;
+    close(LATHE_LINK_EVENTS_FD);
+    return high;
+}
+
 int lathe_link_run(lathe_link_work_fn work, void *user) {
     lathe_link *link = calloc(1, sizeof *link);
     if (link == NULL)
         return 1;
+    link->events_fd = lathe_link_hide_events();
     link->work = work;
     link->user = user;
     link->exit_code = 1;

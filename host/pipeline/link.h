@@ -29,6 +29,10 @@ typedef int (*lathe_link_work_fn)(void *user, lathe_link *link, const cJSON *job
 /* Reads the job, runs the work, serves the loop until it is done. Returns the exit code; 1 where there was no job. */
 int lathe_link_run(lathe_link_work_fn work, void *user);
 
+/* Moves the descriptor of the events out of the reach of plugins that write to low numbers; gives its new number. Once a
+ * process, before plugins are loaded. lathe_link_run does it itself. */
+int lathe_link_hide_events(void);
+
 /* Sends an event; takes the tree over. A parent that is gone is noticed by the loop, so nothing is returned. [any] */
 void lathe_link_emit(lathe_link *link, cJSON *event);
 

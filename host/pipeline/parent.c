@@ -2,6 +2,7 @@
 
 #include "pipeline/link.h"
 #include "plugin/crumbs.h"
+#include "plugin/text.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -12,43 +13,64 @@
 #define MAX_EVENT_LINE ((size_t)64 << 20)
 #define MAX_OUTPUT_LINE ((size_t)64 << 10)
 #define FLUSH_MS 200
+#define SILENT_MS 2000 /* a worker lives on after the end of its events */
+#define DRAIN_MS 1000  /* its pipes stay open after its end */
 
 static const lathe_json_limits event_limits = {MAX_EVENT_LINE, 64};
 
 /* ---- the end ---- */
 
 static const char *outcome_status(const lathe_parent *p, int *exit_code) {
-    if (p->stopping) {
-        *exit_code = 130;
-        return LATHE_RUN_CANCELLED;
-    }
     if (p->term_signal == 0 && p->result != NULL && (p->exit_status == 0 || p->exit_status == 3)) {
         *exit_code = (int)p->exit_status;
         return p->exit_status == 0 ? LATHE_RUN_SUCCEEDED : LATHE_RUN_GOAL_NOT_MET;
+    }
+    if (p->stopping) {
+        *exit_code = 130;
+        return LATHE_RUN_CANCELLED;
     }
     *exit_code = 1;
     return LATHE_RUN_FAILED;
 }
 
-/* Why the worker died, from its breadcrumbs, where it did not say so itself. */
+static const char *place(const lathe_parent *p) {
+    return p->step[0] ? p->step : "worker";
+}
+
+/* Why the worker died, where it did not say so itself: from its breadcrumbs. */
 static void explain_death(lathe_parent *p) {
-    lathe_crash crash;
+    lathe_crash crash = {0};
     char text[512];
-    if (p->error.code != 0 && p->term_signal == 0)
-        return;
-    if (p->term_signal == 0) {
-        if (p->result == NULL)
-            lathe_fail(&p->error, LATHE_E_CRASHED, "worker",
-                       "the worker ended with code %lld before it had a result",
-                       (long long)p->exit_status);
+    const bool known =
+        p->crumbs != NULL && lathe_crumbs_read(p->crumbs, LATHE_CRUMBS_BYTES, &crash);
+    if (p->killed) { /* by us: the error, if any, says why */
+        const lathe_error why = p->error;
+        lathe_fail(&p->error, why.code ? why.code : LATHE_E_CANCELLED, why.code ? why.where : NULL,
+                   "%.300s%s%.200s",
+                   why.code ? why.message : "stopped; its process had to be ended",
+                   known && crash.running[0] ? "; busy were: " : "", known ? crash.running : "");
         return;
     }
-    if (p->crumbs != NULL && lathe_crumbs_read(p->crumbs, LATHE_CRUMBS_BYTES, &crash))
-        lathe_fail(&p->error, LATHE_E_CRASHED, crash.step[0] ? crash.step : "worker", "%s",
+    if (p->term_signal == 0) {
+        if (p->result == NULL && p->error.code == 0)
+            lathe_fail(&p->error, LATHE_E_CRASHED, place(p),
+                       "the worker ended with code %lld before it had a result%s%.200s",
+                       (long long)p->exit_status, crash.running[0] ? "; busy were: " : "",
+                       crash.running);
+        return;
+    }
+    if (known)
+        lathe_fail(&p->error, LATHE_E_CRASHED, crash.step[0] ? crash.step : place(p), "%s",
                    lathe_crash_text(&crash, text, sizeof text));
     else
-        lathe_fail(&p->error, LATHE_E_CRASHED, "worker", "the worker was ended by signal %d (%s)",
+        lathe_fail(&p->error, LATHE_E_CRASHED, place(p), "the worker was ended by signal %d (%s)",
                    p->term_signal, strsignal(p->term_signal));
+}
+
+/* Ends the worker for a reason of ours. */
+static void kill_worker(lathe_parent *p) {
+    p->killed = true;
+    uv_process_kill(&p->process, SIGKILL);
 }
 
 static void flush_events(lathe_parent *p) {
@@ -83,7 +105,7 @@ static void finish(lathe_parent *p) {
     lathe_buf result = {0};
     flush_events(p);
     const char *status = outcome_status(p, &exit_code);
-    if (exit_code == 1 || (exit_code == 130 && p->error.code == 0))
+    if (exit_code == 1 || exit_code == 130)
         explain_death(p);
     if (exit_code == 130)
         p->error.code = LATHE_E_CANCELLED;
@@ -176,6 +198,12 @@ static void take_failure(lathe_parent *p, const cJSON *event) {
                cJSON_IsString(message) ? message->valuestring : "failed without a reason");
 }
 
+static void note_step(lathe_parent *p, const cJSON *event) {
+    const cJSON *step = lathe_json_get(event, "step"), *state = lathe_json_get(event, "state");
+    if (cJSON_IsString(step) && cJSON_IsString(state) && strcmp(state->valuestring, "started") == 0)
+        snprintf(p->step, sizeof p->step, "%s", step->valuestring);
+}
+
 static bool on_event_line(void *user, const char *text, size_t len) {
     lathe_parent *p = user;
     lathe_error err = {0};
@@ -185,9 +213,9 @@ static bool on_event_line(void *user, const char *text, size_t len) {
     if (!cJSON_IsString(name)) {
         lathe_json_free(doc);
         if (p->error.code == 0)
-            lathe_fail(&p->error, LATHE_E_CORRUPT, "worker", "the worker sent what is no event: %s",
+            lathe_fail(&p->error, LATHE_E_CORRUPT, place(p), "the worker sent what is no event: %s",
                        err.message);
-        uv_process_kill(&p->process, SIGKILL);
+        kill_worker(p);
         return false;
     }
     if (lathe_json_get(event, "ask") != NULL)
@@ -199,6 +227,8 @@ static bool on_event_line(void *user, const char *text, size_t len) {
         p->result = cJSON_Duplicate(lathe_json_get(event, "result"), 1);
     } else if (strcmp(name->valuestring, "failed") == 0) {
         take_failure(p, event);
+    } else if (strcmp(name->valuestring, "step") == 0) {
+        note_step(p, event);
     }
     if (p->request.on_event != NULL)
         p->request.on_event(p->request.user, event);
@@ -208,9 +238,9 @@ static bool on_event_line(void *user, const char *text, size_t len) {
 
 static bool on_output_line(void *user, const char *text, size_t len) {
     lathe_parent *p = user;
-    (void)len;
+    char clean[1024]; /* it goes to a terminal */
     if (p->request.on_output != NULL)
-        p->request.on_output(p->request.user, text);
+        p->request.on_output(p->request.user, lathe_text_clean(text, len, clean, sizeof clean));
     return true;
 }
 
@@ -218,6 +248,16 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
     (void)suggested;
     lathe_parent *p = handle->data;
     *buf = uv_buf_init(p->chunk, sizeof p->chunk);
+}
+
+static void on_kill(uv_timer_t *timer) {
+    lathe_parent *p = timer->data;
+    if (p->exited)
+        return;
+    if (!p->stopping && p->error.code == 0)
+        lathe_fail(&p->error, LATHE_E_CRASHED, place(p),
+                   "the worker closed the pipe of its events and did not end");
+    kill_worker(p);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
@@ -228,16 +268,20 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     if (n > 0 && lathe_lines_feed(lines, buf->base, (size_t)n))
         return;
     if (n > 0 && lines == &p->output_lines) {
-        lathe_buf_clear(&lines->rest); /* a plugin prints without end: its text is of no use, its pipe must flow */
+        lathe_buf_clear(
+            &lines
+                 ->rest); /* a plugin prints without end: its text is of no use, its pipe must flow */
         return;
     }
     if (n > 0 && p->error.code == 0)
-        lathe_fail(&p->error, LATHE_E_CORRUPT, "worker", "the worker sent an event of over %zu MB",
+        lathe_fail(&p->error, LATHE_E_CORRUPT, place(p), "the worker sent an event of over %zu MB",
                    MAX_EVENT_LINE >> 20);
     if (n > 0)
-        uv_process_kill(&p->process, SIGKILL);
+        kill_worker(p);
     else
         lathe_lines_flush(lines);
+    if (n < 0 && lines == &p->event_lines && !p->exited && !p->stopping)
+        uv_timer_start(&p->kill_timer, on_kill, SILENT_MS, 0);
     uv_read_stop(stream);
     close_if_done(p);
 }
@@ -246,23 +290,21 @@ static void on_flush(uv_timer_t *timer) {
     flush_events(timer->data);
 }
 
+/* A process that the worker left behind holds its pipes open; nothing of worth comes from it. */
+static void on_drained(uv_timer_t *timer) {
+    lathe_parent *p = timer->data;
+    uv_read_stop((uv_stream_t *)&p->events);
+    uv_read_stop((uv_stream_t *)&p->output);
+    close_if_done(p);
+}
+
 static void on_worker_exit(uv_process_t *process, int64_t status, int term_signal) {
     lathe_parent *p = process->data;
     p->exited = true;
     p->exit_status = status;
     p->term_signal = term_signal;
-    uv_timer_stop(&p->kill_timer);
+    uv_timer_start(&p->kill_timer, on_drained, DRAIN_MS, 0);
     close_if_done(p);
-}
-
-/* ---- stopping ---- */
-
-static void on_kill(uv_timer_t *timer) {
-    lathe_parent *p = timer->data;
-    if (p->exited)
-        return;
-    p->killed = true;
-    uv_process_kill(&p->process, SIGKILL);
 }
 
 void lathe_parent_stop(lathe_parent *p, uint64_t grace_ms) {

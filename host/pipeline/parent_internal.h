@@ -28,6 +28,7 @@ struct lathe_parent {
     void *crumbs; /* page shared with the worker, or NULL */
     int crumbs_fd;
 
+    char step[96];                 /* that the worker began last */
     cJSON *result;                 /* of the "result" event */
     lathe_error error;             /* of the "failed" event, or found here */
     char *batch[PARENT_MAX_BATCH]; /* events to store */

@@ -32,9 +32,10 @@ static int32_t set_classes(lathe_job *job, const lathe_column *target, lathe_err
     if (job->classes == NULL)
         return no_memory(err);
     if (job->n_classes > 2 && goal->positive != NULL)
-        return lathe_fail(err, LATHE_E_DATA, "/goal/positive",
-                          "\"positive\" is for two classes, and the target \"%s\" has %lld; leave it out",
-                          goal->target, (long long)job->n_classes);
+        return lathe_fail(
+            err, LATHE_E_DATA, "/goal/positive",
+            "\"positive\" is for two classes, and the target \"%s\" has %lld; leave it out",
+            goal->target, (long long)job->n_classes);
     job->positive = job->n_classes == 2 && goal->positive == NULL ? 1 : -1;
     for (int64_t i = 0; i < job->n_classes; i++) {
         job->classes[i] =

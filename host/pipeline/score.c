@@ -132,6 +132,7 @@ static void add_roc(const lathe_job *job, cJSON *out, int64_t n, const double *t
     double tp = 0, fp = 0;
     int64_t last = -1;
     add_point(fpr, tpr, 0, 0);
+    add_point(recall, precision, 0, 1); /* by convention, where nothing is predicted positive */
     for (int64_t i = 0; i < n && positives > 0 && negatives > 0; i++) {
         tp += rows[i].positive;
         fp += 1 - rows[i].positive;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 lathe_crumbs *lathe_setup_crumbs(void) {
     struct stat st;
@@ -16,6 +17,7 @@ lathe_crumbs *lathe_setup_crumbs(void) {
         mmap(NULL, LATHE_CRUMBS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, LATHE_LINK_CRUMBS_FD, 0);
     if (page == MAP_FAILED)
         return NULL;
+    close(LATHE_LINK_CRUMBS_FD); /* the mapping stays; plugins need not find it */
     lathe_crumbs *crumbs = lathe_crumbs_attach(page, LATHE_CRUMBS_BYTES);
     if (crumbs != NULL)
         lathe_crumbs_catch_signals(crumbs, NULL);

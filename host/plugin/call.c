@@ -58,7 +58,7 @@ void lathe_call_end(lathe_call *call) {
 }
 
 static bool known_code(int32_t rc) {
-    return rc >= LATHE_OK && rc <= LATHE_E_CRASHED;
+    return (rc >= LATHE_OK && rc <= LATHE_E_CRASHED) || rc == LATHE_E_INTERNAL;
 }
 
 int32_t lathe_call_finish(lathe_call *call, int32_t rc, const lathe_error *theirs,

@@ -310,14 +310,19 @@ const char *lathe_crash_text(const lathe_crash *crash, char *buf, size_t size) {
         snprintf(who, sizeof who, "plugin %s", crash->plugin);
     else
         snprintf(who, sizeof who, "%s", crash->file[0] ? "a plugin" : "the process");
+    /* others give no address: they are sent, and say by whom */
+    const bool at = crash->signal == SIGSEGV || crash->signal == SIGBUS ||
+                    crash->signal == SIGFPE || crash->signal == SIGILL;
+    char address[40] = "";
+    if (at)
+        snprintf(address, sizeof address, " at address 0x%llx", (unsigned long long)crash->address);
     if (crash->signal == 0)
-        snprintf(what, sizeof what, "ended without a trace%s%s%s",
-                 crash->running[0] ? "; busy were: " : "", crash->running, "");
+        snprintf(what, sizeof what, "ended without a trace%s%s",
+                 crash->running[0] ? "; busy were: " : "", crash->running);
     else
-        snprintf(what, sizeof what, "crashed%s%s%s (%s at address 0x%llx%s%s)",
-                 crash->function[0] ? " in " : "", crash->function, crash->function[0] ? "()" : "",
-                 signal_text(crash->signal), (unsigned long long)crash->address,
-                 crash->file[0] ? ", in the code of " : "", crash->file);
+        snprintf(what, sizeof what, "crashed%s%s%s (%s%s%s%s)", crash->function[0] ? " in " : "",
+                 crash->function, crash->function[0] ? "()" : "", signal_text(crash->signal),
+                 address, crash->file[0] ? ", in the code of " : "", crash->file);
     snprintf(buf, size, "%s %s%s%s", who, what, crash->step[0] ? " during " : "", crash->step);
     return buf;
 }

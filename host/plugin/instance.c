@@ -128,17 +128,6 @@ static int32_t check_task(const lathe_descriptor *d, uint32_t needs, const lathe
 
 /* ---- creating ---- */
 
-/* A plugin's save() may come back to itself through a child that names it. */
-static bool new_recursive(pthread_mutex_t *mutex) {
-    pthread_mutexattr_t attr;
-    if (pthread_mutexattr_init(&attr) != 0)
-        return false;
-    bool good = pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE) == 0 &&
-                pthread_mutex_init(mutex, &attr) == 0;
-    pthread_mutexattr_destroy(&attr);
-    return good;
-}
-
 static lathe_impl *new_impl(lathe_runtime *rt, lathe_impl *parent, const lathe_component *component,
                             const lathe_descriptor *d) {
     lathe_impl *impl = calloc(1, sizeof *impl);
@@ -148,7 +137,7 @@ static lathe_impl *new_impl(lathe_runtime *rt, lathe_impl *parent, const lathe_c
         free(impl);
         return NULL;
     }
-    if (!new_recursive(&impl->calls)) {
+    if (pthread_mutex_init(&impl->calls, NULL) != 0) {
         pthread_mutex_destroy(&impl->lock);
         free(impl);
         return NULL;

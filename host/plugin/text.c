@@ -4,11 +4,16 @@
 
 #include <string.h>
 
+/* U+0080 to U+009F: terminals take them as commands. */
+static bool is_c1(const char *text, size_t valid) {
+    return valid == 2 && (unsigned char)text[0] == 0xC2 && (unsigned char)text[1] < 0xA0;
+}
+
 bool lathe_text_is_clean(const char *text, size_t len) {
     for (size_t i = 0; i < len;) {
         unsigned char c = (unsigned char)text[i];
         size_t n = lathe_utf8_length(text + i, len - i);
-        if (n == 0 || c == 0x7F || (c < 0x20 && c != '\n' && c != '\t'))
+        if (n == 0 || is_c1(text + i, n) || c == 0x7F || (c < 0x20 && c != '\n' && c != '\t'))
             return false;
         i += n;
     }
@@ -25,6 +30,8 @@ const char *lathe_text_clean(const char *text, size_t limit, char *out, size_t s
     for (size_t i = 0; i < len && size > 0;) {
         unsigned char c = (unsigned char)text[i];
         size_t valid = lathe_utf8_length(text + i, len - i);
+        if (is_c1(text + i, valid))
+            valid = 0; /* two bytes, two marks */
         size_t take = valid == 0 ? 1 : valid;
         if (n + take >= size)
             break;

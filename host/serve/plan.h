@@ -11,18 +11,33 @@
 
 typedef struct lathe_plan lathe_plan;
 
-/* [worker] Allocates everything. max_rows: 1 … 65536. The model must outlive the plan. */
-int32_t lathe_plan_new(const lathe_model *model, int64_t max_rows, lathe_plan **plan, lathe_error *err);
+/* [worker] Allocates everything. max_rows: 1 … 65536. The model must outlive the plan. Plugins that may not be called
+ * concurrently (descriptor.concurrency) are called with their lock held and with copies: they do allocate. */
+int32_t lathe_plan_new(const lathe_model *model, int64_t max_rows, lathe_plan **plan,
+                       lathe_error *err);
 void lathe_plan_free(lathe_plan *plan); /* NULL is fine */
 
+int64_t lathe_plan_max_rows(const lathe_plan *plan);
+const lathe_model *lathe_plan_model(const lathe_plan *plan);
+
 /* ---- filling: columns in the order of the model's raw schema ---- */
+
+/* What does not fit a column is LATHE_E_DATA with where = the column and the row (from 1) in the message, as in
+ * lathe_model_predict. */
 
 /* Begins a batch of n rows: every value missing. n > max_rows: LATHE_E_SHAPE. */
 int32_t lathe_plan_begin(lathe_plan *plan, int64_t n, lathe_error *err);
 /* A number for a FLOAT64, INT64 or TIMESTAMP column; for a CATEGORY column its printed form is looked up. NaN: missing. */
-int32_t lathe_plan_number(lathe_plan *plan, int64_t column, int64_t row, double value, lathe_error *err);
-/* A text for a CATEGORY or STRING column (kept by pointer until run); for a number column it is read as one. */
-int32_t lathe_plan_text(lathe_plan *plan, int64_t column, int64_t row, lathe_str value, lathe_error *err);
+int32_t lathe_plan_number(lathe_plan *plan, int64_t column, int64_t row, double value,
+                          lathe_error *err);
+/* The same for an integer, exact beyond 2^53 in INT64 and TIMESTAMP columns. */
+int32_t lathe_plan_integer(lathe_plan *plan, int64_t column, int64_t row, int64_t value,
+                           lathe_error *err);
+/* A text for a CATEGORY or STRING column (kept by pointer until run); for a number or TIMESTAMP column it is read as
+ * one. ptr NULL, or blanks for a number or time: missing.
+ * (Numbers written with more than 63 digits take memory for a moment.) */
+int32_t lathe_plan_text(lathe_plan *plan, int64_t column, int64_t row, lathe_str value,
+                        lathe_error *err);
 
 /* ---- running ---- */
 

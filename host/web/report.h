@@ -3,6 +3,8 @@
  * The page holds the report's data as JSON, the chart library (from Debian's package, embedded at build time) and
  * a script that draws: no network, no other file. All text from data is escaped: a column called
  * "</script>" is harmless.
+ * Of very wide or long data the page holds what it shows (web/slim.h says what); a section whose data is absent is
+ * absent.
  *
  * The report object, as a run makes it. Members may be absent (a run that failed early); numbers may be null.
  *   {"run", "name", "description", "started", "seconds", "seed", "status": "succeeded" | "goal_not_met",

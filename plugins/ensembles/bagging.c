@@ -1,12 +1,14 @@
 /* bagging: the same learner fitted to several samples of the rows, and averaged.
  *
- * Breiman, "Bagging Predictors", Machine Learning 24, 1996. Each child sees a bootstrap sample (as many draws with
- * replacement as sample_share of the rows), or without replacement that share of them ("pasting"), and a random
- * subset of the features ("random subspaces": Ho, IEEE PAMI 20, 1998). Values or class probabilities are averaged in
- * double. The base may be anything: bagging of networks, of linear models, of ensembles.
+ * Breiman, "Bagging Predictors", Machine Learning 24, 1996. Each child sees a bootstrap sample (as
+ * many draws with replacement as sample_share of the rows), or without replacement that share of
+ * them ("pasting"), and a random subset of the features ("random subspaces": Ho, IEEE PAMI 20,
+ * 1998). Values or class probabilities are averaged in double. The base may be anything: bagging of
+ * networks, of linear models, of ensembles.
  *
- * Child c's random numbers are keyed by (key, c): one child more changes none of the others. With `oob` the error on
- * the rows that each child did not see is reported as the metric "oob_accuracy" or "oob_rmse".
+ * Child c's random numbers are keyed by (key, c): one child more changes none of the others. With
+ * `oob` the error on the rows that each child did not see is reported as the metric "oob_accuracy"
+ * or "oob_rmse".
  */
 #include "committee.h"
 
@@ -20,15 +22,18 @@ typedef struct bagging_config {
 } bagging_config;
 
 static const lathe_param params[] = {
-    LATHE_P_COMPONENT(bagging_config, base, 0, "\"tree\"",
-                      LATHE_KIND_LEARNER "|" LATHE_KIND_ENSEMBLE, "The learner."),
+    LATHE_P_COMPONENT(bagging_config, base, 0,
+                      "{\"tree\": {\"max_leaves\": null, \"min_rows\": 1}}",
+                      LATHE_KIND_LEARNER "|" LATHE_KIND_ENSEMBLE,
+                      "The learner; averaging suits those that fit closely, so the default is a "
+                      "fully grown tree."),
     LATHE_P_INT(bagging_config, estimators, LATHE_PARAM_TUNABLE, "10", 1, 100000,
                 "How many are fitted.", .scale = LATHE_SCALE_LOG),
-    LATHE_P_FLOAT(bagging_config, sample_share, LATHE_PARAM_EXCL_MIN | LATHE_PARAM_TUNABLE, "1", 0, 1,
-                  "Rows drawn for each, as a share of all."),
+    LATHE_P_FLOAT(bagging_config, sample_share, LATHE_PARAM_EXCL_MIN | LATHE_PARAM_TUNABLE, "1", 0,
+                  1, "Rows drawn for each, as a share of all."),
     LATHE_P_BOOL(bagging_config, bootstrap, 0, "true", "Whether rows are drawn with replacement."),
-    LATHE_P_FLOAT(bagging_config, feature_share, LATHE_PARAM_EXCL_MIN | LATHE_PARAM_TUNABLE, "1", 0, 1,
-                  "Features drawn for each, without replacement, as a share of all."),
+    LATHE_P_FLOAT(bagging_config, feature_share, LATHE_PARAM_EXCL_MIN | LATHE_PARAM_TUNABLE, "1", 0,
+                  1, "Features drawn for each, without replacement, as a share of all."),
     LATHE_P_BOOL(bagging_config, oob, 0, "false",
                  "Whether to report the error on rows outside of the samples."),
 };
@@ -93,7 +98,8 @@ static int32_t draw_rows(const bag_job *job, uint64_t key, uint16_t *counts, lat
 }
 
 /* features[features_drawn], ascending: those with the smallest random numbers. */
-static int32_t draw_features(const bag_job *job, uint64_t key, int32_t *features, lathe_error *err) {
+static int32_t draw_features(const bag_job *job, uint64_t key, int32_t *features,
+                             lathe_error *err) {
     const lathe_host *host = job->m->model.host;
     int64_t n = job->n_features, kept = 0;
     shuffle_item *items = alloc_array(host, n, sizeof *items);
@@ -148,8 +154,8 @@ static int32_t fit_child(bag_job *job, int64_t i, lathe_error *err) {
     }
     if (rc == LATHE_OK)
         rc = child_fit(host, job->m->config->base,
-                       child_needs(&fit, job->c->open.task, job->c->info.flags), &job->c->open, &fit,
-                       &job->m->model.child[i], err);
+                       child_needs(&fit, job->c->open.task, job->c->info.flags), &job->c->open,
+                       &fit, &job->m->model.child[i], err);
     host->free(host, features);
     host->free(host, counts);
     return rc;
@@ -170,8 +176,8 @@ static int32_t fit_children(void *user, int64_t begin, int64_t end, int32_t work
     return LATHE_OK;
 }
 
-/* Where the learners can be summed into one, that one replaces them. A mean of scores is no mean of probabilities,
- * so scores are not summed. */
+/* Where the learners can be summed into one, that one replaces them. A mean of scores is no mean of
+ * probabilities, so scores are not summed. */
 static int32_t combine(bagging *m, lathe_error *err) {
     committee *model = &m->model;
     const lathe_host *host = model->host;
@@ -193,9 +199,12 @@ static int32_t combine(bagging *m, lathe_error *err) {
         selfs[i] = model->child[i].self;
         scale[i] = 1.0 / (double)model->n;
     }
-    lathe_combine how = {.struct_size = LATHE_SIZED(lathe_combine), .type = model->output.type,
-                         .n_outputs = model->output.n_outputs, .n_children = model->n,
-                         .children = selfs, .scale = scale};
+    lathe_combine how = {.struct_size = LATHE_SIZED(lathe_combine),
+                         .type = model->output.type,
+                         .n_outputs = model->output.n_outputs,
+                         .n_children = model->n,
+                         .children = selfs,
+                         .scale = scale};
     rc = kids->create(host, m->config->base, 0, NULL, &sum, err);
     if (rc != LATHE_OK)
         goto done;
@@ -217,8 +226,8 @@ done:
 /* ---- out of bag ---- */
 
 typedef struct oob_sums {
-    double *sum;    /* [pool, k] */
-    int32_t *seen;  /* [n_rows] how many children did not see it */
+    double *sum;   /* [pool, k] */
+    int32_t *seen; /* [n_rows] how many children did not see it */
 } oob_sums;
 
 /* Adds child i's predictions of the rows that it did not see. */
@@ -266,25 +275,27 @@ static void oob_report(const bag_job *job, const float *target, const oob_sums *
                 best = (double)c;
         if (k == 1)
             best = p[0] / times >= 0.5;
-        right += job->pool.weight[i] *
-                 (value ? (p[0] / times - y) * (p[0] / times - y) : best == y ? 1.0 : 0.0);
+        right += job->pool.weight[i] * (value       ? (p[0] / times - y) * (p[0] / times - y)
+                                        : best == y ? 1.0
+                                                    : 0.0);
         total += job->pool.weight[i];
     }
     if (total > 0)
         host->metric(host, value ? "oob_rmse" : "oob_accuracy", 0,
                      value ? sqrt(right / total) : right / total);
     else
-        host->log(host, LATHE_LOG_WARN, "bagging: every row is in every sample; there is no "
-                                        "out-of-bag estimate.");
+        host->log(host, LATHE_LOG_WARN,
+                  "bagging: every row is in every sample; there is no "
+                  "out-of-bag estimate.");
 }
 
 static int32_t out_of_bag(const bag_job *job, lathe_error *err) {
     const lathe_host *host = job->m->model.host;
-    const float *target = job->fit->target != NULL
-                              ? job->fit->target
-                              : get_datasets(host)->target(job->c->open.data);
+    const float *target =
+        job->fit->target != NULL ? job->fit->target : get_datasets(host)->target(job->c->open.data);
     int64_t n = job->c->info.n_rows, k = job->m->model.output.n_outputs;
-    oob_sums sums = {alloc_array(host, n * k, sizeof(double)), alloc_array(host, n, sizeof(int32_t))};
+    oob_sums sums = {alloc_array(host, n * k, sizeof(double)),
+                     alloc_array(host, n, sizeof(int32_t))};
     uint16_t *counts = alloc_array(host, n, sizeof *counts);
     float *out = alloc_array(host, n * k, sizeof *out);
     int32_t rc = LATHE_OK;
@@ -326,7 +337,8 @@ static int32_t prepare(bag_job *job, lathe_error *err) {
     job->draws = share_of(config->sample_share, job->pool.n);
     job->n_features =
         job->fit->features != NULL ? job->fit->n_features_used : job->c->info.n_features;
-    job->features_drawn = job->n_features > 0 ? share_of(config->feature_share, job->n_features) : 0;
+    job->features_drawn =
+        job->n_features > 0 ? share_of(config->feature_share, job->n_features) : 0;
     job->errors = alloc_array(host, config->estimators, sizeof *job->errors);
     if (job->errors == NULL)
         return fail_memory(err, "the children", config->estimators * (int64_t)sizeof *job->errors);
@@ -414,9 +426,9 @@ static const lathe_learner table = {
 static const lathe_descriptor descriptor = {
     .struct_size = LATHE_SIZED(lathe_descriptor),
     .flags = LATHE_LEARNER_TAKES_MISSING | LATHE_LEARNER_TAKES_CATEGORIES |
-             LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS | LATHE_LEARNER_TAKES_ROWS |
-             LATHE_LEARNER_TAKES_FEATURES | LATHE_LEARNER_TAKES_MULTICLASS |
-             LATHE_LEARNER_GIVES_FITTED,
+             LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS |
+             LATHE_LEARNER_TAKES_ROWS | LATHE_LEARNER_TAKES_FEATURES |
+             LATHE_LEARNER_TAKES_MULTICLASS | LATHE_LEARNER_GIVES_FITTED,
     .id = "lathe.ensemble.bagging",
     .kind = LATHE_KIND_ENSEMBLE,
     .name = "bagging",

@@ -1,4 +1,5 @@
-/* children.h: what ensembles share: a context, fitting one child, class probabilities of any child. */
+/* children.h: what ensembles share: a context, fitting one child, class probabilities of any child.
+ */
 #ifndef LATHE_ENSEMBLES_CHILDREN_H
 #define LATHE_ENSEMBLES_CHILDREN_H
 
@@ -121,9 +122,9 @@ static inline void scores_to_probabilities(int64_t n, int64_t k, float *p) {
 }
 
 /* A child's prediction of n rows as values or probabilities, [n, n_outputs]. */
-static inline int32_t child_predict(const lathe_instance *child, const lathe_output *output, int64_t n,
-                                    const float *x, int64_t stride, float *out, void *scratch,
-                                    lathe_error *err) {
+static inline int32_t child_predict(const lathe_instance *child, const lathe_output *output,
+                                    int64_t n, const float *x, int64_t stride, float *out,
+                                    void *scratch, lathe_error *err) {
     const lathe_learner *learner = child->interface;
     int32_t rc = learner->predict(child->self, n, x, stride, out, scratch, err);
     if (rc == LATHE_OK && output->type == LATHE_OUTPUT_SCORE)

@@ -1,7 +1,9 @@
-/* committee.h: several fitted learners whose predictions are averaged: the model of bagging and voting.
+/* committee.h: several fitted learners whose predictions are averaged: the model of bagging and
+ * voting.
  *
- *     value:        sum_c weight_c v_c / sum_c weight_c                      (soft, in double, in order)
- *     probability:  the same of the probabilities, or (hard) the weighted share of the votes for each class
+ *     value:        sum_c weight_c v_c / sum_c weight_c                      (soft, in double, in
+ *     order) probability:  the same of the probabilities, or (hard) the weighted share of the votes
+ *     for each class
  */
 #ifndef LATHE_ENSEMBLES_COMMITTEE_H
 #define LATHE_ENSEMBLES_COMMITTEE_H
@@ -102,7 +104,8 @@ static inline int64_t committee_scratch(const void *self, int64_t rows) {
 }
 
 /* Adds weight to the class that each row votes for. */
-static inline void committee_vote(int64_t n, int64_t k, const float *p, double weight, double *sum) {
+static inline void committee_vote(int64_t n, int64_t k, const float *p, double weight,
+                                  double *sum) {
     for (int64_t i = 0; i < n; i++) {
         int64_t best = 0;
         for (int64_t c = 1; c < k; c++)

@@ -1,7 +1,9 @@
-/* members.h: the children of an ensemble: making, fitting, summing, saving. For random_forest, gbdt and adaboost.
+/* members.h: the children of an ensemble: making, fitting, summing, saving. For random_forest, gbdt
+ * and adaboost.
  *
- * An ensemble is generic over its children. Where the child's plugin can combine, the fitted children become one
- * instance that predicts their sum, and the children are dropped; else they are kept.
+ * An ensemble is generic over its children. Where the child's plugin can combine, the fitted
+ * children become one instance that predicts their sum, and the children are dropped; else they are
+ * kept.
  */
 #ifndef LATHE_ENSEMBLE_MEMBERS_H
 #define LATHE_ENSEMBLE_MEMBERS_H
@@ -44,7 +46,8 @@ static inline int32_t members_no_memory(lathe_error *err, const char *where) {
     return members_fail(err, LATHE_E_MEMORY, where, "out of memory");
 }
 
-/* size > 0, n >= 0; n * size may not overflow for what this header is used for: n is a number of rows. */
+/* size > 0, n >= 0; n * size may not overflow for what this header is used for: n is a number of
+ * rows. */
 static inline void *members_alloc(const lathe_host *host, int64_t n, uint64_t size) {
     if (n < 0 || (uint64_t)n > (UINT64_MAX >> 8) / size)
         return NULL;
@@ -89,10 +92,10 @@ static inline int32_t members_reset(members *m, int64_t capacity, lathe_error *e
     return LATHE_OK;
 }
 
-/* ---- contexts of the children ----------------------------------------------------------------------------- */
+/* ---- contexts of the children ---------------------------------------------------------------- */
 
-/* One context of the child's a worker, each opened when first used, by an instance of its own that lives until it
- * is closed. */
+/* One context of the child's a worker, each opened when first used, by an instance of its own that
+ * lives until it is closed. */
 typedef struct members_contexts {
     const lathe_host *host;
     const lathe_components *kids;
@@ -161,7 +164,7 @@ static inline int32_t members_context(members_contexts *c, int32_t worker, void 
     return rc;
 }
 
-/* ---- the training rows' matrix ---------------------------------------------------------------------------- */
+/* ---- the training rows' matrix --------------------------------------------------------------- */
 
 typedef struct members_matrix {
     const float *x;
@@ -224,8 +227,8 @@ static inline int32_t members_predict_all(const lathe_host *host, const lathe_le
     return LATHE_OK;
 }
 
-/* Fits a child and fills fit->fitted also where the child itself does not. `width`: the outputs that are expected
- * of it; 0: any. */
+/* Fits a child and fills fit->fitted also where the child itself does not. `width`: the outputs
+ * that are expected of it; 0: any. */
 static inline int32_t member_fit(const members *m, lathe_instance *child, void *context,
                                  const lathe_fit *fit, const lathe_dataset *data, int64_t width,
                                  lathe_error *err) {
@@ -256,10 +259,10 @@ static inline int32_t member_fit(const members *m, lathe_instance *child, void *
     return rc;
 }
 
-/* ---- the sum of the children ------------------------------------------------------------------------------ */
+/* ---- the sum of the children ----------------------------------------------------------------- */
 
-/* Makes the sum of the first n children where their plugin combines, and drops them; else keeps them. The arrays
- * are as in lathe_combine. */
+/* Makes the sum of the first n children where their plugin combines, and drops them; else keeps
+ * them. The arrays are as in lathe_combine. */
 static inline int32_t members_combine(members *m, int64_t n, int32_t type, int64_t n_outputs,
                                       const double *bias, const double *scale,
                                       const int32_t *column, lathe_error *err) {
@@ -309,7 +312,8 @@ static inline int64_t members_align(int64_t bytes) {
     return (bytes + 63) & ~(int64_t)63;
 }
 
-/* Scratch for one child's prediction of `rows` rows of `width` outputs, the greatest over the children. */
+/* Scratch for one child's prediction of `rows` rows of `width` outputs, the greatest over the
+ * children. */
 static inline int64_t members_child_scratch(const members *m, int64_t rows) {
     int64_t most = 0;
     for (int64_t i = 0; i < m->n; i++) {
@@ -340,9 +344,10 @@ static inline void members_to_probability(int32_t type, int64_t n, int64_t width
     }
 }
 
-/* ---- random numbers by row -------------------------------------------------------------------------------- */
+/* ---- random numbers by row ------------------------------------------------------------------- */
 
-/* out[i] = the random number of the row with this source row number: the same whatever rows are around it. */
+/* out[i] = the random number of the row with this source row number: the same whatever rows are
+ * around it. */
 static inline void members_random_rows(const lathe_host *host, uint64_t key, const int64_t *row_id,
                                        int64_t n, uint64_t *out) {
     if (!row_id) {
@@ -359,7 +364,7 @@ static inline void members_random_rows(const lathe_host *host, uint64_t key, con
     }
 }
 
-/* ---- saving ----------------------------------------------------------------------------------------------- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 static inline void members_name(char *name, size_t size, int64_t i) {
     snprintf(name, size, "member.%06lld", (long long)i);
@@ -379,7 +384,8 @@ static inline int32_t members_save(const members *m, const lathe_writer *w, lath
     return rc;
 }
 
-/* Is the loaded child a learner that reads n_features (<= 0: any) and gives `width` outputs (<= 0: any)? */
+/* Is the loaded child a learner that reads n_features (<= 0: any) and gives `width` outputs (<= 0:
+ * any)? */
 static inline int32_t members_check_child(const lathe_instance *child, int64_t n_features,
                                           int64_t width, lathe_output *o, lathe_error *err) {
     memset(o, 0, sizeof *o);
@@ -395,8 +401,8 @@ static inline int32_t members_check_child(const lathe_instance *child, int64_t n
     return LATHE_OK;
 }
 
-/* `sum_width`, `child_width`: outputs that the sum, or a child, must have. After an error members_clear() frees
- * what there is. */
+/* `sum_width`, `child_width`: outputs that the sum, or a child, must have. After an error
+ * members_clear() frees what there is. */
 static inline int32_t members_load(members *m, const lathe_reader *r, int64_t n_features,
                                    int64_t sum_width, int64_t child_width, lathe_error *err) {
     int64_t n = 0, is_sum = 0;

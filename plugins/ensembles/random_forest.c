@@ -1,16 +1,18 @@
 /* random_forest: the mean of many randomised trees.
  *
- * Each tree is grown to its end on a bootstrap sample and draws a few features afresh for every split (L. Breiman,
- * "Random forests", Machine Learning 45, 2001); the forest's output is the mean of the trees' outputs. The variance of
- * a mean of T equal learners with correlation r is r s^2 + (1 - r) s^2 / T: the drawing lowers r.
+ * Each tree is grown to its end on a bootstrap sample and draws a few features afresh for every
+ * split (L. Breiman, "Random forests", Machine Learning 45, 2001); the forest's output is the mean
+ * of the trees' outputs. The variance of a mean of T equal learners with correlation r is r s^2 +
+ * (1 - r) s^2 / T: the drawing lowers r.
  *
- * Sampling. With `bootstrap` row i is in the bag of tree t Poisson(sample_share) times, else once with probability
- * sample_share (N. Oza & S. Russell, "Online bagging and boosting", 2001: for many rows this is the bootstrap). The
- * number is a function of (key, t, the row's number in the source) alone, so it does not depend on the other
- * rows, and a row with count 2 is a row that occurs twice.
+ * Sampling. With `bootstrap` row i is in the bag of tree t Poisson(sample_share) times, else once
+ * with probability sample_share (N. Oza & S. Russell, "Online bagging and boosting", 2001: for many
+ * rows this is the bootstrap). The number is a function of (key, t, the row's number in the source)
+ * alone, so it does not depend on the other rows, and a row with count 2 is a row that occurs
+ * twice.
  *
- * Out of bag. The mean over the trees whose bag lacks a row predicts it almost as a row not trained on would be
- * (Breiman 2001, section 3.1): `oob_score` reports that accuracy, or RMSE.
+ * Out of bag. The mean over the trees whose bag lacks a row predicts it almost as a row not trained
+ * on would be (Breiman 2001, section 3.1): `oob_score` reports that accuracy, or RMSE.
  *
  * The base may be any learner. Trees become one instance that holds all of them.
  */
@@ -70,7 +72,7 @@ typedef struct context {
     uint64_t **draws;  /* [n_workers] */
 } context;
 
-/* ---- instance --------------------------------------------------------------------------------------------- */
+/* ---- instance -------------------------------------------------------------------------------- */
 
 static int32_t create(const lathe_host *host, const void *cfg, void **self, lathe_error *err) {
     forest *f = members_alloc(host, 1, sizeof *f);
@@ -147,7 +149,7 @@ static int32_t forest_open(void *self, const lathe_open *open, void **ctx, lathe
     return LATHE_OK;
 }
 
-/* ---- drawing the bags ------------------------------------------------------------------------------------- */
+/* ---- drawing the bags ------------------------------------------------------------------------ */
 
 enum { MAX_COUNT = 24 };
 
@@ -206,7 +208,7 @@ static void draw_bag(const growing *g, int64_t t, uint64_t *random, uint16_t *co
         counts[i] = g->fit->counts ? g->fit->counts[i] : g->in_set ? g->in_set[i] : 1;
 }
 
-/* ---- growing the trees ------------------------------------------------------------------------------------ */
+/* ---- growing the trees ----------------------------------------------------------------------- */
 
 static int32_t worker_buffers(growing *g, int32_t worker, lathe_error *err) {
     context *c = g->c;
@@ -279,7 +281,7 @@ static int32_t grow_block(growing *g, int64_t n, lathe_error *err) {
     return members_fail(err, rc, "random_forest", "growing the trees was stopped");
 }
 
-/* ---- out of bag ------------------------------------------------------------------------------------------- */
+/* ---- out of bag ------------------------------------------------------------------------------ */
 
 typedef struct oob {
     double *sum; /* [n_rows, width] */
@@ -334,7 +336,7 @@ static void oob_report(const growing *g, const oob *o, int64_t n_trees) {
                         is_class ? sum / weight : sqrt(sum / weight));
 }
 
-/* ---- the fit ---------------------------------------------------------------------------------------------- */
+/* ---- the fit --------------------------------------------------------------------------------- */
 
 static int32_t grow_all(growing *g, lathe_error *err) {
     forest *f = g->f;
@@ -467,7 +469,7 @@ static int32_t forest_fit(void *self, void *ctx, const lathe_fit *fit, lathe_err
     return rc;
 }
 
-/* ---- the fitted forest ------------------------------------------------------------------------------------ */
+/* ---- the fitted forest ----------------------------------------------------------------------- */
 
 static int32_t forest_output(const void *self, lathe_output *output) {
     const forest *f = self;

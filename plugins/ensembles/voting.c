@@ -1,9 +1,9 @@
 /* voting: several learners of any kind, each fitted to all rows, whose predictions are averaged.
  *
- * soft: the weighted mean of values or of class probabilities; hard: the weighted share of the learners that vote
- * for a class (majority vote; Kittler, Hatef, Duin, Matas, "On Combining Classifiers", IEEE PAMI 20, 1998). For a
- * regression both are the weighted mean. Child c's random numbers are keyed by (key, c): another child changes none
- * of the others.
+ * soft: the weighted mean of values or of class probabilities; hard: the weighted share of the
+ * learners that vote for a class (majority vote; Kittler, Hatef, Duin, Matas, "On Combining
+ * Classifiers", IEEE PAMI 20, 1998). For a regression both are the weighted mean. Child c's random
+ * numbers are keyed by (key, c): another child changes none of the others.
  */
 #include "committee.h"
 
@@ -21,10 +21,10 @@ static const lathe_param params[] = {
                       .max_count = 1000),
     {LATHE_P_(voting_config, weights, LATHE_PARAM_FLOAT,
               LATHE_PARAM_LIST | LATHE_PARAM_NULLABLE | LATHE_PARAM_HAS_MIN, "null"),
-     .min = 0,
-     .doc = "How much each learner counts, in the order of base; null: all the same."},
-    LATHE_P_ENUM(voting_config, vote, 0, "\"soft\"", vote_names,
-                 "soft averages probabilities, hard counts the votes; a regression is always averaged."),
+     .min = 0, .doc = "How much each learner counts, in the order of base; null: all the same."},
+    LATHE_P_ENUM(
+        voting_config, vote, 0, "\"soft\"", vote_names,
+        "soft averages probabilities, hard counts the votes; a regression is always averaged."),
 };
 
 static int32_t check_config(const void *config, lathe_error *err) {
@@ -36,7 +36,8 @@ static int32_t check_config(const void *config, lathe_error *err) {
         return LATHE_OK;
     snprintf(err->where, sizeof err->where, "weights");
     if (c->weights.count != c->base.count)
-        return fail(err, LATHE_E_INVALID, "There are %lld weights for %lld learners; give one each.",
+        return fail(err, LATHE_E_INVALID,
+                    "There are %lld weights for %lld learners; give one each.",
                     (long long)c->weights.count, (long long)c->base.count);
     for (int64_t i = 0; i < c->weights.count; i++)
         total += weights[i];
@@ -68,16 +69,17 @@ static int32_t fit_children(void *user, int64_t begin, int64_t end, int32_t work
         lathe_fit fit = *job->fit;
         fit.key = host->random_key(host, job->fit->key, (uint64_t)i);
         fit.fitted = NULL;
-        int32_t rc = child_fit(host, base[i],
-                               child_needs(&fit, job->c->open.task, job->c->info.flags),
-                               &job->c->open, &fit, &job->m->model.child[i], &job->errors[i]);
+        int32_t rc =
+            child_fit(host, base[i], child_needs(&fit, job->c->open.task, job->c->info.flags),
+                      &job->c->open, &fit, &job->m->model.child[i], &job->errors[i]);
         if (rc != LATHE_OK)
             return rc;
     }
     return LATHE_OK;
 }
 
-static int32_t fit_all(voting *m, const ensemble_context *c, const lathe_fit *fit, lathe_error *err) {
+static int32_t fit_all(voting *m, const ensemble_context *c, const lathe_fit *fit,
+                       lathe_error *err) {
     const lathe_host *host = m->model.host;
     const double *weights = m->config->weights.items;
     int64_t n = m->config->base.count;
@@ -160,9 +162,9 @@ static const lathe_learner table = {
 static const lathe_descriptor descriptor = {
     .struct_size = LATHE_SIZED(lathe_descriptor),
     .flags = LATHE_LEARNER_TAKES_MISSING | LATHE_LEARNER_TAKES_CATEGORIES |
-             LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS | LATHE_LEARNER_TAKES_ROWS |
-             LATHE_LEARNER_TAKES_FEATURES | LATHE_LEARNER_TAKES_MULTICLASS |
-             LATHE_LEARNER_GIVES_FITTED,
+             LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS |
+             LATHE_LEARNER_TAKES_ROWS | LATHE_LEARNER_TAKES_FEATURES |
+             LATHE_LEARNER_TAKES_MULTICLASS | LATHE_LEARNER_GIVES_FITTED,
     .id = "lathe.ensemble.voting",
     .kind = LATHE_KIND_ENSEMBLE,
     .name = "voting",

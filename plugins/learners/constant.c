@@ -1,8 +1,8 @@
 /* constant: the baseline: the same prediction for every row.
  *
- * It is the score that minimises the weighted loss when no feature is known, passed through the loss's link: with
- * mse the mean, with mae the median, with cross_entropy the class frequencies. For gradients the
- * value -sum g / sum h. A model that is not better than this has learnt nothing.
+ * It is the score that minimises the weighted loss when no feature is known, passed through the
+ * loss's link: with mse the mean, with mae the median, with cross_entropy the class frequencies.
+ * For gradients the value -sum g / sum h. A model that is not better than this has learnt nothing.
  */
 #include "support.h"
 
@@ -277,9 +277,9 @@ static const lathe_learner table = {
 static const lathe_descriptor descriptor = {
     .struct_size = LATHE_SIZED(lathe_descriptor),
     .flags = LATHE_LEARNER_TAKES_MISSING | LATHE_LEARNER_TAKES_CATEGORIES |
-             LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS | LATHE_LEARNER_TAKES_ROWS |
-             LATHE_LEARNER_TAKES_FEATURES | LATHE_LEARNER_TAKES_MULTICLASS |
-             LATHE_LEARNER_GIVES_FITTED | LATHE_LEARNER_COMBINES,
+             LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS |
+             LATHE_LEARNER_TAKES_ROWS | LATHE_LEARNER_TAKES_FEATURES |
+             LATHE_LEARNER_TAKES_MULTICLASS | LATHE_LEARNER_GIVES_FITTED | LATHE_LEARNER_COMBINES,
     .id = "lathe.learner.constant",
     .kind = LATHE_KIND_LEARNER,
     .name = "constant",

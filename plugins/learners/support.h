@@ -1,5 +1,5 @@
-/* support.h: what the learners and ensembles that sum losses over rows have in common: errors, the rows of a
- * fit, and the objective (a loss, or the quadratic that boosting gives). */
+/* support.h: what the learners and ensembles that sum losses over rows have in common: errors, the
+ * rows of a fit, and the objective (a loss, or the quadratic that boosting gives). */
 #ifndef LATHE_LEARNERS_SUPPORT_H
 #define LATHE_LEARNERS_SUPPORT_H
 
@@ -159,8 +159,9 @@ static inline int shuffle_compare(const void *a, const void *b) {
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
-/* order[n]: the positions of `rows` in random order. The number of a row depends on (key, row_id, how many times
- * it has come) alone, so rows that are absent do not change the order of the others. */
+/* order[n]: the positions of `rows` in random order. The number of a row depends on (key, row_id,
+ * how many times it has come) alone, so rows that are absent do not change the order of the others.
+ */
 static inline void shuffle_rows(const lathe_host *host, uint64_t key, const fit_rows *rows,
                                 const int64_t *row_id, shuffle_item *items, int32_t *order) {
     uint64_t times = 0;
@@ -180,14 +181,15 @@ static inline void shuffle_rows(const lathe_host *host, uint64_t key, const fit_
 
 /* ---- the objective ---- */
 
-/* What is summed over rows: a loss of target, or (loss NULL) g v + h v^2 / 2. Arrays run parallel to fit_rows. */
+/* What is summed over rows: a loss of target, or (loss NULL) g v + h v^2 / 2. Arrays run parallel
+ * to fit_rows. */
 typedef struct objective {
     const lathe_loss *loss;
     const void *self;
-    int64_t k;           /* scores a row */
-    float *target;       /* [n], with a loss */
-    float *g;            /* [n], without */
-    float *h;            /* [n] */
+    int64_t k;     /* scores a row */
+    float *target; /* [n], with a loss */
+    float *g;      /* [n], without */
+    float *h;      /* [n] */
 } objective;
 
 static inline void objective_free(const lathe_host *host, objective *o) {
@@ -205,8 +207,7 @@ static inline int32_t gather_target(const fit_rows *rows, const float *target, i
             return fail(err, LATHE_E_NUMERIC,
                         "The target of row %d is %g; a target must be a finite number.",
                         rows->row[i], (double)y);
-        if (task != LATHE_TASK_REGRESSION &&
-            (y < 0.0f || y >= (float)n_classes || y != floorf(y)))
+        if (task != LATHE_TASK_REGRESSION && (y < 0.0f || y >= (float)n_classes || y != floorf(y)))
             return fail(err, LATHE_E_DATA,
                         "The target of row %d is %g; it must be a class number from 0 to %lld.",
                         rows->row[i], (double)y, (long long)n_classes - 1);
@@ -365,8 +366,14 @@ static inline int32_t predict_all(const lathe_host *host, const lathe_learner *l
     if (own < 0)
         return fail(err, LATHE_E_INTERNAL, "The learner asks for %lld bytes of scratch memory.",
                     (long long)own);
-    fitted_job job = {.host = host, .learner = learner, .self = self, .x = x, .stride = stride,
-                      .n_outputs = output.n_outputs, .out = out, .out_stride = out_stride};
+    fitted_job job = {.host = host,
+                      .learner = learner,
+                      .self = self,
+                      .x = x,
+                      .stride = stride,
+                      .n_outputs = output.n_outputs,
+                      .out = out,
+                      .out_stride = out_stride};
     job.scratch_bytes = align64((uint64_t)(FITTED_ROWS * output.n_outputs) * sizeof(float)) +
                         align64((uint64_t)own);
     job.scratch = alloc_array(host, workers, job.scratch_bytes);

@@ -145,6 +145,7 @@ static const lathe_split by_column_interface = {
 
 static const lathe_descriptor by_column_descriptor = {
     .struct_size = LATHE_SIZED(lathe_descriptor),
+    .flags = LATHE_SPLIT_USES_UP_COLUMN,
     .id = "lathe.split.by_column",
     .kind = LATHE_KIND_SPLIT,
     .name = "by_column",

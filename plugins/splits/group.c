@@ -127,6 +127,7 @@ static const lathe_split group_interface = {
 
 static const lathe_descriptor group_descriptor = {
     .struct_size = LATHE_SIZED(lathe_descriptor),
+    .flags = LATHE_SPLIT_USES_UP_COLUMN,
     .id = "lathe.split.group",
     .kind = LATHE_KIND_SPLIT,
     .name = "group",

@@ -71,7 +71,8 @@ int32_t trial_try(trial *t, const char *kind, const char *use, const lathe_datas
                   lathe_instance *out, lathe_error *err) {
     lathe_dataset_info info = {.struct_size = LATHE_SIZED(lathe_dataset_info)};
     lathe_fit plain = {.struct_size = LATHE_SIZED(lathe_fit), .key = 7};
-    lathe_open open = {.struct_size = LATHE_SIZED(lathe_open), .data = data, .validation = validation};
+    lathe_open open = {
+        .struct_size = LATHE_SIZED(lathe_open), .data = data, .validation = validation};
     uint32_t needs = 0;
     void *context = NULL;
 
@@ -101,8 +102,8 @@ int32_t trial_try(trial *t, const char *kind, const char *use, const lathe_datas
     return rc;
 }
 
-lathe_instance trial_fit_with(trial *t, const char *kind, const char *use, const lathe_dataset *data,
-                              const lathe_fit *fit, bool wrap) {
+lathe_instance trial_fit_with(trial *t, const char *kind, const char *use,
+                              const lathe_dataset *data, const lathe_fit *fit, bool wrap) {
     lathe_instance m;
     lathe_error err = {0};
     fixture_ok(trial_try(t, kind, use, data, NULL, fit, wrap, &m, &err), &err, use);
@@ -124,7 +125,8 @@ void trial_refused(trial *t, const char *kind, const char *use, const lathe_data
     lathe_error err = {0};
     int32_t rc = trial_try(t, kind, use, data, NULL, fit, false, &m, &err);
     ck_assert_msg(rc == code, "%s: code %d instead of %d: %s", use, rc, code, err.message);
-    ck_assert_msg(strstr(err.message, message) != NULL, "\"%s\" lacks \"%s\"", err.message, message);
+    ck_assert_msg(strstr(err.message, message) != NULL, "\"%s\" lacks \"%s\"", err.message,
+                  message);
 }
 
 /* ---- predicting ---- */
@@ -152,8 +154,9 @@ static void predict_by(const lathe_instance *m, int64_t size, int64_t n, const f
     memset(scratch, 0xff, ((size_t)bytes + 127) / 64 * 64);
     for (int64_t i = 0; i < n; i += size) {
         int64_t rows = n - i < size ? n - i : size;
-        fixture_ok(learner->predict(m->self, rows, x + i * stride, stride, out + i * k, scratch, &err),
-                   &err, "predict");
+        fixture_ok(
+            learner->predict(m->self, rows, x + i * stride, stride, out + i * k, scratch, &err),
+            &err, "predict");
     }
     free(scratch);
 }
@@ -170,7 +173,8 @@ void trial_check(trial *t, const lathe_instance *m, int64_t n, const float *x, i
     trial_predict(m, n, x, stride, whole);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         predict_by(m, sizes[i], n, x, stride, part, k);
-        ck_assert_msg(memcmp(whole, part, bytes) == 0, "batches of %lld differ", (long long)sizes[i]);
+        ck_assert_msg(memcmp(whole, part, bytes) == 0, "batches of %lld differ",
+                      (long long)sizes[i]);
     }
     fixture_ok(lathe_state_save(m, &state, &err), &err, "save");
     fixture_ok(lathe_state_load(t->fx.runtime, state, 0, &loaded, &err), &err, "load");
@@ -248,8 +252,16 @@ static lathe_state *altered(const lathe_state *from, const char *name, const voi
     for (size_t i = 0; i < lathe_state_tensor_count(from); i++) {
         const lathe_state_tensor *s = lathe_state_tensor_at(from, i);
         bool it = data != NULL && strcmp(s->name, name) == 0;
-        lathe_tensor tensor = {(void *)(uintptr_t)(it ? data : s->data), LATHE_DEVICE_CPU, 0, s->ndim,
-                               s->dtype, s->bits, 1, s->shape, NULL, 0};
+        lathe_tensor tensor = {(void *)(uintptr_t)(it ? data : s->data),
+                               LATHE_DEVICE_CPU,
+                               0,
+                               s->ndim,
+                               s->dtype,
+                               s->bits,
+                               1,
+                               s->shape,
+                               NULL,
+                               0};
         found |= it;
         fixture_ok(lathe_state_add_tensor(to, s->name, &tensor, true, &err), &err, s->name);
     }
@@ -312,7 +324,8 @@ size_t trial_tensor(const lathe_instance *m, const char *name, void *out, size_t
     return got;
 }
 
-lathe_instance trial_replaced(trial *t, const lathe_instance *m, const char *name, const void *data) {
+lathe_instance trial_replaced(trial *t, const lathe_instance *m, const char *name,
+                              const void *data) {
     lathe_state *state = NULL, *other;
     lathe_instance loaded;
     lathe_error err = {0};

@@ -48,15 +48,15 @@ void trial_close(trial *t);
 int64_t trial_count(trial *t, const char *name);
 double trial_value(trial *t, const char *name, int64_t step);
 
-/* Makes and fits; fit may be NULL (all defaults, key 7). `needs` and wrapping as in lathe_instance_create
- * where `wrap`; else the bare plugin. */
+/* Makes and fits; fit may be NULL (all defaults, key 7). `needs` and wrapping as in
+ * lathe_instance_create where `wrap`; else the bare plugin. */
 int32_t trial_try(trial *t, const char *kind, const char *use, const lathe_dataset *data,
                   const lathe_dataset *validation, const lathe_fit *fit, bool wrap,
                   lathe_instance *out, lathe_error *err);
 lathe_instance trial_fit(trial *t, const char *kind, const char *use, const lathe_dataset *data,
                          const lathe_dataset *validation, uint64_t key);
-lathe_instance trial_fit_with(trial *t, const char *kind, const char *use, const lathe_dataset *data,
-                              const lathe_fit *fit, bool wrap);
+lathe_instance trial_fit_with(trial *t, const char *kind, const char *use,
+                              const lathe_dataset *data, const lathe_fit *fit, bool wrap);
 /* The code of a fit that must fail, with `message` in its sentence. */
 void trial_refused(trial *t, const char *kind, const char *use, const lathe_dataset *data,
                    const lathe_fit *fit, int32_t code, const char *message);
@@ -65,23 +65,25 @@ int64_t trial_outputs(const lathe_instance *m);
 /* out[n, n_outputs] */
 void trial_predict(const lathe_instance *m, int64_t n, const float *x, int64_t stride, float *out);
 
-/* Rows alone and in batches of several sizes give the same bits; saved and loaded back gives the same bits and
- * the same state. */
+/* Rows alone and in batches of several sizes give the same bits; saved and loaded back gives the
+ * same bits and the same state. */
 void trial_check(trial *t, const lathe_instance *m, int64_t n, const float *x, int64_t stride);
 
 bool trial_same_state(const lathe_state *a, const lathe_state *b);
 /* Are the two fitted models equal, byte for byte? */
 bool trial_same_model(const lathe_instance *a, const lathe_instance *b);
 
-/* Loading a copy of m's state in which `change` has altered something must be refused as corrupt: the change
- * replaces tensor `name` by `data` of the same shape and type. */
+/* Loading a copy of m's state in which `change` has altered something must be refused as corrupt:
+ * the change replaces tensor `name` by `data` of the same shape and type. */
 void trial_corrupt_tensor(trial *t, const lathe_instance *m, const char *name, const void *data);
 void trial_corrupt_integer(trial *t, const lathe_instance *m, const char *name, int64_t value);
 
-/* A tensor of m's state: its bytes are copied into `out` (room for `bytes`), their number is returned. */
+/* A tensor of m's state: its bytes are copied into `out` (room for `bytes`), their number is
+ * returned. */
 size_t trial_tensor(const lathe_instance *m, const char *name, void *out, size_t bytes);
 /* The model of m's state with that tensor replaced. */
-lathe_instance trial_replaced(trial *t, const lathe_instance *m, const char *name, const void *data);
+lathe_instance trial_replaced(trial *t, const lathe_instance *m, const char *name,
+                              const void *data);
 
 /* Numbers for data: a linear congruential generator of its own. */
 double trial_uniform(uint64_t *seed);

@@ -1,4 +1,5 @@
-/* tests/unit/support_trees.h: small data, fitting, and comparing fitted states, for the tree family's tests. */
+/* tests/unit/support_trees.h: small data, fitting, and comparing fitted states, for the tree
+ * family's tests. */
 #ifndef LATHE_TEST_SUPPORT_TREES_H
 #define LATHE_TEST_SUPPORT_TREES_H
 
@@ -57,7 +58,8 @@ static inline lathe_dataset *make_data(int32_t task, int64_t k, int64_t n, int64
     return data;
 }
 
-/* Fits `use` in a context of its own, with the members of *what that are set (NULL: none). Returns the code. */
+/* Fits `use` in a context of its own, with the members of *what that are set (NULL: none). Returns
+ * the code. */
 static inline int32_t try_fit(const char *kind, const char *use, int32_t task, int64_t k,
                               const lathe_dataset *data, const lathe_dataset *validation,
                               const lathe_fit *what, lathe_instance *out, lathe_error *err) {
@@ -168,7 +170,8 @@ static inline bool same_state(const lathe_instance *a, const lathe_instance *b) 
     return same;
 }
 
-/* Saved and loaded it predicts the same bits; a row alone gives the bits of the batch; and it saves the same bytes. */
+/* Saved and loaded it predicts the same bits; a row alone gives the bits of the batch; and it saves
+ * the same bytes. */
 static inline void check_round_trip(const lathe_instance *i, int64_t n, int64_t f, const float *x) {
     lathe_state *s = saved(i);
     lathe_instance again;
@@ -193,8 +196,8 @@ static inline void check_round_trip(const lathe_instance *i, int64_t n, int64_t 
     free(one);
 }
 
-/* A copy of a node in which one tensor has other bytes, or one integer another value. `path`: names of children
- * on the way, separated by '/', then the name. */
+/* A copy of a node in which one tensor has other bytes, or one integer another value. `path`: names
+ * of children on the way, separated by '/', then the name. */
 static inline lathe_state *copy_node(lathe_state *from, const char *path, const void *bytes,
                                      int64_t integer, bool *hit) {
     lathe_state *to = NULL;
@@ -251,7 +254,8 @@ static inline void must_not_load(const lathe_instance *i, const char *path, cons
     lathe_state_free(s);
 }
 
-/* Random rows with a signal, missing values in feature 1 and categories in feature 2 (5 codes); f >= 4. */
+/* Random rows with a signal, missing values in feature 1 and categories in feature 2 (5 codes); f
+ * >= 4. */
 static inline void signal_data(uint64_t key, int32_t task, int64_t k, int64_t n, int64_t f,
                                float *x, float *y) {
     for (int64_t i = 0; i < n; i++) {

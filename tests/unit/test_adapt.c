@@ -1,5 +1,5 @@
-/* adapt: the encoder in closed form, and each thing that a learner may lack. The learner that lacks everything is
- * the fixture "memorise", which refuses whatever it does not take. */
+/* adapt: the encoder in closed form, and each thing that a learner may lack. The learner that lacks
+ * everything is the fixture "memorise", which refuses whatever it does not take. */
 #include "support_learner.h"
 
 #include <unistd.h>
@@ -39,9 +39,16 @@ static void release(lathe_dataset *d) {
 }
 
 static lathe_dataset *make(int32_t task, int64_t k, const float *weight) {
-    lathe_dataset_spec spec = {.struct_size = LATHE_SIZED(lathe_dataset_spec), .task = task, .n_rows = N,
-                               .n_features = P, .n_classes = k, .features = features, .matrix = x,
-                               .stride = P, .target = y, .weight = weight};
+    lathe_dataset_spec spec = {.struct_size = LATHE_SIZED(lathe_dataset_spec),
+                               .task = task,
+                               .n_rows = N,
+                               .n_features = P,
+                               .n_classes = k,
+                               .features = features,
+                               .matrix = x,
+                               .stride = P,
+                               .target = y,
+                               .weight = weight};
     lathe_dataset *d = NULL;
     lathe_error err = {0};
     fixture_ok(fixture_datasets(&t.fx)->make(t.fx.host, &spec, &d, &err), &err, "dataset");
@@ -77,10 +84,10 @@ START_TEST(encodes_numbers_and_categories) {
     ck_assert_str_eq(m.descriptor->id, "lathe.ensemble.adapt");
     for (int i = 0; i < 5; i++)
         memcpy(q + i * P, (float[]){(float)mean, 1, 1}, P * sizeof(float));
-    q[1 * P] = NAN;         /* missing: as the mean */
-    q[2 * P + 1] = NAN;     /* missing category: all zeros */
-    q[3 * P + 1] = 3;       /* not in training: all zeros */
-    q[4 * P + 1] = -1;      /* unseen: all zeros */
+    q[1 * P] = NAN;     /* missing: as the mean */
+    q[2 * P + 1] = NAN; /* missing category: all zeros */
+    q[3 * P + 1] = 3;   /* not in training: all zeros */
+    q[4 * P + 1] = -1;  /* unseen: all zeros */
     trial_predict(&m, 5, q, P, out);
     ck_assert_float_eq_tol(out[0], (float)(0.1 * mean + 2), 0.1f);
     ck_assert_float_eq_tol(out[1], out[0], 1e-5f);
@@ -101,7 +108,8 @@ START_TEST(encodes_numbers_and_categories) {
 
     double importance[P];
     lathe_error err = {0};
-    fixture_ok(lathe_call_importance(&m, LATHE_IMPORTANCE_WEIGHT, P, importance, &err), &err, "importance");
+    fixture_ok(lathe_call_importance(&m, LATHE_IMPORTANCE_WEIGHT, P, importance, &err), &err,
+               "importance");
     ck_assert(importance[1] > importance[2] && importance[0] > importance[2]);
     lathe_instance_destroy(&m);
     release(d);
@@ -142,7 +150,8 @@ END_TEST
 
 /* ---- the learner that lacks everything ---- */
 
-/* The rows that memorise was given, by its state: count[i] says how often row i (known by depth) is there. */
+/* The rows that memorise was given, by its state: count[i] says how often row i (known by depth) is
+ * there. */
 static void memorised(const lathe_instance *m, int *count) {
     static float my[4 * N];
     lathe_state *s = NULL;
@@ -184,7 +193,9 @@ START_TEST(rows_and_counts_become_a_view) {
         ck_assert_int_eq(count[i], i == 5 || i == 17 || i == 100);
     trial_check(&t, &m, N, x, P);
     lathe_instance_destroy(&m);
-    fit = (lathe_fit){.struct_size = LATHE_SIZED(lathe_fit), .counts = counts, .fitted = fitted,
+    fit = (lathe_fit){.struct_size = LATHE_SIZED(lathe_fit),
+                      .counts = counts,
+                      .fitted = fitted,
                       .fitted_stride = 2};
     m = trial_fit_with(&t, LEARNER, MEMORISE, d, &fit, false);
     memorised(&m, count);
@@ -198,7 +209,8 @@ START_TEST(rows_and_counts_become_a_view) {
 }
 END_TEST
 
-/* Systematic sampling: each row floor or ceil of its expected times, as many draws as rows of positive weight. */
+/* Systematic sampling: each row floor or ceil of its expected times, as many draws as rows of
+ * positive weight. */
 START_TEST(weights_become_a_sample) {
     static int count[N];
     double total = 0;
@@ -213,12 +225,14 @@ START_TEST(weights_become_a_sample) {
     lathe_dataset *plain = make(LATHE_TASK_REGRESSION, 0, NULL);
     lathe_fit given = {.struct_size = LATHE_SIZED(lathe_fit), .key = 7, .weight = w};
     for (int s = 0; s < 2; s++) { /* the dataset's weights, and the fit's */
-        lathe_instance m = trial_fit_with(&t, LEARNER, MEMORISE, s ? plain : d, s ? &given : NULL, false);
+        lathe_instance m =
+            trial_fit_with(&t, LEARNER, MEMORISE, s ? plain : d, s ? &given : NULL, false);
         memorised(&m, count);
         drawn = 0;
         for (int i = 0; i < N; i++) {
             double expected = w[i] / total * positive;
-            ck_assert(count[i] >= (int)floor(expected - 1e-9) && count[i] <= (int)ceil(expected + 1e-9));
+            ck_assert(count[i] >= (int)floor(expected - 1e-9) &&
+                      count[i] <= (int)ceil(expected + 1e-9));
             drawn += count[i];
         }
         ck_assert_int_eq(drawn, positive);
@@ -250,8 +264,12 @@ START_TEST(gradients_become_targets) {
     h[2 * 30] = 0; /* no curvature: no say */
     h[2 * 31] = 1.5f;
     g[2 * 31] = -1.5f * 31;
-    lathe_dataset *d = make(LATHE_TASK_REGRESSION, 0, w); /* its weights are in the gradients already */
-    lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .key = 3, .gradient = g, .hessian = h,
+    lathe_dataset *d =
+        make(LATHE_TASK_REGRESSION, 0, w); /* its weights are in the gradients already */
+    lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit),
+                     .key = 3,
+                     .gradient = g,
+                     .hessian = h,
                      .gradient_stride = 2};
     lathe_instance m = trial_fit_with(&t, LEARNER, MEMORISE, d, &fit, false);
     memorised(&m, count);
@@ -260,7 +278,8 @@ START_TEST(gradients_become_targets) {
     trial_predict(&m, N, x, P, out);
     ck_assert_float_eq(out[31], 31.0f);
     lathe_instance_destroy(&m);
-    /* a learner that takes weights, not gradients, gets them as weights; linear takes gradients itself */
+    /* a learner that takes weights, not gradients, gets them as weights; linear takes gradients
+     * itself */
     m = trial_fit_with(&t, LEARNER, "{\"adapt\": {\"base\": \"linear\"}}", d, &fit, false);
     trial_check(&t, &m, N, x, P);
     lathe_instance_destroy(&m);
@@ -275,7 +294,8 @@ START_TEST(features_become_a_narrower_dataset) {
     number_targets();
     lathe_dataset *d = make(LATHE_TASK_REGRESSION, 0, NULL);
     for (int s = 0; s < 2; s++) {
-        lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .features = s ? both : depth,
+        lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit),
+                         .features = s ? both : depth,
                          .n_features_used = s ? 2 : 1};
         static const char *const bases[] = {MEMORISE, "{\"adapt\": {\"base\": \"linear\"}}"};
         for (int b = 0; b < 2; b++) {
@@ -325,7 +345,8 @@ START_TEST(classes_become_one_against_the_rest) {
 }
 END_TEST
 
-/* A network keeps its early stopping: the validation rows are encoded with the training's statistics. */
+/* A network keeps its early stopping: the validation rows are encoded with the training's
+ * statistics. */
 START_TEST(validation_is_encoded_too) {
     static float vx[N * P], vy[N];
     fill(9);
@@ -334,12 +355,18 @@ START_TEST(validation_is_encoded_too) {
     for (int i = 0; i < N; i++)
         vx[i * P + 1] = 3; /* a category that training does not have */
     lathe_dataset *d = make(LATHE_TASK_REGRESSION, 0, NULL), *v = NULL;
-    lathe_dataset_spec spec = {.struct_size = LATHE_SIZED(lathe_dataset_spec), .task = LATHE_TASK_REGRESSION,
-                               .n_rows = N, .n_features = P, .features = features, .matrix = vx,
-                               .stride = P, .target = vy};
+    lathe_dataset_spec spec = {.struct_size = LATHE_SIZED(lathe_dataset_spec),
+                               .task = LATHE_TASK_REGRESSION,
+                               .n_rows = N,
+                               .n_features = P,
+                               .features = features,
+                               .matrix = vx,
+                               .stride = P,
+                               .target = vy};
     lathe_error err = {0};
     fixture_ok(fixture_datasets(&t.fx)->make(t.fx.host, &spec, &v, &err), &err, "dataset");
-    lathe_instance m = trial_fit(&t, LEARNER, "{\"adapt\": {\"base\": {\"mlp\": {\"epochs\": 3}}}}", d, v, 1);
+    lathe_instance m =
+        trial_fit(&t, LEARNER, "{\"adapt\": {\"base\": {\"mlp\": {\"epochs\": 3}}}}", d, v, 1);
     ck_assert_int_eq(trial_count(&t, "validation_loss"), 3);
     trial_check(&t, &m, N, x, P);
     lathe_instance_destroy(&m);
@@ -370,14 +397,21 @@ END_TEST
 
 START_TEST(threads_do_not_matter) {
     static trial other;
-    static const char *const uses[] = {MEMORISE, "{\"adapt\": {\"base\": {\"mlp\": {\"epochs\": 2}}}}",
+    static const char *const uses[] = {MEMORISE,
+                                       "{\"adapt\": {\"base\": {\"mlp\": {\"epochs\": 2}}}}",
                                        "{\"bagging\": {\"base\": \"linear\", \"estimators\": 4}}"};
     trial_open_with(&other, 1, folder);
     fill(11);
     lathe_dataset *a = make(LATHE_TASK_REGRESSION, 0, w), *b = NULL;
-    lathe_dataset_spec spec = {.struct_size = LATHE_SIZED(lathe_dataset_spec), .task = LATHE_TASK_REGRESSION,
-                               .n_rows = N, .n_features = P, .features = features, .matrix = x,
-                               .stride = P, .target = y, .weight = w};
+    lathe_dataset_spec spec = {.struct_size = LATHE_SIZED(lathe_dataset_spec),
+                               .task = LATHE_TASK_REGRESSION,
+                               .n_rows = N,
+                               .n_features = P,
+                               .features = features,
+                               .matrix = x,
+                               .stride = P,
+                               .target = y,
+                               .weight = w};
     lathe_error err = {0};
     fixture_ok(fixture_datasets(&other.fx)->make(other.fx.host, &spec, &b, &err), &err, "dataset");
     for (size_t u = 0; u < sizeof uses / sizeof uses[0]; u++) {

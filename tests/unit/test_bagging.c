@@ -1,4 +1,5 @@
-/* bagging and voting: averages, independence of the children, samples, out-of-bag, nesting, threads, state. */
+/* bagging and voting: averages, independence of the children, samples, out-of-bag, nesting,
+ * threads, state. */
 #include "support_learner.h"
 
 static trial t;
@@ -29,7 +30,11 @@ static void fill(int k, uint64_t seed) {
         for (int j = 0; j < P; j++)
             x[i * P + j] = (float)trial_normal(&seed);
         double v = x[i * P] - 0.7 * x[i * P + 1] + 0.3 * trial_normal(&seed);
-        y[i] = k == 0 ? (float)v : k == 2 ? (float)(v > 0) : (float)(v < -0.6 ? 0 : v < 0.6 ? 1 : 2);
+        y[i] = k == 0   ? (float)v
+               : k == 2 ? (float)(v > 0)
+                        : (float)(v < -0.6  ? 0
+                                  : v < 0.6 ? 1
+                                            : 2);
     }
 }
 
@@ -56,9 +61,10 @@ START_TEST(without_sampling_it_is_the_base) {
     fill(0, 1);
     lathe_dataset *d = make(LATHE_TASK_REGRESSION, 0);
     lathe_instance a = trial_fit_with(&t, LATHE_KIND_LEARNER, "linear", d, NULL, true);
-    lathe_instance b = trial_fit(
-        &t, ENSEMBLE, "{\"bagging\": {\"base\": \"linear\", \"estimators\": 4, \"bootstrap\": false}}", d,
-        NULL, 3);
+    lathe_instance b =
+        trial_fit(&t, ENSEMBLE,
+                  "{\"bagging\": {\"base\": \"linear\", \"estimators\": 4, \"bootstrap\": false}}",
+                  d, NULL, 3);
     trial_predict(&a, N, x, P, one);
     trial_predict(&b, N, x, P, many);
     for (int i = 0; i < N; i++)
@@ -141,7 +147,8 @@ START_TEST(weight_zero_is_absent) {
     const char *use = "{\"bagging\": {\"base\": \"constant\", \"estimators\": 3}}";
     lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .key = 4, .weight = zero};
     lathe_instance a = trial_fit_with(&t, ENSEMBLE, use, d, &fit, false);
-    fit = (lathe_fit){.struct_size = LATHE_SIZED(lathe_fit), .key = 4, .rows = rows, .n_rows_used = n};
+    fit = (lathe_fit){
+        .struct_size = LATHE_SIZED(lathe_fit), .key = 4, .rows = rows, .n_rows_used = n};
     lathe_instance b = trial_fit_with(&t, ENSEMBLE, use, d, &fit, false);
     ck_assert(trial_same_model(&a, &b));
     lathe_instance_destroy(&a);
@@ -153,17 +160,18 @@ END_TEST
 START_TEST(reports_out_of_bag) {
     fill(2, 4);
     lathe_dataset *d = make(LATHE_TASK_BINARY, 2);
-    lathe_instance m = trial_fit(
-        &t, ENSEMBLE,
-        "{\"bagging\": {\"base\": {\"linear\": {\"max_iterations\": 20}}, \"estimators\": 12, \"oob\": true}}",
-        d, NULL, 3);
+    lathe_instance m = trial_fit(&t, ENSEMBLE,
+                                 "{\"bagging\": {\"base\": {\"linear\": {\"max_iterations\": 20}}, "
+                                 "\"estimators\": 12, \"oob\": true}}",
+                                 d, NULL, 3);
     double accuracy = trial_value(&t, "oob_accuracy", 0);
     ck_assert_msg(accuracy > 0.8 && accuracy < 1.0, "oob_accuracy %g", accuracy);
     lathe_instance_destroy(&m);
     release(d);
     fill(0, 4);
     d = make(LATHE_TASK_REGRESSION, 0);
-    m = trial_fit(&t, ENSEMBLE, "{\"bagging\": {\"base\": \"linear\", \"estimators\": 12, \"oob\": true}}", d,
+    m = trial_fit(&t, ENSEMBLE,
+                  "{\"bagging\": {\"base\": \"linear\", \"estimators\": 12, \"oob\": true}}", d,
                   NULL, 3);
     ck_assert_double_eq_tol(trial_value(&t, "oob_rmse", 0), 0.3, 0.05);
     lathe_instance_destroy(&m);
@@ -173,13 +181,16 @@ END_TEST
 
 /* Anything of anything, for every task. */
 START_TEST(nests) {
-    static const char *const uses[] = {
-        "{\"bagging\": {\"base\": {\"voting\": {\"base\": [\"linear\", \"constant\"]}}, \"estimators\": 3}}",
-        "{\"voting\": {\"base\": [{\"bagging\": {\"base\": \"linear\", \"estimators\": 2}}, {\"stacking\": "
-        "{\"base\": [\"constant\", \"linear\"], \"folds\": 3}}]}}",
-        "{\"bagging\": {\"base\": {\"adapt\": {\"base\": \"linear\"}}, \"estimators\": 2, \"feature_share\": "
-        "0.5}}"};
-    static const int32_t tasks[] = {LATHE_TASK_REGRESSION, LATHE_TASK_BINARY, LATHE_TASK_MULTICLASS};
+    static const char *const uses[] = {"{\"bagging\": {\"base\": {\"voting\": {\"base\": "
+                                       "[\"linear\", \"constant\"]}}, \"estimators\": 3}}",
+                                       "{\"voting\": {\"base\": [{\"bagging\": {\"base\": "
+                                       "\"linear\", \"estimators\": 2}}, {\"stacking\": "
+                                       "{\"base\": [\"constant\", \"linear\"], \"folds\": 3}}]}}",
+                                       "{\"bagging\": {\"base\": {\"adapt\": {\"base\": "
+                                       "\"linear\"}}, \"estimators\": 2, \"feature_share\": "
+                                       "0.5}}"};
+    static const int32_t tasks[] = {LATHE_TASK_REGRESSION, LATHE_TASK_BINARY,
+                                    LATHE_TASK_MULTICLASS};
     static const int classes[] = {0, 2, 3};
     for (int k = 0; k < 3; k++) {
         fill(classes[k], 5);
@@ -208,9 +219,15 @@ START_TEST(fits_gradients) {
         g[i] = -2.0f * y[i];
     }
     lathe_dataset *d = make(LATHE_TASK_REGRESSION, 0);
-    lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .key = 1, .gradient = g, .hessian = h,
-                     .gradient_stride = 1, .fitted = fitted, .fitted_stride = 1};
-    lathe_instance m = trial_fit_with(&t, ENSEMBLE, "{\"bagging\": {\"base\": \"linear\"}}", d, &fit, false);
+    lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit),
+                     .key = 1,
+                     .gradient = g,
+                     .hessian = h,
+                     .gradient_stride = 1,
+                     .fitted = fitted,
+                     .fitted_stride = 1};
+    lathe_instance m =
+        trial_fit_with(&t, ENSEMBLE, "{\"bagging\": {\"base\": \"linear\"}}", d, &fit, false);
     trial_predict(&m, N, x, P, out);
     ck_assert(memcmp(out, fitted, sizeof out) == 0);
     for (int i = 0; i < N; i++) {
@@ -247,10 +264,11 @@ START_TEST(voting_counts) {
     for (int i = 0; i < N; i++)
         y[i] = i % 5 == 0 ? 0.0f : y[i]; /* class 0 is the more frequent: constants vote for it */
     lathe_dataset *d = make(LATHE_TASK_BINARY, 2);
-    lathe_instance m = trial_fit(&t, ENSEMBLE,
-                                 "{\"voting\": {\"base\": [\"constant\", \"linear\", \"linear\"], \"vote\": "
-                                 "\"hard\", \"weights\": [1, 2, 2]}}",
-                                 d, NULL, 1);
+    lathe_instance m =
+        trial_fit(&t, ENSEMBLE,
+                  "{\"voting\": {\"base\": [\"constant\", \"linear\", \"linear\"], \"vote\": "
+                  "\"hard\", \"weights\": [1, 2, 2]}}",
+                  d, NULL, 1);
     lathe_instance one = trial_fit_with(&t, LATHE_KIND_LEARNER, "linear", d, NULL, true);
     trial_predict(&m, N, x, P, out);
     trial_predict(&one, N, x, P, alone);
@@ -267,34 +285,41 @@ START_TEST(refusals) {
     static const double zero[1] = {-1.0};
     fill(2, 8);
     lathe_dataset *d = make(LATHE_TASK_BINARY, 2);
-    fixture_refused(&t.fx, ENSEMBLE, "{\"voting\": {\"base\": [\"constant\"], \"weights\": [1, 2]}}",
+    fixture_refused(&t.fx, ENSEMBLE,
+                    "{\"voting\": {\"base\": [\"constant\"], \"weights\": [1, 2]}}",
                     LATHE_TASK_BINARY, "2 weights for 1");
     fixture_refused(&t.fx, ENSEMBLE, "{\"voting\": {\"base\": [\"constant\"], \"weights\": [0]}}",
                     LATHE_TASK_BINARY, "sum to 0");
     fixture_refused(&t.fx, ENSEMBLE, "{\"voting\": {\"base\": []}}", LATHE_TASK_BINARY, NULL);
-    fixture_refused(&t.fx, ENSEMBLE, "{\"bagging\": {\"base\": \"relu\"}}", LATHE_TASK_BINARY, NULL);
-    fixture_refused(&t.fx, ENSEMBLE, "{\"bagging\": {\"sample_share\": 0}}", LATHE_TASK_BINARY, NULL);
+    fixture_refused(&t.fx, ENSEMBLE, "{\"bagging\": {\"base\": \"relu\"}}", LATHE_TASK_BINARY,
+                    NULL);
+    fixture_refused(&t.fx, ENSEMBLE, "{\"bagging\": {\"sample_share\": 0}}", LATHE_TASK_BINARY,
+                    NULL);
     /* the error of a child names the reason */
     trial_refused(&t, ENSEMBLE,
-                  "{\"bagging\": {\"base\": {\"mlp\": {\"optimizer\": {\"sgd\": {\"learning_rate\": 900000}}, "
+                  "{\"bagging\": {\"base\": {\"mlp\": {\"optimizer\": {\"sgd\": "
+                  "{\"learning_rate\": 900000}}, "
                   "\"loss\": \"hinge\", \"l2\": 1000}}}}",
                   d, NULL, LATHE_E_NUMERIC, "epoch");
-    lathe_instance m = trial_fit(&t, ENSEMBLE, "{\"voting\": {\"base\": [\"constant\"]}}", d, NULL, 1);
+    lathe_instance m =
+        trial_fit(&t, ENSEMBLE, "{\"voting\": {\"base\": [\"constant\"]}}", d, NULL, 1);
     trial_corrupt_tensor(&t, &m, "weights", zero);
     trial_corrupt_integer(&t, &m, "votes", 2);
     lathe_instance_destroy(&m);
     t.stop_after = t.n_points + 2;
     trial_refused(&t, ENSEMBLE,
-                  "{\"bagging\": {\"base\": {\"mlp\": {\"epochs\": 1000000}}, \"estimators\": 20}}", d, NULL,
-                  LATHE_E_CANCELLED, "Stopped");
+                  "{\"bagging\": {\"base\": {\"mlp\": {\"epochs\": 1000000}}, \"estimators\": 20}}",
+                  d, NULL, LATHE_E_CANCELLED, "Stopped");
     release(d);
 }
 END_TEST
 
 START_TEST(threads_do_not_matter) {
     static const char *const uses[] = {
-        "{\"bagging\": {\"base\": {\"mlp\": {\"epochs\": 2}}, \"estimators\": 5, \"sample_share\": 0.5}}",
-        "{\"bagging\": {\"base\": \"linear\", \"estimators\": 5, \"bootstrap\": false, \"sample_share\": 0.5}}",
+        "{\"bagging\": {\"base\": {\"mlp\": {\"epochs\": 2}}, \"estimators\": 5, \"sample_share\": "
+        "0.5}}",
+        "{\"bagging\": {\"base\": \"linear\", \"estimators\": 5, \"bootstrap\": false, "
+        "\"sample_share\": 0.5}}",
         "{\"bagging\": {\"base\": \"constant\", \"estimators\": 5}}",
         "{\"voting\": {\"base\": [\"linear\", {\"mlp\": {\"epochs\": 1}}]}}"};
     static trial other;

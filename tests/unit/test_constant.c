@@ -35,9 +35,11 @@ static float value_of(const char *use, int32_t task, int64_t k, const float *y, 
 START_TEST(value_minimises_the_loss) {
     const float y[N] = {1, 2, 3, 4, 5, 100};
     const float w[N] = {1, 1, 1, 1, 1, 0};
-    ck_assert_float_eq_tol(value_of("constant", LATHE_TASK_REGRESSION, 0, y, NULL), 115.0f / 6, 1e-5f);
+    ck_assert_float_eq_tol(value_of("constant", LATHE_TASK_REGRESSION, 0, y, NULL), 115.0f / 6,
+                           1e-5f);
     ck_assert_float_eq_tol(value_of("constant", LATHE_TASK_REGRESSION, 0, y, w), 3.0f, 1e-6f);
-    float median = value_of("{\"constant\": {\"loss\": \"mae\"}}", LATHE_TASK_REGRESSION, 0, y, NULL);
+    float median =
+        value_of("{\"constant\": {\"loss\": \"mae\"}}", LATHE_TASK_REGRESSION, 0, y, NULL);
     ck_assert(median >= 3.0f && median <= 4.0f);
 }
 END_TEST
@@ -70,15 +72,17 @@ START_TEST(rows_counts_and_gradients) {
     ck_assert_float_eq_tol(out[0], 3.5f, 1e-6f);
     lathe_instance_destroy(&m);
 
-    fit = (lathe_fit){.struct_size = LATHE_SIZED(lathe_fit), .counts = counts, .fitted = fitted,
+    fit = (lathe_fit){.struct_size = LATHE_SIZED(lathe_fit),
+                      .counts = counts,
+                      .fitted = fitted,
                       .fitted_stride = 2};
     m = trial_fit_with(&t, LATHE_KIND_LEARNER, "constant", d, &fit, false);
     ck_assert_float_eq_tol(fitted[0], 2.5f, 1e-6f);
     ck_assert_float_eq_tol(fitted[2 * (N - 1)], 2.5f, 1e-6f);
     lathe_instance_destroy(&m);
 
-    fit = (lathe_fit){.struct_size = LATHE_SIZED(lathe_fit), .gradient = g, .hessian = h,
-                      .gradient_stride = 1};
+    fit = (lathe_fit){
+        .struct_size = LATHE_SIZED(lathe_fit), .gradient = g, .hessian = h, .gradient_stride = 1};
     m = trial_fit_with(&t, LATHE_KIND_LEARNER, "constant", d, &fit, false);
     trial_predict(&m, N, x, 1, out);
     ck_assert_float_eq_tol(out[0], -3.0f, 1e-6f);
@@ -94,13 +98,19 @@ START_TEST(sums_itself) {
     const void *children[2] = {m.self, m.self};
     const double scale[2] = {2.0, -0.5}, bias[2] = {10.0, 20.0};
     const int32_t column[2] = {1, 0};
-    lathe_combine how = {.struct_size = LATHE_SIZED(lathe_combine), .type = LATHE_OUTPUT_SCORE,
-                         .n_outputs = 2, .bias = bias, .n_children = 2, .children = children,
-                         .scale = scale, .column = column};
+    lathe_combine how = {.struct_size = LATHE_SIZED(lathe_combine),
+                         .type = LATHE_OUTPUT_SCORE,
+                         .n_outputs = 2,
+                         .bias = bias,
+                         .n_children = 2,
+                         .children = children,
+                         .scale = scale,
+                         .column = column};
     lathe_error err = {0};
     float out[2];
     fixture_create(&t.fx, LATHE_KIND_LEARNER, "constant", LATHE_TASK_REGRESSION, &sum);
-    fixture_ok(((const lathe_learner *)sum.interface)->combine(sum.self, &how, &err), &err, "combine");
+    fixture_ok(((const lathe_learner *)sum.interface)->combine(sum.self, &how, &err), &err,
+               "combine");
     trial_predict(&sum, 1, x, 1, out);
     ck_assert_float_eq_tol(out[0], 10.0f - 0.5f * 3.5f, 1e-6f);
     ck_assert_float_eq_tol(out[1], 20.0f + 2.0f * 3.5f, 1e-6f);
@@ -111,7 +121,8 @@ START_TEST(sums_itself) {
 END_TEST
 
 START_TEST(bad_input) {
-    const float nan[N] = {1, NAN, 3, 4, 5, 6}, y[N] = {1, 2, 3, 4, 5, 6}, half[N] = {0, 1, 0.5f, 1, 0, 1};
+    const float nan[N] = {1, NAN, 3, 4, 5, 6}, y[N] = {1, 2, 3, 4, 5, 6},
+                half[N] = {0, 1, 0.5f, 1, 0, 1};
     const float zero[N] = {0}, negative[N] = {1, 1, -1, 1, 1, 1};
     lathe_dataset *d = make(LATHE_TASK_REGRESSION, 0, y, NULL);
     lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .target = nan};

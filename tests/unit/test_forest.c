@@ -103,7 +103,8 @@ static void watch(void *user, const lathe_event *e) {
     }
 }
 
-/* The score out of the bag is close to that of unseen rows, and far from that of the training rows. */
+/* The score out of the bag is close to that of unseen rows, and far from that of the training rows.
+ * */
 START_TEST(out_of_bag_is_honest) {
     lathe_runtime_free(fx.runtime);
     lathe_runtime_options options = {.catalogue = fx.catalogue, .pool = fx.pool, .on_event = watch};

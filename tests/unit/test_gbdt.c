@@ -1,4 +1,5 @@
-/* gbdt: one round by hand, falling losses, renewed leaves, sampling, early stopping, and other bases. */
+/* gbdt: one round by hand, falling losses, renewed leaves, sampling, early stopping, and other
+ * bases. */
 #include "support_trees.h"
 
 #define ENSEMBLE LATHE_KIND_ENSEMBLE

@@ -1,4 +1,5 @@
-/* linear: closed forms, an independent Newton, soft thresholds, every solver at one optimum, determinism, state. */
+/* linear: closed forms, an independent Newton, soft thresholds, every solver at one optimum,
+ * determinism, state. */
 #include "support_learner.h"
 
 static trial t;
@@ -38,7 +39,8 @@ static void fill_features(uint64_t seed) {
 
 static double signal(int i) {
     const float *r = x + i * P;
-    return 0.8 * (r[0] - 3.0) - 0.02 * (r[1] - 100.0) + 0.5 * r[2] + 40.0 * (r[3] + 5.0) - 1.1 * r[4];
+    return 0.8 * (r[0] - 3.0) - 0.02 * (r[1] - 100.0) + 0.5 * r[2] + 40.0 * (r[3] + 5.0) -
+           1.1 * r[4];
 }
 
 static void fill_regression(uint64_t seed) {
@@ -96,8 +98,8 @@ static void solve(int n, double *a, double *b) {
         b[c] /= a[c * n + c];
 }
 
-/* The oracle: plain Newton on the documented objective in the original features, in double. out[P + 1], the last
- * is the intercept. */
+/* The oracle: plain Newton on the documented objective in the original features, in double. out[P +
+ * 1], the last is the intercept. */
 static void oracle(bool logistic, double l2, const float *weight, double *out) {
     double total = 0;
     memset(out, 0, (P + 1) * sizeof *out);
@@ -130,20 +132,23 @@ static void oracle(bool logistic, double l2, const float *weight, double *out) {
     }
 }
 
-/* Does the loss mse count (s - y)^2, or half of it? The oracle's l2 is in units of the whole square. */
+/* Does the loss mse count (s - y)^2, or half of it? The oracle's l2 is in units of the whole
+ * square. */
 static double mse_scale(void) {
     lathe_instance loss;
     lathe_error err = {0};
     const float s = 3, target = 1;
     double value;
     fixture_create(&t.fx, LATHE_KIND_LOSS, "mse", LATHE_TASK_REGRESSION, &loss);
-    fixture_ok(((const lathe_loss *)loss.interface)->value(loss.self, 1, 1, &s, &target, &value, &err),
-               &err, "mse");
+    fixture_ok(
+        ((const lathe_loss *)loss.interface)->value(loss.self, 1, 1, &s, &target, &value, &err),
+        &err, "mse");
     lathe_instance_destroy(&loss);
     return value / 4.0;
 }
 
-static void check_against(const char *use, lathe_dataset *d, const double *expected, double tolerance) {
+static void check_against(const char *use, lathe_dataset *d, const double *expected,
+                          double tolerance) {
     lathe_instance m = trial_fit(&t, LEARNER, use, d, NULL, 1);
     double beta[P], bias;
     coefficients(&m, beta, &bias);
@@ -197,12 +202,29 @@ START_TEST(gradient_descent_comes_to_the_same) {
                   d, expected, 1e-3);
     ck_assert_int_gt(trial_count(&t, "train_loss"), 1);
     /* stochastic and mini-batch come near */
-    check_against("{\"linear\": {\"l2\": 0.05, \"optimizer\": {\"sgd\": {\"learning_rate\": 0.002}}, "
-                  "\"batch\": 1, \"epochs\": 100, \"tolerance\": 0}}",
-                  d, expected, 0.2);
-    check_against("{\"linear\": {\"l2\": 0.05, \"solver\": \"sgd\", \"batch\": 32, \"epochs\": 300, "
-                  "\"tolerance\": 0}}",
-                  d, expected, 0.2);
+    check_against(
+        "{\"linear\": {\"l2\": 0.05, \"optimizer\": {\"sgd\": {\"learning_rate\": 0.002}}, "
+        "\"batch\": 1, \"epochs\": 100, \"tolerance\": 0}}",
+        d, expected, 0.2);
+    check_against(
+        "{\"linear\": {\"l2\": 0.05, \"solver\": \"sgd\", \"batch\": 32, \"epochs\": 300, "
+        "\"tolerance\": 0}}",
+        d, expected, 0.2);
+    release(d);
+    /* a regression descends in the unit of its target, whatever the optimizer */
+    fill_regression(3);
+    for (int i = 0; i < N; i++)
+        y[i] = 200000.0f + 50000.0f * y[i];
+    d = make(LATHE_TASK_REGRESSION, 0, y, w);
+    oracle(false, 0, w, expected);
+    check_against(
+        "{\"linear\": {\"optimizer\": {\"adam\": {\"learning_rate\": 0.05}}, \"batch\": \"full\", "
+        "\"epochs\": 3000, \"schedule\": \"cosine\", \"tolerance\": 0}}",
+        d, expected, 1e-3);
+    check_against(
+        "{\"linear\": {\"optimizer\": {\"sgd\": {\"learning_rate\": 0.1}}, \"batch\": \"full\", "
+        "\"epochs\": 3000, \"tolerance\": 0}}",
+        d, expected, 1e-3);
     release(d);
 }
 END_TEST
@@ -253,8 +275,8 @@ START_TEST(softmax_has_no_gradient) {
     for (int i = 0; i < N; i++)
         y[i] = (float)(signal(i) + trial_normal(&seed) < -0.7 ? 0 : signal(i) < 0.7 ? 1 : 2);
     lathe_dataset *d = make(LATHE_TASK_MULTICLASS, K, y, w);
-    lathe_instance m =
-        trial_fit(&t, LEARNER, "{\"linear\": {\"l2\": 0.01, \"max_iterations\": 1000}}", d, NULL, 1);
+    lathe_instance m = trial_fit(
+        &t, LEARNER, "{\"linear\": {\"l2\": 0.01, \"max_iterations\": 1000}}", d, NULL, 1);
     double total = 0;
     coefficients(&m, beta, bias);
     trial_predict(&m, N, x, P, out);
@@ -318,7 +340,8 @@ END_TEST
 
 /* Every loss that has no closed form: no small change of a coefficient lowers it. */
 START_TEST(any_loss_is_minimised) {
-    static const char *const losses[] = {"mae", "huber", "{\"quantile\": {\"alpha\": 0.8}}", "poisson"};
+    static const char *const losses[] = {"mae", "huber", "{\"quantile\": {\"alpha\": 0.8}}",
+                                         "poisson"};
     static float out[N], positive[N];
     fill_regression(8);
     for (int i = 0; i < N; i++)
@@ -332,7 +355,8 @@ START_TEST(any_loss_is_minimised) {
         lathe_error err = {0};
         snprintf(use, sizeof use, "{\"linear\": {\"loss\": %s%s%s, \"max_iterations\": 2000}}",
                  losses[l][0] == '{' ? "" : "\"", losses[l], losses[l][0] == '{' ? "" : "\"");
-        lathe_binder binder = {.catalogue = t.fx.catalogue, .task = LATHE_TASK_REGRESSION, .load = true};
+        lathe_binder binder = {
+            .catalogue = t.fx.catalogue, .task = LATHE_TASK_REGRESSION, .load = true};
         if (lathe_bind_use(&binder, LEARNER, use, &c, &err) != LATHE_OK) {
             ck_abort_msg("%s: %s", use, err.message);
         }
@@ -340,7 +364,8 @@ START_TEST(any_loss_is_minimised) {
         lathe_instance m = trial_fit(&t, LEARNER, use, d, NULL, 1);
         coefficients(&m, beta, &bias);
         fixture_create(&t.fx, LATHE_KIND_LOSS, losses[l], LATHE_TASK_REGRESSION, &loss);
-        for (int v = 0; v < 2 * P + 3; v++) { /* 0: as found; then one coefficient off by a little */
+        for (int v = 0; v < 2 * P + 3;
+             v++) { /* 0: as found; then one coefficient off by a little */
             double each[N];
             int j = (v - 1) / 2;
             double by = v == 0 ? 0 : v % 2 ? 1 : -1;
@@ -349,7 +374,10 @@ START_TEST(any_loss_is_minimised) {
                 for (int f = 0; f < P; f++) {
                     static const double step[P] = {1e-2, 7e-4, 2e-2, 2.0, 4e-2};
                     s += (beta[f] + (v > 0 && j == f ? by * step[f] : 0)) *
-                         ((double)x[i * P + f] - (f == 0 ? 3 : f == 1 ? 100 : f == 3 ? -5 : 0));
+                         ((double)x[i * P + f] - (f == 0   ? 3
+                                                  : f == 1 ? 100
+                                                  : f == 3 ? -5
+                                                           : 0));
                     s += beta[f] * (f == 0 ? 3 : f == 1 ? 100 : f == 3 ? -5 : 0);
                 }
                 out[i] = (float)s;
@@ -380,8 +408,12 @@ START_TEST(gradients_are_a_weighted_least_squares) {
     }
     oracle(false, 0, w, expected);
     lathe_dataset *d = make(LATHE_TASK_REGRESSION, 0, y, NULL);
-    lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .gradient = g, .hessian = h,
-                     .gradient_stride = 1, .fitted = fitted, .fitted_stride = 1};
+    lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit),
+                     .gradient = g,
+                     .hessian = h,
+                     .gradient_stride = 1,
+                     .fitted = fitted,
+                     .fitted_stride = 1};
     lathe_instance m = trial_fit_with(&t, LEARNER, "linear", d, &fit, false);
     double beta[P], bias;
     coefficients(&m, beta, &bias);
@@ -414,7 +446,8 @@ START_TEST(weight_zero_is_absent) {
     for (size_t u = 0; u < 3; u++) {
         lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .key = 3, .weight = zero};
         lathe_instance a = trial_fit_with(&t, LEARNER, uses[u], d, &fit, false);
-        fit = (lathe_fit){.struct_size = LATHE_SIZED(lathe_fit), .key = 3, .rows = rows, .n_rows_used = n};
+        fit = (lathe_fit){
+            .struct_size = LATHE_SIZED(lathe_fit), .key = 3, .rows = rows, .n_rows_used = n};
         lathe_instance b = trial_fit_with(&t, LEARNER, uses[u], d, &fit, false);
         ck_assert_msg(trial_same_model(&a, &b), "%s", uses[u]);
         lathe_instance_destroy(&a);
@@ -422,11 +455,9 @@ START_TEST(weight_zero_is_absent) {
     }
     /* counts are weights */
     lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .weight = two};
-    lathe_instance a =
-        trial_fit_with(&t, LEARNER, "{\"linear\": {\"l2\": 0.1}}", d, &fit, false);
+    lathe_instance a = trial_fit_with(&t, LEARNER, "{\"linear\": {\"l2\": 0.1}}", d, &fit, false);
     fit = (lathe_fit){.struct_size = LATHE_SIZED(lathe_fit), .counts = counts};
-    lathe_instance b =
-        trial_fit_with(&t, LEARNER, "{\"linear\": {\"l2\": 0.1}}", d, &fit, false);
+    lathe_instance b = trial_fit_with(&t, LEARNER, "{\"linear\": {\"l2\": 0.1}}", d, &fit, false);
     ck_assert(trial_same_model(&a, &b));
     lathe_instance_destroy(&a);
     lathe_instance_destroy(&b);
@@ -444,7 +475,8 @@ START_TEST(chosen_features_alone) {
     }
     lathe_dataset *d = make(LATHE_TASK_REGRESSION, 0, y, NULL);
     lathe_dataset *e = fixture_dataset(&t.fx, LATHE_TASK_REGRESSION, 0, N, 2, two, y, NULL);
-    lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .features = features, .n_features_used = 2};
+    lathe_fit fit = {
+        .struct_size = LATHE_SIZED(lathe_fit), .features = features, .n_features_used = 2};
     lathe_instance a = trial_fit_with(&t, LEARNER, "linear", d, &fit, false);
     lathe_instance b = trial_fit(&t, LEARNER, "linear", e, NULL, 0);
     double importance[P];
@@ -453,7 +485,8 @@ START_TEST(chosen_features_alone) {
     trial_predict(&b, N, two, 2, narrow);
     ck_assert(memcmp(out, narrow, sizeof out) == 0);
     trial_check(&t, &a, N, x, P);
-    fixture_ok(lathe_call_importance(&a, LATHE_IMPORTANCE_WEIGHT, P, importance, &err), &err, "importance");
+    fixture_ok(lathe_call_importance(&a, LATHE_IMPORTANCE_WEIGHT, P, importance, &err), &err,
+               "importance");
     ck_assert(importance[0] > importance[4] && importance[4] > 0 && importance[1] == 0);
     lathe_instance_destroy(&a);
     lathe_instance_destroy(&b);
@@ -472,9 +505,10 @@ START_TEST(refusals) {
     nan[17] = INFINITY;
     lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .target = nan};
     trial_refused(&t, LEARNER, "linear", d, &fit, LATHE_E_NUMERIC, "row 17");
-    trial_refused(&t, LEARNER,
-                  "{\"linear\": {\"optimizer\": {\"sgd\": {\"learning_rate\": 1000}}, \"epochs\": 200}}", d,
-                  NULL, LATHE_E_NUMERIC, "epoch");
+    trial_refused(
+        &t, LEARNER,
+        "{\"linear\": {\"optimizer\": {\"sgd\": {\"learning_rate\": 1000}}, \"epochs\": 200}}", d,
+        NULL, LATHE_E_NUMERIC, "epoch");
     trial_refused(&t, LEARNER, "{\"linear\": {\"solver\": \"newton\", \"loss\": \"mae\"}}", d, NULL,
                   LATHE_E_UNSUPPORTED, "curvature");
     fixture_refused(&t.fx, LEARNER, "{\"linear\": {\"solver\": \"newton\", \"l1\": 1}}",
@@ -494,8 +528,9 @@ START_TEST(stops_on_request) {
     fill_classes(13);
     lathe_dataset *d = make(LATHE_TASK_BINARY, 2, y, NULL);
     t.stop_after = 2;
-    trial_refused(&t, LEARNER, "{\"linear\": {\"solver\": \"sgd\", \"epochs\": 1000000, \"tolerance\": 0}}",
-                  d, NULL, LATHE_E_CANCELLED, "Stopped");
+    trial_refused(&t, LEARNER,
+                  "{\"linear\": {\"solver\": \"sgd\", \"epochs\": 1000000, \"tolerance\": 0}}", d,
+                  NULL, LATHE_E_CANCELLED, "Stopped");
     release(d);
 }
 END_TEST

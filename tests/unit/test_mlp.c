@@ -1,5 +1,5 @@
-/* mlp: gradients against central differences, gradient descent in closed form, learning, dropout, early stopping,
- * convergence, clipping, determinism, state. */
+/* mlp: gradients against central differences, gradient descent in closed form, learning, dropout,
+ * early stopping, convergence, clipping, determinism, state. */
 #include "support_learner.h"
 
 static trial t;
@@ -25,8 +25,9 @@ static void fill(int32_t task, int k, uint64_t seed) {
         for (int j = 0; j < P; j++)
             x[i * P + j] = (float)trial_normal(&seed);
         w[i] = (float)(0.25 + trial_uniform(&seed));
-        y[i] = task == LATHE_TASK_REGRESSION ? (float)(x[i * P] - 2 * x[i * P + 1] + trial_normal(&seed))
-                                             : (float)(int)(trial_uniform(&seed) * k);
+        y[i] = task == LATHE_TASK_REGRESSION
+                   ? (float)(x[i * P] - 2 * x[i * P + 1] + trial_normal(&seed))
+                   : (float)(int)(trial_uniform(&seed) * k);
     }
 }
 
@@ -56,25 +57,28 @@ static double mse_scale(void) {
     const float s = 3, target = 1;
     double value;
     fixture_create(&t.fx, LATHE_KIND_LOSS, "mse", LATHE_TASK_REGRESSION, &loss);
-    fixture_ok(((const lathe_loss *)loss.interface)->value(loss.self, 1, 1, &s, &target, &value, &err),
-               &err, "mse");
+    fixture_ok(
+        ((const lathe_loss *)loss.interface)->value(loss.self, 1, 1, &s, &target, &value, &err),
+        &err, "mse");
     lathe_instance_destroy(&loss);
     return value / 4.0;
 }
 
-/* One step of sgd with the whole batch shows the gradient: (before - after) / rate. Compared with the central
- * differences of the loss for every weight and bias. */
-static void check_gradient(const char *layers, int n_layers, const char *activation, int32_t task, int k,
-                           double l2) {
+/* One step of sgd with the whole batch shows the gradient: (before - after) / rate. Compared with
+ * the central differences of the loss for every weight and bias. */
+static void check_gradient(const char *layers, int n_layers, const char *activation, int32_t task,
+                           int k, double l2) {
     char still[512], moved[512], name[64];
-    const char *body = "{\"mlp\": {\"layers\": %s, \"activation\": %s, \"batch\": \"full\", \"epochs\": 1, "
-                       "\"l2\": %g, \"scale_target\": false, \"optimizer\": {\"sgd\": "
-                       "{\"learning_rate\": %g}}}}";
+    const char *body =
+        "{\"mlp\": {\"layers\": %s, \"activation\": %s, \"batch\": \"full\", \"epochs\": 1, "
+        "\"l2\": %g, \"scale_target\": false, \"optimizer\": {\"sgd\": "
+        "{\"learning_rate\": %g}}}}";
     double rate = 1e-3, most = 0, scale = task == LATHE_TASK_REGRESSION ? mse_scale() : 1.0;
     snprintf(still, sizeof still, body, layers, activation, l2, 1e-30);
     snprintf(moved, sizeof moved, body, layers, activation, l2, rate);
     fill(task, k, 11);
-    lathe_dataset *d = fixture_dataset(&t.fx, task, task == LATHE_TASK_REGRESSION ? 0 : k, N, P, x, y, w);
+    lathe_dataset *d =
+        fixture_dataset(&t.fx, task, task == LATHE_TASK_REGRESSION ? 0 : k, N, P, x, y, w);
     lathe_instance a = trial_fit(&t, LEARNER, still, d, NULL, 5);
     lathe_instance b = trial_fit(&t, LEARNER, moved, d, NULL, 5);
     for (int l = 0; l < 2 * n_layers; l++) {
@@ -96,8 +100,8 @@ static void check_gradient(const char *layers, int n_layers, const char *activat
             double expected = (value[0] - value[1]) / (2 * h);
             most = fmax(most, fabs(expected));
             ck_assert_msg(fabs(g - expected) < 2e-3 * fabs(expected) + 6e-4,
-                          "%s %s: %s[%zu] has gradient %g, central difference %g", layers, activation, name,
-                          i, g, expected);
+                          "%s %s: %s[%zu] has gradient %g, central difference %g", layers,
+                          activation, name, i, g, expected);
         }
     }
     ck_assert(most > 0.01);
@@ -107,10 +111,11 @@ static void check_gradient(const char *layers, int n_layers, const char *activat
 }
 
 START_TEST(gradients_are_central_differences) {
-    static const char *const smooth[] = {"\"tanh\"", "\"sigmoid\"", "\"gelu\"",     "\"silu\"",
+    static const char *const smooth[] = {"\"tanh\"", "\"sigmoid\"",  "\"gelu\"",    "\"silu\"",
                                          "\"elu\"",  "\"softplus\"", "\"softmax\"", "\"identity\""};
     for (size_t i = 0; i < sizeof smooth / sizeof smooth[0]; i++)
-        check_gradient("[{\"units\": 4}, {\"units\": 3}]", 3, smooth[i], LATHE_TASK_MULTICLASS, 3, 0.0);
+        check_gradient("[{\"units\": 4}, {\"units\": 3}]", 3, smooth[i], LATHE_TASK_MULTICLASS, 3,
+                       0.0);
     check_gradient("[{\"units\": 5}]", 2, "\"tanh\"", LATHE_TASK_BINARY, 2, 0.0);
     check_gradient("[{\"units\": 4}, {\"units\": 3, \"activation\": \"silu\"}]", 3, "\"tanh\"",
                    LATHE_TASK_REGRESSION, 1, 0.3);
@@ -131,8 +136,9 @@ START_TEST(large_batches_sum_their_parts) {
         mean += (double)by[i] / BIG;
     }
     lathe_dataset *d = fixture_dataset(&t.fx, LATHE_TASK_REGRESSION, 0, BIG, 1, bx, by, NULL);
-    const char *use = "{\"mlp\": {\"layers\": [], \"batch\": \"full\", \"epochs\": 1, \"scale_target\": "
-                      "false, \"optimizer\": {\"sgd\": {\"learning_rate\": %s}}}}";
+    const char *use =
+        "{\"mlp\": {\"layers\": [], \"batch\": \"full\", \"epochs\": 1, \"scale_target\": "
+        "false, \"optimizer\": {\"sgd\": {\"learning_rate\": %s}}}}";
     char still[256], moved[256];
     snprintf(still, sizeof still, use, "1e-30");
     snprintf(moved, sizeof moved, use, "0.1");
@@ -159,8 +165,9 @@ END_TEST
 
 START_TEST(clipping_bounds_the_step) {
     double norm = 0;
-    const char *use = "{\"mlp\": {\"layers\": [{\"units\": 4}], \"batch\": \"full\", \"epochs\": 1, "
-                      "\"clip\": 0.001, \"optimizer\": {\"sgd\": {\"learning_rate\": %s}}}}";
+    const char *use =
+        "{\"mlp\": {\"layers\": [{\"units\": 4}], \"batch\": \"full\", \"epochs\": 1, "
+        "\"clip\": 0.001, \"optimizer\": {\"sgd\": {\"learning_rate\": %s}}}}";
     char still[256], moved[256], name[32];
     snprintf(still, sizeof still, use, "1e-30");
     snprintf(moved, sizeof moved, use, "1");
@@ -190,15 +197,16 @@ START_TEST(learns_xor) {
     static const char *const batches[] = {"\"full\"", "1", "2"};
     for (int b = 0; b < 3; b++) {
         char use[256];
-        snprintf(use, sizeof use,
-                 "{\"mlp\": {\"layers\": [{\"units\": 8}], \"activation\": \"tanh\", \"batch\": %s, "
-                 "\"epochs\": 400, \"optimizer\": {\"adam\": {\"learning_rate\": 0.05}}}}",
-                 batches[b]);
+        snprintf(
+            use, sizeof use,
+            "{\"mlp\": {\"layers\": [{\"units\": 8}], \"activation\": \"tanh\", \"batch\": %s, "
+            "\"epochs\": 400, \"optimizer\": {\"adam\": {\"learning_rate\": 0.05}}}}",
+            batches[b]);
         lathe_instance m = trial_fit(&t, LEARNER, use, d, NULL, 1);
         trial_predict(&m, 4, in, 2, out);
         for (int i = 0; i < 4; i++)
-            ck_assert_msg(fabsf(out[i] - target[i]) < 0.1f, "batch %s: row %d gives %g", batches[b], i,
-                          out[i]);
+            ck_assert_msg(fabsf(out[i] - target[i]) < 0.1f, "batch %s: row %d gives %g", batches[b],
+                          i, out[i]);
         trial_check(&t, &m, 4, in, 2);
         lathe_instance_destroy(&m);
     }
@@ -223,7 +231,8 @@ START_TEST(targets_of_any_unit) {
     for (int l = 0; l < 3; l++) {
         char use[256];
         snprintf(use, sizeof use,
-                 "{\"mlp\": {\"loss\": \"%s\", \"layers\": [{\"units\": 32}], \"batch\": 32, \"epochs\": "
+                 "{\"mlp\": {\"loss\": \"%s\", \"layers\": [{\"units\": 32}], \"batch\": 32, "
+                 "\"epochs\": "
                  "150, \"optimizer\": {\"adam\": {\"learning_rate\": 0.01}}}}",
                  losses[l]);
         lathe_instance m = trial_fit(&t, LEARNER, use, d, NULL, 1);
@@ -254,8 +263,13 @@ START_TEST(fits_gradients) {
         g[i] = -w[i] * y[i];
     }
     lathe_dataset *d = fixture_dataset(&t.fx, LATHE_TASK_REGRESSION, 0, N, P, x, y, NULL);
-    lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .key = 1, .gradient = g, .hessian = h,
-                     .gradient_stride = 1, .fitted = fitted, .fitted_stride = 1};
+    lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit),
+                     .key = 1,
+                     .gradient = g,
+                     .hessian = h,
+                     .gradient_stride = 1,
+                     .fitted = fitted,
+                     .fitted_stride = 1};
     lathe_instance m = trial_fit_with(&t, LEARNER, use, d, &fit, false);
     trial_predict(&m, N, x, P, out);
     ck_assert(memcmp(out, fitted, sizeof out) == 0);
@@ -270,7 +284,8 @@ START_TEST(fits_gradients) {
 }
 END_TEST
 
-/* Without learning, a network with dropout predicts what the one without does; only its training loss is another. */
+/* Without learning, a network with dropout predicts what the one without does; only its training
+ * loss is another. */
 START_TEST(dropout_is_for_training) {
     float plain[N], dropped[N];
     const char *use = "{\"mlp\": {\"layers\": [{\"units\": 16, \"dropout\": %s}], \"epochs\": 3, "
@@ -293,7 +308,8 @@ START_TEST(dropout_is_for_training) {
     ck_assert(losses[1][0] != losses[0][0]);
     /* and it learns with it */
     snprintf(text, sizeof text,
-             "{\"mlp\": {\"layers\": [{\"units\": 32, \"dropout\": 0.3, \"activation\": \"gelu\"}, {\"units\": 8, "
+             "{\"mlp\": {\"layers\": [{\"units\": 32, \"dropout\": 0.3, \"activation\": \"gelu\"}, "
+             "{\"units\": 8, "
              "\"dropout\": 0.1}], \"epochs\": 60, \"batch\": 4}}");
     for (int i = 0; i < N; i++)
         y[i] = x[i * P] > 0 ? 1.0f : 0.0f;
@@ -307,10 +323,12 @@ START_TEST(dropout_is_for_training) {
 }
 END_TEST
 
-/* Labels of noise: the validation loss rises after its best epoch, whose weights are the model's. */
+/* Labels of noise: the validation loss rises after its best epoch, whose weights are the model's.
+ */
 START_TEST(early_stopping_restores_the_best) {
-    const char *use = "{\"mlp\": {\"layers\": [{\"units\": 64}], \"batch\": 8, \"epochs\": 200, "
-                      "\"early_stopping\": 7, \"optimizer\": {\"adam\": {\"learning_rate\": 0.02}}}}";
+    const char *use =
+        "{\"mlp\": {\"layers\": [{\"units\": 64}], \"batch\": 8, \"epochs\": 200, "
+        "\"early_stopping\": 7, \"optimizer\": {\"adam\": {\"learning_rate\": 0.02}}}}";
     static float vx[N * P], vy[N], out[N];
     double best = INFINITY, loss = 0;
     int64_t at = -1;
@@ -344,8 +362,9 @@ START_TEST(early_stopping_restores_the_best) {
 END_TEST
 
 START_TEST(repeats_until_convergence) {
-    const char *use = "{\"mlp\": {\"layers\": [{\"units\": 4}], \"activation\": \"tanh\", \"batch\": \"full\", "
-                      "\"epochs\": 100000, \"tolerance\": 1e-4, \"tolerance_epochs\": 3}}";
+    const char *use =
+        "{\"mlp\": {\"layers\": [{\"units\": 4}], \"activation\": \"tanh\", \"batch\": \"full\", "
+        "\"epochs\": 100000, \"tolerance\": 1e-4, \"tolerance_epochs\": 3}}";
     fill(LATHE_TASK_REGRESSION, 1, 22);
     lathe_dataset *d = fixture_dataset(&t.fx, LATHE_TASK_REGRESSION, 0, N, P, x, y, NULL);
     lathe_instance m = trial_fit(&t, LEARNER, use, d, NULL, 5);
@@ -373,7 +392,8 @@ START_TEST(weight_zero_is_absent) {
     lathe_dataset *d = fixture_dataset(&t.fx, LATHE_TASK_BINARY, 2, N, P, x, y, NULL);
     lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .key = 4, .weight = zero};
     lathe_instance a = trial_fit_with(&t, LEARNER, use, d, &fit, false);
-    fit = (lathe_fit){.struct_size = LATHE_SIZED(lathe_fit), .key = 4, .rows = rows, .n_rows_used = n};
+    fit = (lathe_fit){
+        .struct_size = LATHE_SIZED(lathe_fit), .key = 4, .rows = rows, .n_rows_used = n};
     lathe_instance b = trial_fit_with(&t, LEARNER, use, d, &fit, false);
     fit = (lathe_fit){.struct_size = LATHE_SIZED(lathe_fit), .key = 4, .counts = counts};
     lathe_instance c = trial_fit_with(&t, LEARNER, use, d, &fit, false);
@@ -388,24 +408,27 @@ END_TEST
 START_TEST(refusals) {
     fill(LATHE_TASK_REGRESSION, 1, 24);
     lathe_dataset *d = fixture_dataset(&t.fx, LATHE_TASK_REGRESSION, 0, N, P, x, y, NULL);
-    trial_refused(&t, LEARNER,
-                  "{\"mlp\": {\"epochs\": 50, \"optimizer\": {\"sgd\": {\"learning_rate\": 900000}}}}", d, NULL,
-                  LATHE_E_NUMERIC, "epoch");
-    fixture_refused(&t.fx, LEARNER, "{\"mlp\": {\"layers\": [{\"units\": 0}]}}", LATHE_TASK_REGRESSION, NULL);
+    trial_refused(
+        &t, LEARNER,
+        "{\"mlp\": {\"epochs\": 50, \"optimizer\": {\"sgd\": {\"learning_rate\": 900000}}}}", d,
+        NULL, LATHE_E_NUMERIC, "epoch");
+    fixture_refused(&t.fx, LEARNER, "{\"mlp\": {\"layers\": [{\"units\": 0}]}}",
+                    LATHE_TASK_REGRESSION, NULL);
     fixture_refused(&t.fx, LEARNER, "{\"mlp\": {\"layers\": [{}]}}", LATHE_TASK_REGRESSION, NULL);
     fixture_refused(&t.fx, LEARNER, "{\"mlp\": {\"layers\": [{\"units\": 3, \"dropout\": 1}]}}",
                     LATHE_TASK_REGRESSION, NULL);
-    trial_refused(&t, LEARNER,
-                  "{\"mlp\": {\"layers\": [{\"units\": 65536}, {\"units\": 65536}]}}", d, NULL, LATHE_E_MEMORY,
-                  "parameters");
+    trial_refused(&t, LEARNER, "{\"mlp\": {\"layers\": [{\"units\": 65536}, {\"units\": 65536}]}}",
+                  d, NULL, LATHE_E_MEMORY, "parameters");
     t.stop_after = t.n_points + 2;
-    trial_refused(&t, LEARNER, "{\"mlp\": {\"epochs\": 1000000}}", d, NULL, LATHE_E_CANCELLED, "Stopped");
+    trial_refused(&t, LEARNER, "{\"mlp\": {\"epochs\": 1000000}}", d, NULL, LATHE_E_CANCELLED,
+                  "Stopped");
     t.stop_after = 0;
     atomic_store(&t.stop, 0);
     release(d);
     x[2 * P + 1] = NAN;
     d = fixture_dataset(&t.fx, LATHE_TASK_REGRESSION, 0, N, P, x, y, NULL);
-    trial_refused(&t, LEARNER, "mlp", d, NULL, LATHE_E_DATA, "\"x1\" is missing or infinite in row 2");
+    trial_refused(&t, LEARNER, "mlp", d, NULL, LATHE_E_DATA,
+                  "\"x1\" is missing or infinite in row 2");
     release(d);
 }
 END_TEST
@@ -426,12 +449,14 @@ END_TEST
 START_TEST(threads_do_not_matter) {
     enum { ROWS = 1300, F = 70 };
     static float tx[ROWS * F], ty[ROWS], tw[ROWS];
-    static const char *const uses[] = {
-        "{\"mlp\": {\"layers\": [{\"units\": 64, \"dropout\": 0.2}, {\"units\": 33}], \"epochs\": 2}}",
-        "{\"mlp\": {\"layers\": [{\"units\": 300}, {\"units\": 260}], \"epochs\": 1, \"batch\": 700, "
-        "\"clip\": 0.5, \"l2\": 0.001}}",
-        "{\"mlp\": {\"layers\": [{\"units\": 20, \"activation\": \"gelu\", \"dropout\": 0.5}], \"epochs\": 3, "
-        "\"batch\": \"full\", \"optimizer\": \"rmsprop\"}}"};
+    static const char *const uses[] = {"{\"mlp\": {\"layers\": [{\"units\": 64, \"dropout\": 0.2}, "
+                                       "{\"units\": 33}], \"epochs\": 2}}",
+                                       "{\"mlp\": {\"layers\": [{\"units\": 300}, {\"units\": "
+                                       "260}], \"epochs\": 1, \"batch\": 700, "
+                                       "\"clip\": 0.5, \"l2\": 0.001}}",
+                                       "{\"mlp\": {\"layers\": [{\"units\": 20, \"activation\": "
+                                       "\"gelu\", \"dropout\": 0.5}], \"epochs\": 3, "
+                                       "\"batch\": \"full\", \"optimizer\": \"rmsprop\"}}"};
     static trial other;
     uint64_t seed = 1;
     trial_open(&other, 1);

@@ -1,4 +1,5 @@
-/* stacking: no base ever predicts a row that it has seen, the final learner's features, folds, threads, state. */
+/* stacking: no base ever predicts a row that it has seen, the final learner's features, folds,
+ * threads, state. */
 #include "support_learner.h"
 
 #include <unistd.h>
@@ -6,7 +7,8 @@
 static trial t;
 static char folder[64];
 
-/* The learner that remembers its rows is a fixture beside the misbehaving ones; it alone is taken from there. */
+/* The learner that remembers its rows is a fixture beside the misbehaving ones; it alone is taken
+ * from there. */
 static void setup(void) {
     char link[128];
     snprintf(folder, sizeof folder, "/tmp/lathe-stacking-XXXXXX");
@@ -38,33 +40,47 @@ static void fill(int k, uint64_t seed) {
         for (int j = 0; j < P; j++)
             x[i * P + j] = (float)trial_normal(&seed);
         double v = x[i * P] - 0.7 * x[i * P + 1] + 0.5 * trial_normal(&seed);
-        y[i] = k == 0 ? (float)v : k == 2 ? (float)(v > 0) : (float)(v < -0.6 ? 0 : v < 0.6 ? 1 : 2);
+        y[i] = k == 0   ? (float)v
+               : k == 2 ? (float)(v > 0)
+                        : (float)(v < -0.6  ? 0
+                                  : v < 0.6 ? 1
+                                            : 2);
     }
 }
 
 static lathe_dataset *make_with_ids(int32_t task, int64_t k, int64_t n, const int64_t *ids) {
-    static const lathe_feature features[P] = {
-        {"a", LATHE_FEATURE_NUMERIC, 0}, {"b", LATHE_FEATURE_NUMERIC, 0}, {"c", LATHE_FEATURE_NUMERIC, 0}};
-    lathe_dataset_spec spec = {.struct_size = LATHE_SIZED(lathe_dataset_spec), .task = task, .n_rows = n,
-                               .n_features = P, .n_classes = k, .features = features, .matrix = x,
-                               .stride = P, .target = y, .row_id = ids};
+    static const lathe_feature features[P] = {{"a", LATHE_FEATURE_NUMERIC, 0},
+                                              {"b", LATHE_FEATURE_NUMERIC, 0},
+                                              {"c", LATHE_FEATURE_NUMERIC, 0}};
+    lathe_dataset_spec spec = {.struct_size = LATHE_SIZED(lathe_dataset_spec),
+                               .task = task,
+                               .n_rows = n,
+                               .n_features = P,
+                               .n_classes = k,
+                               .features = features,
+                               .matrix = x,
+                               .stride = P,
+                               .target = y,
+                               .row_id = ids};
     lathe_dataset *d = NULL;
     lathe_error err = {0};
     fixture_ok(fixture_datasets(&t.fx)->make(t.fx.host, &spec, &d, &err), &err, "dataset");
     return d;
 }
 
-/* Labels are coins; the base knows exactly the rows that it was fitted to and says 0.5 for all others. Had it seen one
- * of the rows that it predicts out of fold, the final learner would find its feature worth something. */
+/* Labels are coins; the base knows exactly the rows that it was fitted to and says 0.5 for all
+ * others. Had it seen one of the rows that it predicts out of fold, the final learner would find
+ * its feature worth something. */
 static void check_no_leak(lathe_dataset *d, const lathe_fit *fit, int64_t n, double rate) {
     static float out[N];
     lathe_instance m = trial_fit_with(
-        &t, ENSEMBLE, "{\"stacking\": {\"base\": [{\"memorise\": {\"far\": 0.5}}], \"folds\": 5}}", d, fit,
-        false);
+        &t, ENSEMBLE, "{\"stacking\": {\"base\": [{\"memorise\": {\"far\": 0.5}}], \"folds\": 5}}",
+        d, fit, false);
     trial_predict(&m, n, x, P, out);
     for (int64_t i = 0; i < n; i++)
         ck_assert_msg(fabs((double)out[i] - rate) < 1e-4,
-                      "row %lld: %g instead of the base rate %g: a label leaked", (long long)i, out[i], rate);
+                      "row %lld: %g instead of the base rate %g: a label leaked", (long long)i,
+                      out[i], rate);
     lathe_instance_destroy(&m);
 }
 
@@ -109,7 +125,8 @@ START_TEST(repeated_rows_do_not_leak) {
 }
 END_TEST
 
-/* A leak would show: the test's own canary is alive. With the labels as features a perfect base is trusted. */
+/* A leak would show: the test's own canary is alive. With the labels as features a perfect base is
+ * trusted. */
 START_TEST(a_good_base_is_trusted) {
     static float out[N];
     int right = 0;
@@ -119,7 +136,8 @@ START_TEST(a_good_base_is_trusted) {
             x[i * P + j] = y[i] * 10;
     lathe_dataset *d = make_with_ids(LATHE_TASK_BINARY, 2, N, NULL);
     lathe_instance m = trial_fit(
-        &t, ENSEMBLE, "{\"stacking\": {\"base\": [{\"memorise\": {\"far\": 0.5}}, \"constant\"]}}", d, NULL, 7);
+        &t, ENSEMBLE, "{\"stacking\": {\"base\": [{\"memorise\": {\"far\": 0.5}}, \"constant\"]}}",
+        d, NULL, 7);
     trial_predict(&m, N, x, P, out);
     for (int i = 0; i < N; i++)
         right += (out[i] > 0.5f) == (y[i] > 0.5f);
@@ -131,9 +149,11 @@ END_TEST
 
 START_TEST(every_task_and_passthrough) {
     static const char *const uses[] = {
-        "{\"stacking\": {\"base\": [\"linear\", \"constant\", {\"mlp\": {\"epochs\": 2}}], \"folds\": 3}}",
+        "{\"stacking\": {\"base\": [\"linear\", \"constant\", {\"mlp\": {\"epochs\": 2}}], "
+        "\"folds\": 3}}",
         "{\"stacking\": {\"base\": [\"constant\"], \"passthrough\": true, \"final\": \"linear\"}}"};
-    static const int32_t tasks[] = {LATHE_TASK_REGRESSION, LATHE_TASK_BINARY, LATHE_TASK_MULTICLASS};
+    static const int32_t tasks[] = {LATHE_TASK_REGRESSION, LATHE_TASK_BINARY,
+                                    LATHE_TASK_MULTICLASS};
     static const int classes[] = {0, 2, 3};
     static float out[N * 3];
     for (int k = 0; k < 3; k++) {
@@ -175,10 +195,11 @@ START_TEST(a_base_more_changes_no_other) {
     const char *first;
     fill(2, 6);
     lathe_dataset *d = make_with_ids(LATHE_TASK_BINARY, 2, N, NULL);
-    lathe_instance a =
-        trial_fit(&t, ENSEMBLE, "{\"stacking\": {\"base\": [{\"mlp\": {\"epochs\": 1}}]}}", d, NULL, 3);
+    lathe_instance a = trial_fit(
+        &t, ENSEMBLE, "{\"stacking\": {\"base\": [{\"mlp\": {\"epochs\": 1}}]}}", d, NULL, 3);
     lathe_instance b = trial_fit(
-        &t, ENSEMBLE, "{\"stacking\": {\"base\": [{\"mlp\": {\"epochs\": 1}}, \"linear\"]}}", d, NULL, 3);
+        &t, ENSEMBLE, "{\"stacking\": {\"base\": [{\"mlp\": {\"epochs\": 1}}, \"linear\"]}}", d,
+        NULL, 3);
     lathe_state *s = state_of(&a), *u = state_of(&b);
     const lathe_state *x0 = lathe_state_child_at(s, 0, &first);
     ck_assert_str_eq(first, "base.00000");
@@ -202,9 +223,11 @@ START_TEST(weight_zero_is_absent) {
             rows[n++] = i;
     }
     lathe_dataset *d = make_with_ids(LATHE_TASK_BINARY, 2, N, NULL);
-    const char *use = "{\"stacking\": {\"base\": [\"constant\", {\"mlp\": {\"epochs\": 1}}], \"folds\": 3, "
-                      "\"final\": {\"linear\": {\"l2\": 0.01}}}}";
-    lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .key = 4, .rows = rows, .n_rows_used = n};
+    const char *use =
+        "{\"stacking\": {\"base\": [\"constant\", {\"mlp\": {\"epochs\": 1}}], \"folds\": 3, "
+        "\"final\": {\"linear\": {\"l2\": 0.01}}}}";
+    lathe_fit fit = {
+        .struct_size = LATHE_SIZED(lathe_fit), .key = 4, .rows = rows, .n_rows_used = n};
     lathe_instance a = trial_fit_with(&t, ENSEMBLE, use, d, &fit, false);
     fit = (lathe_fit){.struct_size = LATHE_SIZED(lathe_fit), .key = 4, .weight = zero};
     lathe_instance b = trial_fit_with(&t, ENSEMBLE, use, d, &fit, false);
@@ -229,7 +252,8 @@ START_TEST(refusals) {
     const char *use = "{\"stacking\": {\"base\": [\"constant\"]}}";
     lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .rows = one_row, .n_rows_used = 1};
     trial_refused(&t, ENSEMBLE, use, d, &fit, LATHE_E_DATA, "at least two");
-    fit = (lathe_fit){.struct_size = LATHE_SIZED(lathe_fit), .gradient = g, .hessian = g, .gradient_stride = 1};
+    fit = (lathe_fit){
+        .struct_size = LATHE_SIZED(lathe_fit), .gradient = g, .hessian = g, .gradient_stride = 1};
     trial_refused(&t, ENSEMBLE, use, d, &fit, LATHE_E_UNSUPPORTED, "no gradients");
     fit = (lathe_fit){.struct_size = LATHE_SIZED(lathe_fit), .target = nan};
     trial_refused(&t, ENSEMBLE, use, d, &fit, LATHE_E_NUMERIC, "row 4");
@@ -241,15 +265,16 @@ START_TEST(refusals) {
     trial_corrupt_integer(&t, &m, "features", P + 1);
     lathe_instance_destroy(&m);
     t.stop_after = t.n_points + 2;
-    trial_refused(&t, ENSEMBLE, "{\"stacking\": {\"base\": [{\"mlp\": {\"epochs\": 1000000}}]}}", d, NULL,
-                  LATHE_E_CANCELLED, "Stopped");
+    trial_refused(&t, ENSEMBLE, "{\"stacking\": {\"base\": [{\"mlp\": {\"epochs\": 1000000}}]}}", d,
+                  NULL, LATHE_E_CANCELLED, "Stopped");
     release(d);
 }
 END_TEST
 
 START_TEST(threads_do_not_matter) {
     static trial other;
-    const char *use = "{\"stacking\": {\"base\": [\"linear\", {\"mlp\": {\"epochs\": 1}}, {\"bagging\": {\"base\": "
+    const char *use = "{\"stacking\": {\"base\": [\"linear\", {\"mlp\": {\"epochs\": 1}}, "
+                      "{\"bagging\": {\"base\": "
                       "\"constant\", \"estimators\": 2}}], \"passthrough\": true}}";
     trial_open(&other, 1);
     fill(3, 9);

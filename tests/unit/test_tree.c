@@ -4,7 +4,7 @@
 #define LEARNER LATHE_KIND_LEARNER
 #define EXACT "\"min_rows\": 1"
 
-/* ---- a naive twin: best first, all features, all cuts, in double ------------------------------------------- */
+/* ---- a naive twin: best first, all features, all cuts, in double ----------------------------- */
 
 enum { MAX_ROWS = 200, MAX_FEATURES = 4 };
 
@@ -221,7 +221,7 @@ START_TEST(classes_equal_exhaustive_search) {
 }
 END_TEST
 
-/* ---- closed forms ----------------------------------------------------------------------------------------- */
+/* ---- closed forms ---------------------------------------------------------------------------- */
 
 START_TEST(one_known_split) {
     const float x[] = {1, 2, 3, 10, 11, 12}, y[] = {1, 2, 3, 7, 8, 9};
@@ -268,7 +268,7 @@ START_TEST(weights_move_the_leaves) {
 }
 END_TEST
 
-/* ---- missing values and categories ------------------------------------------------------------------------ */
+/* ---- missing values and categories ----------------------------------------------------------- */
 
 START_TEST(missing_values_learn_their_side) {
     const float x[] = {1, 2, 3, 4, NAN, NAN}, low[] = {0, 0, 9, 9, 0, 0},
@@ -364,7 +364,8 @@ START_TEST(unseen_categories_take_the_larger_side) {
 }
 END_TEST
 
-/* More codes than bins: the rare ones share a bin, and both passes over the data agree on their side. */
+/* More codes than bins: the rare ones share a bin, and both passes over the data agree on their
+ * side. */
 START_TEST(rare_categories_stay_together) {
     enum { N = 1500, K = 400 };
     static float x[N], y[N], fitted[N], out[N];
@@ -385,7 +386,7 @@ START_TEST(rare_categories_stay_together) {
 }
 END_TEST
 
-/* ---- rows, weights, counts, features ---------------------------------------------------------------------- */
+/* ---- rows, weights, counts, features --------------------------------------------------------- */
 
 enum { N = 900, F = 6 };
 static float sx[N * F], sy[N];
@@ -550,7 +551,7 @@ START_TEST(limits_are_kept) {
 }
 END_TEST
 
-/* ---- data that are hard ----------------------------------------------------------------------------------- */
+/* ---- data that are hard ---------------------------------------------------------------------- */
 
 START_TEST(nothing_to_split) {
     const float x[] = {1, 1, 1, 2, 2, 2}, same[] = {5, 5, 5, 5, 5, 5}, y[] = {1, 2, 3, 4, 5, 6};

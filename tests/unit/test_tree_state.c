@@ -11,7 +11,8 @@ static lathe_dataset *signal_set(int32_t task, int64_t k) {
     return make_data(task, k, N, F, x, y, NULL, signal_categories);
 }
 
-/* Leaves and their values say what predict says, also after another tree was fitted in the context. */
+/* Leaves and their values say what predict says, also after another tree was fitted in the context.
+ * */
 START_TEST(leaves_explain_predictions) {
     lathe_dataset *data = signal_set(LATHE_TASK_MULTICLASS, 3);
     lathe_instance a, b;

@@ -1,8 +1,11 @@
-// Elements, numbers and words. All text goes through text nodes: what a file calls its columns is never markup.
+// Elements, numbers and words. All text goes through text nodes: what a file calls its columns is
+// never markup.
 
-// The member `key` of an object, own members only ("constructor" is a fine name for a column); undefined else.
+// The member `key` of an object, own members only ("constructor" is a fine name for a column);
+// undefined else.
 function get(object, key) {
-  return object !== null && typeof object === "object" && Object.hasOwn(object, key) ? object[key] : undefined;
+  return object !== null && typeof object === "object" && Object.hasOwn(object, key) ? object[key]
+                                                                                     : undefined;
 }
 
 function list(value) {
@@ -11,7 +14,9 @@ function list(value) {
 
 // [[key, value], …] of an object; none of anything else.
 function pairs(value) {
-  return value !== null && typeof value === "object" && !Array.isArray(value) ? Object.entries(value) : [];
+  return value !== null && typeof value === "object" && !Array.isArray(value)
+    ? Object.entries(value)
+    : [];
 }
 
 function isNumber(value) {
@@ -19,16 +24,21 @@ function isNumber(value) {
 }
 
 function text(value) {
-  return typeof value === "string" ? value : value === null || value === undefined ? "" : String(value);
+  return typeof value === "string"          ? value
+    : value === null || value === undefined ? ""
+                                            : String(value);
 }
 
-// el("td", {class: "num", title: "…"}, child, …): children are nodes, texts, numbers; null and "" are left out.
+// el("td", {class: "num", title: "…"}, child, …): children are nodes, texts, numbers; null and ""
+// are left out.
 function el(tag, attributes, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("--")) node.style.setProperty(name, value);
-    else node.setAttribute(name, value === true ? "" : value);
+    if (name.startsWith("--"))
+      node.style.setProperty(name, value);
+    else
+      node.setAttribute(name, value === true ? "" : value);
   }
   add(node, ...children);
   return node;
@@ -70,7 +80,8 @@ function num(value, digits = 5) {
 function percent(share, digits = 3) {
   if (!isNumber(share)) return NONE;
   const value = share * 100;
-  return (value > 0 && value < 0.01 ? "<0.01" : num(Number(value.toPrecision(digits)), digits)) + " %";
+  return (value > 0 && value < 0.01 ? "<0.01" : num(Number(value.toPrecision(digits)), digits)) +
+    " %";
 }
 
 function duration(seconds) {
@@ -117,35 +128,39 @@ function many(count, one, more) {
 // ---- small things ----
 
 function badge(word, kind) {
-  return el("span", { class: "badge " + (kind || "") }, word);
+  return el("span", {class: "badge " + (kind || "")}, word);
 }
 
-// [[name, value, wide], …] as a list of facts; those without a value are left out, nothing where all are.
+// [[name, value, wide], …] as a list of facts; those without a value are left out, nothing where
+// all are.
 function facts(rows) {
-  const shown = rows.filter((row) => row[1] !== null && row[1] !== undefined && row[1] !== "" && row[1] !== NONE);
+  const shown = rows.filter(
+    (row) => row[1] !== null && row[1] !== undefined && row[1] !== "" && row[1] !== NONE);
   if (shown.length === 0) return null;
-  return el("dl", { class: "facts" }, shown.map(([name, value, wide]) =>
-    el("div", { class: wide ? "wide" : null }, el("dt", {}, name), el("dd", {}, value))));
+  return el("dl", {class: "facts"}, shown.map(([name, value,
+    wide]) => el("div", {class: wide ? "wide" : null}, el("dt", {}, name), el("dd", {}, value))));
 }
 
 function tiles(rows) {
   const shown = rows.filter((row) => row[1] !== null && row[1] !== undefined && row[1] !== NONE);
   if (shown.length === 0) return null;
-  return el("div", { class: "tiles" }, shown.map(([name, value]) =>
-    el("div", { class: "tile" }, el("div", { class: "name" }, name), el("div", { class: "value" + (text(value).length > 12 ? " long" : "") }, value))));
+  return el("div", {class: "tiles"},
+    shown.map(([name, value]) => el("div", {class: "tile"}, el("div", {class: "name"}, name),
+                el("div", {class: "value" + (text(value).length > 12 ? " long" : "")}, value))));
 }
 
 // A choice of several; `change` gets the index.
 function choice(label, names, chosen, change) {
-  const select = el("select", {}, names.map((name, i) => el("option", { value: i, selected: i === chosen }, name)));
+  const select = el(
+    "select", {}, names.map((name, i) => el("option", {value: i, selected: i === chosen}, name)));
   select.addEventListener("change", () => change(Number(select.value)));
-  return el("label", { class: "control" }, label, select);
+  return el("label", {class: "control"}, label, select);
 }
 
 function tick(label, on, change) {
-  const box = el("input", { type: "checkbox", checked: on });
+  const box = el("input", {type: "checkbox", checked: on});
   box.addEventListener("change", () => change(box.checked));
-  return el("label", { class: "control" }, box, label);
+  return el("label", {class: "control"}, box, label);
 }
 
 function more(summary, ...children) {
@@ -153,5 +168,5 @@ function more(summary, ...children) {
 }
 
 function json(value) {
-  return el("pre", { tabindex: "0" }, JSON.stringify(value, null, 2));
+  return el("pre", {tabindex: "0"}, JSON.stringify(value, null, 2));
 }

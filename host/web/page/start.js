@@ -1,7 +1,9 @@
-// Which sections there are and in what order; each stands alone, so that one that cannot be drawn takes no other along.
+// Which sections there are and in what order; each stands alone, so that one that cannot be drawn
+// takes no other along.
 
 function report_sections(report) {
-  const prepare = get(report, "prepare"), profile = get(prepare, "profile"), cut_away = get(report, "cut");
+  const prepare = get(report, "prepare"), profile = get(prepare, "profile"),
+        cut_away = get(report, "cut");
   return [
     ["goal", "Goal", () => show_goal(report)],
     ["candidates", "Candidates", () => show_leaderboard(report)],
@@ -9,7 +11,9 @@ function report_sections(report) {
     ["evaluation", "Evaluation", () => show_evaluation(report)],
     ["importance", "Feature importance", () => show_importance(report)],
     ["data", "Data", () => show_data(report)],
-    ["columns", "Columns", () => show_columns(prepare, cut_away)],
+    [
+      "columns", "Columns", () => show_columns(prepare, cut_away, "All of them are in report.json.")
+    ],
     ["noticed", "Noticed in the data", () => show_profile_alerts(profile)],
     ["correlations", "Correlations", () => show_correlations(profile, cut_away)],
     ["deployment", "Deployment", () => show_deploy(report)],
@@ -23,7 +27,7 @@ function profile_sections(data) {
   return [
     ["noticed", "Noticed", () => show_profile_alerts(profile)],
     ["target", "Target", () => show_profile_target(profile)],
-    ["columns", "Columns", () => show_columns({ profile }, cut_away)],
+    ["columns", "Columns", () => show_columns({profile}, cut_away, "")],
     ["correlations", "Correlations", () => show_correlations(profile, cut_away)],
   ];
 }
@@ -34,19 +38,24 @@ function show_section(page, nav, id, title, draw) {
   try {
     content = draw();
   } catch (error) {
-    content = el("p", { class: "reason" }, "This section could not be drawn: " + error.message);
+    content = el("p", {class: "reason"}, "This section could not be drawn: " + error.message);
   }
   if (!content) return;
-  add(page, el("section", { id, "aria-labelledby": id + "-title" }, el("h2", { id: id + "-title" }, title), content));
-  add(nav, el("a", { href: "#" + id }, title));
+  add(page,
+    el("section", {id, "aria-labelledby": id + "-title"}, el("h2", {id: id + "-title"}, title),
+      content));
+  add(nav, el("a", {href: "#" + id}, title));
 }
 
 function start() {
   const data = JSON.parse(document.getElementById("data").textContent);
   const page = document.getElementById("page"), nav = document.getElementById("nav");
-  const alone = get(data, "profile") !== undefined; // the page of a profile, not of a run
-  add(page, alone ? show_profile_header(text(get(data, "title")) || "Data profile", data.profile) : show_header(data));
-  for (const [id, title, draw] of alone ? profile_sections(data) : report_sections(data)) show_section(page, nav, id, title, draw);
+  const alone = get(data, "profile") !== undefined;  // the page of a profile, not of a run
+  add(page,
+    alone ? show_profile_header(text(get(data, "title")) || "Data profile", data.profile)
+          : show_header(data));
+  for (const [id, title, draw] of alone ? profile_sections(data) : report_sections(data))
+    show_section(page, nav, id, title, draw);
   draw_new_charts();
   watch_theme();
 }

@@ -1,17 +1,21 @@
-/* adaboost.c: AdaBoost: learners fitted one after another to rows whose weights grow where the last one was wrong.
+/* adaboost.c: AdaBoost: learners fitted one after another to rows whose weights grow where the last
+ * one was wrong.
  *
- * Classes, SAMME (J. Zhu, H. Zou, S. Rosset & T. Hastie, "Multi-class AdaBoost", Statistics and Its Interface 2, 2009, algorithm 2;
- * for K = 2 AdaBoost.M1 of Y. Freund & R. Schapire, 1997):
- *   e_t = sum of w_i over the wrong rows, a_t = rate (log((1 - e_t) / e_t) + log(K - 1)), w_i *= exp(a_t) where wrong;
- *   each learner votes for its class with weight a_t.
- * Classes, SAMME.R (algorithm 4 of the same paper's report, 2006; for K = 2 Real AdaBoost of Friedman, Hastie & Tibshirani 2000):
+ * Classes, SAMME (J. Zhu, H. Zou, S. Rosset & T. Hastie, "Multi-class AdaBoost", Statistics and Its
+ * Interface 2, 2009, algorithm 2; for K = 2 AdaBoost.M1 of Y. Freund & R. Schapire, 1997):
+ *   e_t = sum of w_i over the wrong rows, a_t = rate (log((1 - e_t) / e_t) + log(K - 1)), w_i *=
+ *   exp(a_t) where wrong; each learner votes for its class with weight a_t.
+ * Classes, SAMME.R (algorithm 4 of the same paper's report, 2006; for K = 2 Real AdaBoost of
+ * Friedman, Hastie & Tibshirani 2000):
  *   each learner gives the vote (K - 1)(log p_k - mean_j log p_j) from its probabilities, and
- *   w_i *= exp(-rate (K - 1) / K sum_k y_ik log p_k(x_i)), y_ik = 1 for the row's class and -1 / (K - 1) for the others.
- * Either way the probability is the softmax of the mean vote over K - 1 (two classes: the sigmoid of the difference):
- * an order to trust, but drawn to 1/K; it is scikit-learn's convention.
+ *   w_i *= exp(-rate (K - 1) / K sum_k y_ik log p_k(x_i)), y_ik = 1 for the row's class and -1 / (K
+ *   - 1) for the others; probabilities below 0.001 count as 0.001.
+ * Either way the probability is the softmax of the mean vote over K - 1 (two classes: the sigmoid
+ * of the difference): an order to trust, but drawn to 1/K; it is scikit-learn's convention.
  *
- * Values, AdaBoost.R2 (H. Drucker, "Improving regressors using boosting techniques", ICML 1997): with the error of a row as a
- * share of the greatest, L_i = |y - f| / max (or its square, or 1 - exp(-L)), and the mean error L = sum w_i L_i < 1/2:
+ * Values, AdaBoost.R2 (H. Drucker, "Improving regressors using boosting techniques", ICML 1997):
+ * with the error of a row as a share of the greatest, L_i = |y - f| / max (or its square, or 1 -
+ * exp(-L)), and the mean error L = sum w_i L_i < 1/2:
  *   beta = L / (1 - L), a_t = rate log(1 / beta), w_i *= beta^(rate (1 - L_i));
  *   the prediction is the median of the learners' predictions, weighted by a_t.
  * Rows keep weights here, where Drucker draws a sample by them.
@@ -48,7 +52,7 @@ static const lathe_param params[] = {
 
 enum { MEDIAN_BLOCK = 64 };
 
-/* ---- instance and context --------------------------------------------------------------------------------- */
+/* ---- instance and context -------------------------------------------------------------------- */
 
 static int32_t create(const lathe_host *host, const void *config, void **self, lathe_error *err) {
     adaboost *a = members_alloc(host, 1, sizeof *a);
@@ -115,7 +119,7 @@ static int32_t adaboost_open(void *self, const lathe_open *open, void **context,
     return LATHE_OK;
 }
 
-/* ---- predicting ------------------------------------------------------------------------------------------- */
+/* ---- predicting ------------------------------------------------------------------------------ */
 
 static int32_t adaboost_output(const void *self, lathe_output *output) {
     const adaboost *a = self;
@@ -261,7 +265,7 @@ static int32_t adaboost_predict(const void *self, int64_t n, const float *x, int
     return rc;
 }
 
-/* ---- state ------------------------------------------------------------------------------------------------ */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 static int32_t adaboost_save(const void *self, const lathe_writer *w, lathe_error *err) {
     const adaboost *a = self;

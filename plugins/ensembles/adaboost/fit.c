@@ -80,7 +80,7 @@ static int normalise(run *r) {
     return 1;
 }
 
-/* ---- classes ---------------------------------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------------------- */
 
 static int64_t chosen_class(const float *p, int64_t width) {
     int64_t best = 0;
@@ -91,8 +91,13 @@ static int64_t chosen_class(const float *p, int64_t width) {
     return best;
 }
 
+/* Bounded, so that a pure leaf does not decide alone: with the machine's epsilon as the bound trees
+ * of some depth learn nothing after a few rounds, because the weights of all rows but a few vanish.
+ * */
+#define LEAST_PROBABILITY 1e-3
+
 static double log_probability(double p) {
-    return lathe_log(p < 0x1p-52 ? 0x1p-52 : p); /* bounded: a pure leaf must not decide alone */
+    return lathe_log(p < LEAST_PROBABILITY ? LEAST_PROBABILITY : p);
 }
 
 void adaboost_vote(const adaboost *a, int64_t n, int64_t width, float *output) {
@@ -135,7 +140,8 @@ static double weigh_samme(run *r, double error) {
     return alpha;
 }
 
-/* SAMME.R: w *= exp(-rate (K - 1) / K sum_k y_k log p_k), y_k = 1 for the row's class, -1 / (K - 1) else. */
+/* SAMME.R: w *= exp(-rate (K - 1) / K sum_k y_k log p_k), y_k = 1 for the row's class, -1 / (K - 1)
+ * else. */
 static double weigh_samme_r(run *r) {
     double k = r->classes, rate = r->a->config->learning_rate;
     for (int64_t i = 0; i < r->n; i++) {
@@ -171,7 +177,7 @@ static double judge_classes(run *r) {
     return r->a->config->algorithm == ADABOOST_SAMME ? weigh_samme(r, error) : weigh_samme_r(r);
 }
 
-/* ---- values: AdaBoost.R2 ---------------------------------------------------------------------------------- */
+/* ---- values: AdaBoost.R2 --------------------------------------------------------------------- */
 
 static double judge_values(run *r) {
     double most = 0, mean = 0, rate = r->a->config->learning_rate;
@@ -209,7 +215,7 @@ static double judge_values(run *r) {
     return -rate * log_beta;
 }
 
-/* ---- the rounds ------------------------------------------------------------------------------------------- */
+/* ---- the rounds ------------------------------------------------------------------------------ */
 
 static int32_t fit_round(run *r, lathe_error *err) {
     adaboost *a = r->a;
@@ -272,7 +278,7 @@ static int32_t boost(run *r, lathe_error *err) {
     return LATHE_OK;
 }
 
-/* ---- one instance of all ---------------------------------------------------------------------------------- */
+/* ---- one instance of all --------------------------------------------------------------------- */
 
 /* Writes the votes of its leaves into a learner. */
 static int32_t vote_in_leaves(adaboost *a, lathe_instance *child, float *values, int64_t n_leaves,

@@ -1,20 +1,24 @@
-/* adapt: makes any learner take anything. The host puts it around a learner that lacks what its parent or
- * the data need; a document may name it as well. It does only what the base's flags lack:
+/* adapt: makes any learner take anything. The host puts it around a learner that lacks what its
+ * parent or the data need; a document may name it as well. It does only what the base's flags lack:
  *
  *   TAKES_MISSING     a missing number becomes the training mean, a missing category all zeros
- *   TAKES_CATEGORIES  a column of 0 and 1 for each category of the training rows (at most the max_categories most
- *                     frequent ones); a missing, rare or unseen one is all zeros
+ *   TAKES_CATEGORIES  a column of 0 and 1 for each category of the training rows (at most the
+ *                     max_categories most frequent ones); a missing, rare or unseen one is all
+ *                     zeros
  *   WANTS_SCALED      numbers become (x - mean) / standard deviation
- *   TAKES_GRADIENTS   targets -g / h with weights h: the least-squares form of a Newton step (Friedman, Hastie,
- *                     Tibshirani, "Additive logistic regression", Annals of Statistics 28, 2000)
- *   TAKES_WEIGHTS     rows drawn in proportion to their weights, by systematic sampling with a random start: as many
- *                     draws as rows, each row floor or ceil of its expected times (Madow, Ann. Math. Stat. 20, 1949)
+ *   TAKES_GRADIENTS   targets -g / h with weights h: the least-squares form of a Newton step
+ *                     (Friedman, Hastie, Tibshirani, "Additive logistic regression", Annals of
+ *                     Statistics 28, 2000)
+ *   TAKES_WEIGHTS     rows drawn in proportion to their weights, by systematic sampling with a
+ *                     random start: as many draws as rows, each row floor or ceil of its expected
+ *                     times (Madow, Ann. Math. Stat. 20, 1949)
  *   TAKES_ROWS        a view on the rows, repeated by their counts
  *   TAKES_FEATURES    a dataset of these features alone
- *   TAKES_MULTICLASS  a binary learner a class, against the rest; their probabilities are divided by their sum
+ *   TAKES_MULTICLASS  a binary learner a class, against the rest; their probabilities are divided
+ *                     by their sum
  *
- * The statistics are those of the dataset given at open, weighted by its weights; they are part of the model. The
- * encoded dataset is kept with the original, so that several learners share it.
+ * The statistics are those of the dataset given at open, weighted by its weights; they are part of
+ * the model. The encoded dataset is kept with the original, so that several learners share it.
  */
 #include "adapt.h"
 
@@ -70,9 +74,10 @@ static const lathe_learner table = {
 static const lathe_descriptor descriptor = {
     .struct_size = LATHE_SIZED(lathe_descriptor),
     .flags = LATHE_LEARNER_TAKES_MISSING | LATHE_LEARNER_TAKES_CATEGORIES |
-             LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS | LATHE_LEARNER_TAKES_ROWS |
-             LATHE_LEARNER_TAKES_FEATURES | LATHE_LEARNER_TAKES_MULTICLASS |
-             LATHE_LEARNER_GIVES_FITTED | LATHE_LEARNER_GIVES_IMPORTANCE,
+             LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS |
+             LATHE_LEARNER_TAKES_ROWS | LATHE_LEARNER_TAKES_FEATURES |
+             LATHE_LEARNER_TAKES_MULTICLASS | LATHE_LEARNER_GIVES_FITTED |
+             LATHE_LEARNER_GIVES_IMPORTANCE,
     .id = "lathe.ensemble.adapt",
     .kind = LATHE_KIND_ENSEMBLE,
     .name = "adapt",

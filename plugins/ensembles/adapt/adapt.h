@@ -1,7 +1,7 @@
 /* adapt.h: what the files of the adapter share.
  *
- * Names: n_features of the dataset; C columns of the encoded matrix; "original" features have NaN for missing,
- * categorical ones a code (see lathe/dataset.h). */
+ * Names: n_features of the dataset; C columns of the encoded matrix; "original" features have NaN
+ * for missing, categorical ones a code (see lathe/dataset.h). */
 #ifndef LATHE_ADAPT_H
 #define LATHE_ADAPT_H
 
@@ -27,8 +27,8 @@ typedef struct encoder {
     int32_t *map_first; /* [n_features] where its part of map begins */
     int32_t *map;       /* [n_map] code to column, -1: none; of one-hot features */
     int64_t n_map;
-    double *mean;       /* [n_features] */
-    double *inverse;    /* [n_features] 1 / deviation */
+    double *mean;    /* [n_features] */
+    double *inverse; /* [n_features] 1 / deviation */
 } encoder;
 
 /* What the encoder must do for a learner with these flags. */
@@ -59,10 +59,10 @@ typedef struct adapt {
     int64_t n;             /* children */
     lathe_instance *child; /* [n] */
     lathe_output output;
-    int64_t scratch;       /* of a child for CHILD_BLOCK rows */
+    int64_t scratch; /* of a child for CHILD_BLOCK rows */
     encoder encoder;
-    int64_t n_narrow;      /* columns that the children see; -1: all */
-    int32_t *narrow;       /* [n_narrow] ascending */
+    int64_t n_narrow; /* columns that the children see; -1: all */
+    int32_t *narrow;  /* [n_narrow] ascending */
 } adapt;
 
 typedef struct adapt_context {
@@ -77,6 +77,7 @@ typedef struct adapt_context {
     lathe_instance probe;            /* opened `child`, and closes it */
     void *child;                     /* the base's context on `data`; NULL: not yet open */
     int32_t child_task;
+    const lathe_dataset *child_validation;
 } adapt_context;
 
 /* fit.c */

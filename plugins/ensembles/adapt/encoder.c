@@ -69,7 +69,8 @@ int32_t encoder_copy(encoder *to, const encoder *from, const lathe_host *host, l
 
 /* ---- statistics ---- */
 
-/* Weighted mean and deviation of the finite values of every numeric feature; a constant one is not scaled. */
+/* Weighted mean and deviation of the finite values of every numeric feature; a constant one is not
+ * scaled. */
 static int32_t fit_numbers(encoder *e, const lathe_host *host, int64_t n, const float *x,
                            int64_t stride, const float *weight, lathe_error *err) {
     int64_t f = e->n_features;
@@ -114,8 +115,9 @@ static int category_compare(const void *a, const void *b) {
 }
 
 /* Gives the frequent categories of feature j their columns, in the order of their codes. */
-static int32_t fit_category(encoder *e, const lathe_host *host, int64_t j, int64_t n, const float *x,
-                            int64_t stride, const float *weight, int64_t most, lathe_error *err) {
+static int32_t fit_category(encoder *e, const lathe_host *host, int64_t j, int64_t n,
+                            const float *x, int64_t stride, const float *weight, int64_t most,
+                            lathe_error *err) {
     int32_t *map = e->map + e->map_first[j];
     int64_t k = e->codes[j];
     category *seen = alloc_array(host, k, sizeof *seen);
@@ -194,9 +196,8 @@ void encoder_apply(const encoder *e, int64_t n, const float *x, int64_t stride, 
         for (int64_t j = 0; j < e->n_features; j++) {
             double v = from[j];
             if (e->type[j] == LATHE_FEATURE_CATEGORY && e->one_hot) {
-                int64_t column = v >= 0 && v < (double)e->codes[j]
-                                     ? e->map[e->map_first[j] + (int64_t)v]
-                                     : -1;
+                int64_t column =
+                    v >= 0 && v < (double)e->codes[j] ? e->map[e->map_first[j] + (int64_t)v] : -1;
                 if (column >= 0)
                     to[column] = 1.0f;
                 continue;
@@ -309,7 +310,8 @@ int32_t encoder_save(const encoder *e, const lathe_writer *w, lathe_error *err) 
     int32_t rc;
     if ((rc = w->integer(w, "columns", e->n_columns, err)) != LATHE_OK ||
         (rc = lathe_write_array(w, "feature.type", LATHE_INT, 32, e->type, n, err)) != LATHE_OK ||
-        (rc = lathe_write_array(w, "feature.column", LATHE_INT, 32, e->first, n, err)) != LATHE_OK ||
+        (rc = lathe_write_array(w, "feature.column", LATHE_INT, 32, e->first, n, err)) !=
+            LATHE_OK ||
         (rc = lathe_write_array(w, "feature.categories", LATHE_INT, 32, e->codes, n, err)) !=
             LATHE_OK ||
         (rc = lathe_write_array(w, "feature.mean", LATHE_FLOAT, 64, e->mean, n, err)) != LATHE_OK ||
@@ -324,17 +326,19 @@ static int32_t check_columns(const encoder *e, lathe_error *err) {
     for (int64_t j = 0; j < e->n_features; j++)
         if ((e->type[j] != LATHE_FEATURE_NUMERIC && e->type[j] != LATHE_FEATURE_CATEGORY) ||
             e->first[j] < 0 || e->first[j] > e->n_columns ||
-            (e->first[j] == e->n_columns && !(e->type[j] == LATHE_FEATURE_CATEGORY && e->one_hot)) ||
-            (j > 0 && e->first[j] < e->first[j - 1]) || e->codes[j] < 0 ||
-            !isfinite(e->mean[j]) || !isfinite(e->inverse[j]))
+            (e->first[j] == e->n_columns &&
+             !(e->type[j] == LATHE_FEATURE_CATEGORY && e->one_hot)) ||
+            (j > 0 && e->first[j] < e->first[j - 1]) || e->codes[j] < 0 || !isfinite(e->mean[j]) ||
+            !isfinite(e->inverse[j]))
             return fail(err, LATHE_E_CORRUPT,
                         "Feature %lld has type %d, column %d of %lld, %d categories, mean %g.",
                         (long long)j, e->type[j], e->first[j], (long long)e->n_columns, e->codes[j],
                         e->mean[j]);
     for (int64_t i = 0; i < e->n_map; i++)
         if (e->map[i] < -1 || e->map[i] >= e->n_columns)
-            return fail(err, LATHE_E_CORRUPT, "\"category.column\" holds %d; there are %lld columns.",
-                        e->map[i], (long long)e->n_columns);
+            return fail(err, LATHE_E_CORRUPT,
+                        "\"category.column\" holds %d; there are %lld columns.", e->map[i],
+                        (long long)e->n_columns);
     return LATHE_OK;
 }
 

@@ -79,21 +79,21 @@ int32_t adapt_open(void *self, const lathe_open *open, void **context, lathe_err
 /* ---- a fit's data, as the base can take them ---- */
 
 typedef struct prepared {
-    lathe_fit fit;              /* for the base; its arrays point into what follows */
-    const lathe_dataset *data;  /* what the base opens */
+    lathe_fit fit;             /* for the base; its arrays point into what follows */
+    const lathe_dataset *data; /* what the base opens */
     const lathe_dataset *validation;
-    lathe_dataset *view;        /* to release */
+    lathe_dataset *view; /* to release */
     lathe_dataset *narrow_data;
     lathe_dataset *narrow_validation;
     int32_t task;
-    int64_t n_rows;             /* of data */
+    int64_t n_rows; /* of data */
     fit_rows rows;
-    int32_t *features;          /* columns, for a base that takes features */
-    float *target;              /* [n_rows] */
+    int32_t *features; /* columns, for a base that takes features */
+    float *target;     /* [n_rows] */
     float *weight;
     float *gradient;
     float *hessian;
-    float *rest;                /* [n_rows] 0 or 1 */
+    float *rest; /* [n_rows] 0 or 1 */
 } prepared;
 
 static void prepared_free(prepared *p, const lathe_host *host) {
@@ -134,8 +134,8 @@ static int32_t turn_gradients(prepared *p, const adapt *m, lathe_error *err) {
 }
 
 /* The columns of the chosen features, ascending. */
-static int32_t list_columns(const adapt *m, const encoder *e, const lathe_fit *fit, int32_t **columns,
-                            int64_t *n, lathe_error *err) {
+static int32_t list_columns(const adapt *m, const encoder *e, const lathe_fit *fit,
+                            int32_t **columns, int64_t *n, lathe_error *err) {
     int32_t *list = alloc_array(m->host, e->n_columns, sizeof *list);
     *n = 0;
     *columns = list;
@@ -249,8 +249,8 @@ static int32_t resample(const adapt *m, fit_rows *rows, uint64_t key, lathe_erro
     return LATHE_OK;
 }
 
-static int32_t gather_floats(const adapt *m, const fit_rows *rows, const float *from, int64_t stride,
-                             float **own, const float **at, lathe_error *err) {
+static int32_t gather_floats(const adapt *m, const fit_rows *rows, const float *from,
+                             int64_t stride, float **own, const float **at, lathe_error *err) {
     float *to = alloc_array(m->host, rows->n, sizeof *to);
     if (to == NULL)
         return fail_memory(err, "the chosen rows", rows->n * 4);
@@ -274,7 +274,8 @@ static int32_t view_rows(prepared *p, const adapt *m, lathe_error *err) {
     if (rc == LATHE_OK && f->weight != NULL)
         rc = gather_floats(m, rows, f->weight, 1, &p->weight, &f->weight, err);
     if (rc == LATHE_OK && f->gradient != NULL)
-        rc = gather_floats(m, rows, f->gradient, f->gradient_stride, &p->gradient, &f->gradient, err);
+        rc = gather_floats(m, rows, f->gradient, f->gradient_stride, &p->gradient, &f->gradient,
+                           err);
     if (rc == LATHE_OK && f->hessian != NULL)
         rc = gather_floats(m, rows, f->hessian, f->gradient_stride, &p->hessian, &f->hessian, err);
     if (rc != LATHE_OK)
@@ -337,7 +338,6 @@ static int32_t child_context(adapt *m, adapt_context *c, const prepared *p, lath
                              void **context, int32_t *own, lathe_error *err) {
     const lathe_components *kids = get_components(m->host);
     lathe_open open = c->open;
-    int32_t kept = p->data == c->data && p->validation == c->validation;
     int32_t rc;
 
     open.struct_size = LATHE_SIZED(lathe_open);
@@ -345,7 +345,8 @@ static int32_t child_context(adapt *m, adapt_context *c, const prepared *p, lath
     open.validation = p->validation;
     open.task = p->task;
     open.n_classes = p->task == LATHE_TASK_BINARY && m->rest ? 2 : c->open.n_classes;
-    *own = !kept || (c->child != NULL && c->child_task != p->task);
+    *own = p->data != c->data ||
+           (c->child != NULL && (c->child_task != p->task || c->child_validation != p->validation));
     if (*own)
         return ((const lathe_learner *)child->interface)->open(child->self, &open, context, err);
     if (c->child == NULL) {
@@ -359,6 +360,7 @@ static int32_t child_context(adapt *m, adapt_context *c, const prepared *p, lath
             return rc;
         }
         c->child_task = p->task;
+        c->child_validation = p->validation;
     }
     *context = c->child;
     return LATHE_OK;
@@ -369,7 +371,8 @@ static int32_t fit_child(adapt *m, adapt_context *c, const prepared *p, const la
     const lathe_learner *learner;
     void *context = NULL;
     int32_t own = 0;
-    int32_t rc = get_components(m->host)->create(m->host, m->config->base, 0, NULL, &m->child[i], err);
+    int32_t rc =
+        get_components(m->host)->create(m->host, m->config->base, 0, NULL, &m->child[i], err);
 
     if (rc != LATHE_OK)
         return rc;

@@ -75,8 +75,8 @@ int64_t adapt_scratch(const void *self, int64_t rows) {
 }
 
 /* P(class) of each class's own learner, divided by their sum. */
-static int32_t predict_rest(const adapt *m, int64_t rows, const float *x, int64_t stride, float *out,
-                            float *one, void *own, lathe_error *err) {
+static int32_t predict_rest(const adapt *m, int64_t rows, const float *x, int64_t stride,
+                            float *out, float *one, void *own, lathe_error *err) {
     for (int64_t c = 0; c < m->n; c++) {
         lathe_output gives;
         int32_t rc = child_output(&m->child[c], &gives, err);
@@ -148,7 +148,8 @@ int32_t adapt_importance(const void *self, int32_t type, int64_t n_features, dou
         return fail(err, LATHE_E_SHAPE, "The model is of %lld features, asked for %lld.",
                     (long long)m->encoder.n_features, (long long)n_features);
     if (!(m->base->flags & LATHE_LEARNER_GIVES_IMPORTANCE))
-        return fail(err, LATHE_E_UNSUPPORTED, "The base \"%s\" gives no importance.", m->base->name);
+        return fail(err, LATHE_E_UNSUPPORTED, "The base \"%s\" gives no importance.",
+                    m->base->name);
     of_columns = alloc_array(m->host, columns, sizeof *of_columns);
     if (of_columns == NULL)
         return fail_memory(err, "the importance", columns * 8);
@@ -191,8 +192,9 @@ static int32_t load_narrow(adapt *m, const lathe_reader *r, lathe_error *err) {
     columns = read;
     for (int64_t i = 0; i < n; i++)
         if (columns[i] < 0 || columns[i] >= m->encoder.n_columns)
-            return fail(err, LATHE_E_CORRUPT, "\"narrow.columns\" holds %d; there are %lld columns.",
-                        columns[i], (long long)m->encoder.n_columns);
+            return fail(err, LATHE_E_CORRUPT,
+                        "\"narrow.columns\" holds %d; there are %lld columns.", columns[i],
+                        (long long)m->encoder.n_columns);
     m->narrow = alloc_array(m->host, n, sizeof *m->narrow);
     if (m->narrow == NULL)
         return fail_memory(err, "the columns", n * 4);

@@ -45,8 +45,8 @@ static int32_t alloc_part(const lathe_host *host, gbdt_part *p, int64_t n, int64
     return LATHE_OK;
 }
 
-/* Copies targets, and weights where there are any (NULL: 1); a row without weight keeps target 0, so that the loss
- * never sees what stands there. */
+/* Copies targets, and weights where there are any (NULL: 1); a row without weight keeps target 0,
+ * so that the loss never sees what stands there. */
 static int32_t load_part(const gbdt_run *r, gbdt_part *p, const float *target, const float *weight,
                          const uint8_t *in_set, const uint16_t *counts, lathe_error *err) {
     int64_t classes = r->c->n_classes;

@@ -4,15 +4,16 @@
  *   round m: g_i = dL(y_i, F(x_i)) / dF, h_i = d2L / dF2, both times the row's weight;
  *            f_m is fitted to make sum(g_i f(x_i) + h_i f(x_i)^2 / 2) small; F += rate * f_m
  *
- * J. H. Friedman, "Greedy function approximation: a gradient boosting machine", Annals of Statistics 29, 2001, with the
- * second-order step of J. Friedman, T. Hastie & R. Tibshirani, "Additive logistic regression", 2000; row
- * sampling: J. H. Friedman, "Stochastic gradient boosting", 2002; histogram trees: G. Ke et al., "LightGBM", 2017. For k
- * classes a round fits one learner a class, all from the scores at its beginning. A loss with no curvature (absolute,
- * quantile) has its leaves replaced by the loss's best constants (Friedman 2001, algorithm 3); learners without leaves keep
- * the gradient step.
+ * J. H. Friedman, "Greedy function approximation: a gradient boosting machine", Annals of
+ * Statistics 29, 2001, with the second-order step of J. Friedman, T. Hastie & R. Tibshirani,
+ * "Additive logistic regression", 2000; row sampling: J. H. Friedman, "Stochastic gradient
+ * boosting", 2002; histogram trees: G. Ke et al., "LightGBM", 2017. For k classes a round fits one
+ * learner a class, all from the scores at its beginning. A loss with no curvature (absolute,
+ * quantile) has its leaves replaced by the loss's best constants (Friedman 2001, algorithm 3);
+ * learners without leaves keep the gradient step.
  *
- * Any loss with gradient and hessian serves, and any learner: one that takes no gradients is fitted to the target -g/h
- * with weight h. A row that counts c times has c times the weight.
+ * Any loss with gradient and hessian serves, and any learner: one that takes no gradients is fitted
+ * to the target -g/h with weight h. A row that counts c times has c times the weight.
  */
 #include "gbdt.h"
 
@@ -40,7 +41,7 @@ static const lathe_param params[] = {
                 .unit = "rounds"),
 };
 
-/* ---- instance and context --------------------------------------------------------------------------------- */
+/* ---- instance and context -------------------------------------------------------------------- */
 
 static void destroy(void *self) {
     gbdt *g = self;
@@ -115,7 +116,7 @@ static int32_t gbdt_open(void *self, const lathe_open *open, void **context, lat
     return LATHE_OK;
 }
 
-/* ---- predicting ------------------------------------------------------------------------------------------- */
+/* ---- predicting ------------------------------------------------------------------------------ */
 
 static int32_t gbdt_output(const void *self, lathe_output *output) {
     const gbdt *g = self;
@@ -184,7 +185,7 @@ static int32_t gbdt_predict(const void *self, int64_t n, const float *x, int64_t
     return rc;
 }
 
-/* ---- state ------------------------------------------------------------------------------------------------ */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 static int32_t gbdt_save(const void *self, const lathe_writer *w, lathe_error *err) {
     const gbdt *g = self;

@@ -93,8 +93,8 @@ int32_t gbdt_fit(void *self, void *context, const lathe_fit *fit, lathe_error *e
 
 /* round.c */
 int32_t gbdt_round(gbdt_run *r, lathe_error *err);
-/* Adds learning_rate * step to the scores of a part, and sets *mean to its weighted mean loss. gradient NULL: not
- * wanted. */
+/* Adds learning_rate * step to the scores of a part, and sets *mean to its weighted mean loss.
+ * gradient NULL: not wanted. */
 int32_t gbdt_advance(gbdt_run *r, gbdt_part *p, double rate, float *gradient, float *hessian,
                      double *mean, lathe_error *err);
 

@@ -3,9 +3,10 @@
 
 enum { ROWS_GRAIN = 4096 };
 
-/* ---- sampling --------------------------------------------------------------------------------------------- */
+/* ---- sampling -------------------------------------------------------------------------------- */
 
-/* Each row with weight is taken with probability row_share, by a number of its own; an empty sample becomes all. */
+/* Each row with weight is taken with probability row_share, by a number of its own; an empty sample
+ * becomes all. */
 static void sample_rows(gbdt_run *r, uint64_t key) {
     const gbdt *g = r->g;
     const lathe_host *host = g->host;
@@ -38,7 +39,7 @@ static void sample_features(gbdt_run *r, uint64_t key, int32_t *features) {
     }
 }
 
-/* ---- renewing leaves -------------------------------------------------------------------------------------- */
+/* ---- renewing leaves ------------------------------------------------------------------------- */
 
 static int32_t renew_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
     (void)worker;
@@ -77,7 +78,8 @@ static void rows_by_leaf(gbdt_run *r) {
     }
 }
 
-/* The value of each leaf becomes the best constant for its rows (Friedman 2001, algorithms 3 and 4). */
+/* The value of each leaf becomes the best constant for its rows (Friedman 2001, algorithms 3 and
+ * 4). */
 static int32_t renew_leaves(gbdt_run *r, const lathe_instance *child, void *context,
                             lathe_error *err) {
     const lathe_learner *table = member_table(child);
@@ -103,7 +105,7 @@ static int32_t renew_leaves(gbdt_run *r, const lathe_instance *child, void *cont
     return rc;
 }
 
-/* ---- fitting ---------------------------------------------------------------------------------------------- */
+/* ---- fitting --------------------------------------------------------------------------------- */
 
 static int32_t fit_score(gbdt_run *r, int64_t k, int32_t worker, lathe_error *err) {
     gbdt *g = r->g;
@@ -169,7 +171,7 @@ int32_t gbdt_round(gbdt_run *r, lathe_error *err) {
     return LATHE_OK;
 }
 
-/* ---- new scores ------------------------------------------------------------------------------------------- */
+/* ---- new scores ------------------------------------------------------------------------------ */
 
 typedef struct advance {
     gbdt_run *r;

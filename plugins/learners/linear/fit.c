@@ -14,10 +14,11 @@ int32_t linear_finite(double value, const char *unit, int64_t step, lathe_error 
 
 void linear_not_converged(const problem *pr, const char *solver, double optimality, double target) {
     char line[256];
-    snprintf(line, sizeof line,
-             "linear: the solver %s ended after %lld iterations with a largest gradient of %.3g, above "
-             "%.3g; raise max_iterations or tolerance.",
-             solver, (long long)pr->config->max_iterations, optimality, target);
+    snprintf(
+        line, sizeof line,
+        "linear: the solver %s ended after %lld iterations with a largest gradient of %.3g, above "
+        "%.3g; raise max_iterations or tolerance.",
+        solver, (long long)pr->config->max_iterations, optimality, target);
     pr->host->log(pr->host, LATHE_LOG_WARN, line);
 }
 
@@ -66,8 +67,8 @@ static void problem_free(problem *pr) {
     host->free(host, pr->theta);
 }
 
-/* Weighted means and standard deviations, features side by side, in one order of rows. A feature whose deviation is
- * within rounding of its mean is constant. */
+/* Weighted means and standard deviations, features side by side, in one order of rows. A feature
+ * whose deviation is within rounding of its mean is constant. */
 static int32_t standardise(problem *pr, lathe_error *err) {
     const lathe_feature *features = get_datasets(pr->host)->features(pr->data->data);
     int64_t p = pr->p;
@@ -105,8 +106,8 @@ static int32_t standardise(problem *pr, lathe_error *err) {
     return LATHE_OK;
 }
 
-/* The scale of a feature is sqrt(variance + l2), not the deviation alone: with it the curvature is about 1 in every
- * direction also where the penalty is what curves. */
+/* The scale of a feature is sqrt(variance + l2), not the deviation alone: with it the curvature is
+ * about 1 in every direction also where the penalty is what curves. */
 static void set_penalties(problem *pr) {
     const linear_config *c = pr->config;
     double l2 = c->l2;
@@ -168,7 +169,8 @@ static int32_t problem_make(problem *pr, linear *m, const linear_context *c, con
         pr->loss = (objective){.loss = m->loss.interface, .self = m->loss.self, .k = pr->k};
         pr->loss_flags = m->loss.descriptor->flags;
     }
-    if ((rc = fit_rows_collect(m->host, fit, c->info.n_rows, weight, 0, &pr->rows, err)) != LATHE_OK)
+    if ((rc = fit_rows_collect(m->host, fit, c->info.n_rows, weight, 0, &pr->rows, err)) !=
+        LATHE_OK)
         return rc;
     rc = objective_gather(m->host, fit, &pr->rows, target, c->task, c->n_classes, &pr->loss, err);
     if (rc == LATHE_OK)
@@ -180,8 +182,9 @@ static int32_t problem_make(problem *pr, linear *m, const linear_context *c, con
     set_penalties(pr);
     pr->theta = alloc_array(m->host, pr->k * pr->q, sizeof(double));
     start = alloc_array(m->host, pr->k, sizeof(double));
-    rc = pr->theta == NULL || start == NULL ? fail_memory(err, "the coefficients", pr->k * pr->q * 8)
-                                            : objective_start(m->host, &pr->loss, &pr->rows, start, err);
+    rc = pr->theta == NULL || start == NULL
+             ? fail_memory(err, "the coefficients", pr->k * pr->q * 8)
+             : objective_start(m->host, &pr->loss, &pr->rows, start, err);
     for (int64_t s = 0; rc == LATHE_OK && pr->config->intercept && s < pr->k; s++)
         pr->theta[s * pr->q + pr->p] = start[s];
     m->host->free(m->host, start);
@@ -258,8 +261,8 @@ int32_t linear_fit(void *self, void *context, const lathe_fit *fit, lathe_error 
         rc = keep(m, &pr, fit->gradient == NULL, err);
     problem_free(&pr);
     if (rc == LATHE_OK && fit->fitted != NULL) {
-        static const lathe_learner me = {.output = linear_output, .scratch = linear_scratch,
-                                         .predict = linear_predict};
+        static const lathe_learner me = {
+            .output = linear_output, .scratch = linear_scratch, .predict = linear_predict};
         rc = predict_all(m->host, &me, m, c->info.n_rows, c->x, c->stride, fit->fitted,
                          fit->fitted_stride, err);
     }

@@ -5,14 +5,14 @@ enum { MEMORY = 10 };
 
 typedef struct lbfgs {
     problem *pr;
-    int64_t m;                /* k * q parameters */
-    double *gradient;         /* [m] of the smooth part */
-    double *pseudo;           /* [m] the steepest descent's, negated: the smallest subgradient */
-    double *direction;        /* [m] */
-    double *trial;            /* [m] */
-    double *trial_gradient;   /* [m] */
-    double *s[MEMORY];        /* differences of parameters */
-    double *y[MEMORY];        /* differences of gradients */
+    int64_t m;              /* k * q parameters */
+    double *gradient;       /* [m] of the smooth part */
+    double *pseudo;         /* [m] the steepest descent's, negated: the smallest subgradient */
+    double *direction;      /* [m] */
+    double *trial;          /* [m] */
+    double *trial_gradient; /* [m] */
+    double *s[MEMORY];      /* differences of parameters */
+    double *y[MEMORY];      /* differences of gradients */
     double rho[MEMORY];
     int64_t stored;
     double *memory;
@@ -93,7 +93,8 @@ static void find_direction(lbfgs *b) {
                 d[i] = 0;
 }
 
-/* trial = theta + t direction; with l1 it stays in theta's orthant (that of the step where theta is 0). */
+/* trial = theta + t direction; with l1 it stays in theta's orthant (that of the step where theta is
+ * 0). */
 static void set_trial(lbfgs *b, double t) {
     const double *theta = b->pr->theta;
     for (int64_t i = 0; i < b->m; i++) {
@@ -106,9 +107,9 @@ static void set_trial(lbfgs *b, double t) {
     }
 }
 
-/* Bisection for the weak Wolfe conditions, which also serves losses with kinks (Lewis and Overton, "Nonsmooth
- * optimization via quasi-Newton methods", Math. Program. 141, 2013); sufficient decrease alone with l1.
- * *took 0: no trial lowers the objective. */
+/* Bisection for the weak Wolfe conditions, which also serves losses with kinks (Lewis and Overton,
+ * "Nonsmooth optimization via quasi-Newton methods", Math. Program. 141, 2013); sufficient decrease
+ * alone with l1. *took 0: no trial lowers the objective. */
 static int32_t line_search(lbfgs *b, double *value, int32_t *took, lathe_error *err) {
     problem *pr = b->pr;
     double slope = inner(b->m, b->pseudo, b->direction), low = 0, high = INFINITY;
@@ -189,7 +190,7 @@ static int32_t iterate(lbfgs *b, lathe_error *err) {
         if ((rc = line_search(b, &value, &took, err)) != LATHE_OK)
             return rc;
         if (!took && b->stored == 0)
-            return LATHE_OK; /* not even steepest descent falls: the solution, as far as rounding lets see */
+            return LATHE_OK; /* steepest descent does not fall either: solved, up to rounding */
         if (!took) {
             b->stored = 0;
             continue;

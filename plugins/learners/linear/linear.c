@@ -1,23 +1,30 @@
 /* linear: a linear score, fitted by any loss.
  *
- *     minimise over beta, b:  (1 / W) sum_i w_i loss(x_i beta + b, y_i) + l1 |beta|_1 + (l2 / 2) |beta|_2^2
+ *     minimise over beta, b
+ *     (1 / W) sum_i w_i loss(x_i beta + b, y_i) + l1 |beta|_1 + (l2 / 2) |beta|_2^2
  *
- * with W the sum of the weights. The intercept b is not penalised. With loss "mse" this is least squares
- * (ridge, lasso, elastic net), with "cross_entropy" logistic or softmax regression (multinomial, k sets of
- * coefficients). In scikit-learn's terms C = 1 / (l2 n). For classification the default of l2 is 1 / n: a
- * standard normal prior on every coefficient (C = 1); for regression it is 0.
+ * with W the sum of the weights. The intercept b is not penalised. With loss "mse" this is least
+ * squares (ridge, lasso, elastic net), with "cross_entropy" logistic or softmax regression
+ * (multinomial, k sets of coefficients). In scikit-learn's terms C = 1 / (l2 n). For classification
+ * the default of l2 is 1 / n: a standard normal prior on every coefficient (C = 1); for regression
+ * it is 0.
  *
  * Solvers, all on internally standardised features (which changes the path, not the solution):
- *   newton      damped Newton steps on the Gram matrix sum w h z z' (iteratively reweighted least squares:
- *               McCullagh and Nelder, "Generalized Linear Models", 1989, section 2.5); least squares in one step
- *   coordinate  proximal Newton whose steps are found by coordinate descent with soft thresholds (Friedman,
- *               Hastie, Tibshirani, "Regularization Paths for Generalized Linear Models via Coordinate
- *               Descent", J. Stat. Software 33, 2010; Lee, Sun, Saunders, SIAM J. Optim. 24, 2014)
- *   lbfgs       limited-memory BFGS (Nocedal, Math. Comp. 35, 1980); with l1 its orthant-wise form (Andrew and
- *               Gao, "Scalable training of L1-regularized log-linear models", ICML 2007)
- *   sgd         batch, stochastic or mini-batch gradient descent with any optimizer and schedule
- * auto takes sgd where an optimizer is given; else newton, or coordinate with l1, for one score and at most 512
- * features; else lbfgs.
+ *   newton      damped Newton steps on the Gram matrix sum w h z z' (iteratively reweighted least
+ *               squares: McCullagh and Nelder, "Generalized Linear Models", 1989, section 2.5);
+ *               least squares in one step
+ *   coordinate  proximal Newton whose steps are found by coordinate descent with soft thresholds
+ *               (Friedman, Hastie, Tibshirani, "Regularization Paths for Generalized Linear Models
+ *               via Coordinate Descent", J. Stat. Software 33, 2010; Lee, Sun, Saunders, SIAM J.
+ *               Optim. 24, 2014)
+ *   lbfgs       limited-memory BFGS (Nocedal, Math. Comp. 35, 1980); with l1 its orthant-wise form
+ *               (Andrew and Gao, "Scalable training of L1-regularized log-linear models", ICML
+ *               2007)
+ *   sgd         batch, stochastic or mini-batch gradient descent with any optimizer and schedule; a
+ *               batch's gradient is divided by its rows and the mean weight of all, so that a row
+ *               counts by its weight also alone
+ * auto takes sgd where an optimizer is given; else newton, or coordinate with l1, for one score and
+ * at most 512 features; else lbfgs.
  */
 #include "linear.h"
 
@@ -47,22 +54,26 @@ static const lathe_param params[] = {
                   "classification and 0 for regression.",
                   .by_task = l2_by_task),
     LATHE_P_BOOL(linear_config, intercept, 0, "true", "Whether to fit a constant term."),
-    LATHE_P_ENUM(linear_config, solver, 0, "\"auto\"", solver_names,
-                 "How to minimise; auto is sgd where an optimizer is given, else chosen by the number "
-                 "of scores and features and by l1."),
-    LATHE_P_FLOAT(linear_config, tolerance, 0, "1e-6", 0, 1,
-                  "Converged when the largest gradient is this share of the first one; for sgd when an "
-                  "epoch lowers the training loss by less than this share."),
+    LATHE_P_ENUM(
+        linear_config, solver, 0, "\"auto\"", solver_names,
+        "How to minimise; auto is sgd where an optimizer is given, else chosen by the number "
+        "of scores and features and by l1."),
+    LATHE_P_FLOAT(
+        linear_config, tolerance, 0, "1e-6", 0, 1,
+        "Converged when the largest gradient is this share of the first one; for sgd when five "
+        "epochs in a row do not lower the best training loss by this share of it (0: "
+        "all epochs are run)."),
     LATHE_P_INT(linear_config, max_iterations, 0, "200", 1, 1e9,
                 "Iterations at most, of all solvers but sgd.", .unit = "iterations"),
     LATHE_P_COMPONENT(linear_config, optimizer, LATHE_PARAM_NULLABLE, "null", LATHE_KIND_OPTIMIZER,
                       "Steps of the solver sgd; null is plain sgd."),
     LATHE_P_COMPONENT(linear_config, schedule, 0, "\"constant\"", LATHE_KIND_SCHEDULE,
                       "Learning rate over time of the solver sgd."),
-    LATHE_P_INT_OR_ENUM(linear_config, batch, 0, "128", 1, 1e9, batch_names,
-                        "Rows a step of the solver sgd; 1 is stochastic, \"full\" is batch gradient "
-                        "descent.",
-                        .unit = "rows"),
+    LATHE_P_INT_OR_ENUM(
+        linear_config, batch, 0, "128", 1, 1e9, batch_names,
+        "Rows a step of the solver sgd; 1 is stochastic, \"full\" is batch gradient "
+        "descent.",
+        .unit = "rows"),
     LATHE_P_INT(linear_config, epochs, 0, "50", 1, 1e9, "Passes at most of the solver sgd.",
                 .unit = "epochs"),
     {LATHE_P_(linear_config, clip, LATHE_PARAM_FLOAT,
@@ -140,15 +151,16 @@ static const lathe_learner table = {
 
 static const lathe_descriptor descriptor = {
     .struct_size = LATHE_SIZED(lathe_descriptor),
-    .flags = LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS | LATHE_LEARNER_TAKES_ROWS |
-             LATHE_LEARNER_TAKES_FEATURES | LATHE_LEARNER_TAKES_MULTICLASS |
-             LATHE_LEARNER_WANTS_SCALED | LATHE_LEARNER_GIVES_FITTED |
-             LATHE_LEARNER_GIVES_IMPORTANCE,
+    .flags = LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS |
+             LATHE_LEARNER_TAKES_ROWS | LATHE_LEARNER_TAKES_FEATURES |
+             LATHE_LEARNER_TAKES_MULTICLASS | LATHE_LEARNER_WANTS_SCALED |
+             LATHE_LEARNER_GIVES_FITTED | LATHE_LEARNER_GIVES_IMPORTANCE,
     .id = "lathe.learner.linear",
     .kind = LATHE_KIND_LEARNER,
     .name = "linear",
     .version = "1.0.0",
-    .doc = "A linear model with any loss, L1 and L2: least squares, ridge, lasso, logistic, softmax.",
+    .doc =
+        "A linear model with any loss, L1 and L2: least squares, ridge, lasso, logistic, softmax.",
     .license = "Apache-2.0",
     .state_version = 1,
     .state_version_min = 1,

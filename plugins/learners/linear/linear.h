@@ -1,9 +1,9 @@
 /* linear.h: what the files of the linear learner share.
  *
  * Names: n rows used, p features used, q = p + 1 (the last is the intercept), k scores a row.
- * theta[k, q], double, are the coefficients of the features z = (x - mean) / scale with scale = sqrt(variance + l2);
- * with them every solver works, and the penalties of the original coefficients beta = theta / scale become
- * l1 / scale and l2 / scale^2, feature by feature. */
+ * theta[k, q], double, are the coefficients of the features z = (x - mean) / scale with scale =
+ * sqrt(variance + l2); with them every solver works, and the penalties of the original coefficients
+ * beta = theta / scale become l1 / scale and l2 / scale^2, feature by feature. */
 #ifndef LATHE_LINEAR_H
 #define LATHE_LINEAR_H
 
@@ -69,7 +69,7 @@ typedef struct problem {
     double *l2;       /* [p] */
     int32_t penal;    /* has an l1 */
     uint64_t key;
-    double *theta; /* [k, q] */
+    double *theta;          /* [k, q] */
     struct workspace *work; /* of linear_pass */
 } problem;
 

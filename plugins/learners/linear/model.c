@@ -150,7 +150,8 @@ int32_t linear_load(void *self, const lathe_reader *r, lathe_error *err) {
     m->k = beta.shape[1];
     if (m->k < 1 || m->k > 65536 || (m->k > 1 && task != LATHE_TASK_MULTICLASS))
         return fail(err, LATHE_E_CORRUPT, "\"coefficients\" has %lld columns.", (long long)m->k);
-    if ((rc = lathe_read_array(r, "intercept", LATHE_FLOAT, 64, m->k, &bias, NULL, err)) != LATHE_OK ||
+    if ((rc = lathe_read_array(r, "intercept", LATHE_FLOAT, 64, m->k, &bias, NULL, err)) !=
+            LATHE_OK ||
         (rc = lathe_read_array(r, "used", LATHE_INT, 32, m->p, &used, NULL, err)) != LATHE_OK ||
         (rc = lathe_read_array(r, "deviation", LATHE_FLOAT, 64, m->p, &deviation, NULL, err)) !=
             LATHE_OK)

@@ -77,8 +77,9 @@ static void cholesky_solve(int64_t q, const double *l, const double *b, double *
     }
 }
 
-/* step = -(gram + damping)^-1 gradient. The damping is far below what matters in directions that the data
- * determine, and makes the others (collinear features, all dummies of a category) stay where they are. */
+/* step = -(gram + damping)^-1 gradient. The damping is far below what matters in directions that
+ * the data determine, and makes the others (collinear features, all dummies of a category) stay
+ * where they are. */
 static int32_t newton_step(newton *s, lathe_error *err) {
     double most = 0, damping;
     for (int64_t j = 0; j < s->q; j++)
@@ -96,8 +97,8 @@ static int32_t newton_step(newton *s, lathe_error *err) {
                 "The Gram matrix has no factor even with damping; are there infinite features?");
 }
 
-/* step = argmin of gradient'd + d' gram d / 2 + sum l1 |theta + d|, by coordinate descent. `change` keeps
- * gram d. */
+/* step = argmin of gradient'd + d' gram d / 2 + sum l1 |theta + d|, by coordinate descent. `change`
+ * keeps gram d. */
 static void coordinate_step(newton *s, double accuracy, double *change) {
     const problem *pr = s->pr;
     int64_t q = s->q;
@@ -131,8 +132,9 @@ static void coordinate_step(newton *s, double accuracy, double *change) {
             s->step[j] = -pr->theta[j];
 }
 
-/* Backtracks along the step until the objective falls enough; evaluates all three at each trial, since the first
- * is nearly always taken. *value is the objective with l1. *took: 0 where no trial lowers it. */
+/* Backtracks along the step until the objective falls enough; evaluates all three at each trial,
+ * since the first is nearly always taken. *value is the objective with l1. *took: 0 where no trial
+ * lowers it. */
 static int32_t line_search(newton *s, double *value, int32_t *took, lathe_error *err) {
     problem *pr = s->pr;
     double slope = 0, t = 1, before = linear_l1(pr, pr->theta);
@@ -147,8 +149,8 @@ static int32_t line_search(newton *s, double *value, int32_t *took, lathe_error 
     for (int32_t tries = 0; tries < 40; tries++, t *= 0.5) {
         pass_sums sums = {.gradient = s->trial_gradient, .gram = s->trial_gram};
         for (int64_t j = 0; j < s->q; j++)
-            s->trial[j] = t == 1 && s->step[j] == -pr->theta[j] ? 0.0
-                                                                : pr->theta[j] + t * s->step[j];
+            s->trial[j] =
+                t == 1 && s->step[j] == -pr->theta[j] ? 0.0 : pr->theta[j] + t * s->step[j];
         rc = linear_evaluate(pr, s->trial, &sums, err);
         if (rc != LATHE_OK)
             return rc;
@@ -197,7 +199,8 @@ static int32_t iterate(newton *s, int32_t coordinate, lathe_error *err) {
         if ((rc = line_search(s, &value, &took, err)) != LATHE_OK)
             return rc;
         now = linear_optimality(pr, pr->theta, s->gradient);
-        host->progress(host, (double)(it + 1) / (double)pr->config->max_iterations, "Newton's method");
+        host->progress(host, (double)(it + 1) / (double)pr->config->max_iterations,
+                       "Newton's method");
         /* twice without a fall beyond rounding: the solution, to the precision of the scores */
         flat = old - value <= 1e-10 * fabs(old) ? flat + 1 : 0;
         if (!took || flat >= 2)

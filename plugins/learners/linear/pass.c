@@ -1,16 +1,17 @@
-/* The one pass over the rows that every solver makes: value, gradient and Gram matrix, in double, summed in a
- * fixed order whatever the number of threads: the rows are cut into groups by their number alone, a group is
- * one thread's work from begin to end, and the groups' sums are added in order. */
+/* The one pass over the rows that every solver makes: value, gradient and Gram matrix, in double,
+ * summed in a fixed order whatever the number of threads: the rows are cut into groups by their
+ * number alone, a group is one thread's work from begin to end, and the groups' sums are added in
+ * order. */
 #include "linear.h"
 
 enum { CHUNK = 256, MOST_GROUPS = 64 };
 
 struct workspace {
-    int64_t groups;      /* that the arrays have room for */
-    double *values;      /* [groups] */
-    double *gradients;   /* [groups, k * q] */
-    double *grams;       /* [groups, q * q] or NULL */
-    char *chunk;         /* [workers, chunk_bytes] */
+    int64_t groups;    /* that the arrays have room for */
+    double *values;    /* [groups] */
+    double *gradients; /* [groups, k * q] */
+    double *grams;     /* [groups, q * q] or NULL */
+    char *chunk;       /* [workers, chunk_bytes] */
     uint64_t chunk_bytes;
     lathe_error *errors; /* [workers] */
     int32_t workers;
@@ -118,8 +119,8 @@ static void add_sums(const pass *ps, int64_t begin, int64_t m, buffers *b, doubl
             b->residual[i * k + c] = pr->rows.weight[at] * (double)b->gradient[i * k + c];
     }
     if (k > 1) {
-        pr->host->gemm_f64(pr->host, LATHE_TRANS, LATHE_NO_TRANS, k, q, m, 1.0, b->residual, k, b->z,
-                           q, 1.0, gradient, q);
+        pr->host->gemm_f64(pr->host, LATHE_TRANS, LATHE_NO_TRANS, k, q, m, 1.0, b->residual, k,
+                           b->z, q, 1.0, gradient, q);
         return;
     }
     for (int64_t i = 0; i < m; i++) {
@@ -186,8 +187,8 @@ static int32_t group_chunk(void *user, int64_t first, int64_t last, int32_t work
     return LATHE_OK;
 }
 
-/* Groups by size alone: whole chunks, at most MOST_GROUPS, fewer where their Gram matrices would need much
- * memory. */
+/* Groups by size alone: whole chunks, at most MOST_GROUPS, fewer where their Gram matrices would
+ * need much memory. */
 static void cut_groups(pass *ps, int64_t gram_bytes) {
     int64_t most = MOST_GROUPS;
     int64_t chunks = (ps->n + CHUNK - 1) / CHUNK;

@@ -1,4 +1,9 @@
-/* Gradient descent with any optimizer: batch, stochastic or mini-batch by the size of the batch. */
+/* Gradient descent with any optimizer: batch, stochastic or mini-batch by the size of the batch.
+ *
+ * A regression whose link is the identity is descended in units of its target: theta = unit phi
+ * (and the start score added to the intercept), and the objective is divided by its value at the
+ * start. Both only rescale the problem, so the solution is the same; but steps of the usual size
+ * then suit a target of any unit and any loss. Elsewhere unit and divisor are 1. */
 #include "linear.h"
 
 enum { STILL_EPOCHS = 5 }; /* epochs without progress that end the descent */
@@ -11,14 +16,17 @@ typedef struct descent {
     const lathe_component *plain; /* the optimizer where the document names none */
     lathe_segment *segments;      /* [2 k] */
     int64_t n_segments;
-    float *param;     /* [m] */
-    float *gradient;  /* [m] */
-    float *slots;     /* [n_slots, m] */
-    double *sums;     /* [m] */
+    float *param;    /* [m] */
+    float *gradient; /* [m] */
+    float *slots;    /* [n_slots, m] */
+    double *sums;    /* [m] */
     shuffle_item *items;
     int32_t *order;
     int64_t batch;
-    int64_t steps;    /* an epoch */
+    int64_t steps; /* an epoch */
+    double unit;   /* theta = unit * param, and `shift` added to the intercepts */
+    double shift;
+    double divisor; /* of the objective */
 } descent;
 
 static void descent_free(descent *d) {
@@ -39,11 +47,63 @@ static void lay_segments(descent *d) {
     const problem *pr = d->pr;
     for (int64_t c = 0; c < pr->k; c++) {
         if (pr->p > 0)
-            d->segments[d->n_segments++] =
-                (lathe_segment){c * pr->q, pr->p, 1, pr->p, 0, 1.0f};
+            d->segments[d->n_segments++] = (lathe_segment){c * pr->q, pr->p, 1, pr->p, 0, 1.0f};
         d->segments[d->n_segments++] =
             (lathe_segment){c * pr->q + pr->p, 1, 1, 1, LATHE_SEGMENT_NO_DECAY, 1.0f};
     }
+}
+
+/* The weighted deviation of what is regressed from the start score: the target, or -g / h with
+ * weight h; and the mean of h. */
+static double deviation(const problem *pr, double start, double *curvature) {
+    double sum = 0, total = 0, h = 0;
+    for (int64_t i = 0; i < pr->rows.n; i++) {
+        double w = pr->rows.weight[i], y;
+        if (pr->loss.loss != NULL) {
+            y = pr->loss.target[i];
+        } else {
+            h += w * (double)pr->loss.h[i];
+            w *= (double)pr->loss.h[i];
+            y = w > 0 ? -(double)pr->loss.g[i] / (double)pr->loss.h[i] : 0.0;
+        }
+        sum += w * (y - start) * (y - start);
+        total += w;
+    }
+    *curvature = h / pr->rows.total;
+    return total > 0 ? sqrt(sum / total) : 0.0;
+}
+
+static int32_t identity_link(const problem *pr) {
+    static const float probes[4] = {-2.5f, 0.0f, 0.75f, 1000.0f};
+    lathe_error ignored;
+    float out[4];
+    if (pr->loss.loss == NULL)
+        return 1;
+    return pr->data->task == LATHE_TASK_REGRESSION &&
+           pr->loss.loss->link(pr->loss.self, 4, 1, probes, out, &ignored) == LATHE_OK &&
+           memcmp(out, probes, sizeof out) == 0;
+}
+
+static int32_t choose_units(descent *d, lathe_error *err) {
+    const problem *pr = d->pr;
+    double start = pr->theta[pr->p], unit, curvature;
+    pass_sums sums = {0};
+    int32_t rc;
+
+    d->unit = d->divisor = 1.0;
+    if (!identity_link(pr))
+        return LATHE_OK;
+    unit = deviation(pr, start, &curvature);
+    rc = linear_pass(pr, pr->theta, NULL, pr->rows.n, &sums, err);
+    if (rc != LATHE_OK)
+        return rc;
+    double value = pr->loss.loss != NULL ? sums.value / pr->rows.total : unit * unit * curvature;
+    if (!(unit > 1e-12 * fabs(start)) || !(value > 0) || !isfinite(unit) || !isfinite(value))
+        return LATHE_OK;
+    d->unit = unit;
+    d->shift = start;
+    d->divisor = value;
+    return LATHE_OK;
 }
 
 static int32_t descent_make(descent *d, problem *pr, lathe_error *err) {
@@ -82,22 +142,31 @@ static int32_t descent_make(descent *d, problem *pr, lathe_error *err) {
         d->sums == NULL || d->items == NULL || d->order == NULL)
         return fail_memory(err, "gradient descent", (slots + 4) * d->m * 4 + n * 20);
     lay_segments(d);
+    if ((rc = choose_units(d, err)) != LATHE_OK)
+        return rc;
     for (int64_t i = 0; i < d->m; i++)
-        d->param[i] = (float)pr->theta[i];
+        d->param[i] = (float)(pr->theta[i] - (i % pr->q == pr->p ? d->shift : 0.0));
     return LATHE_OK;
 }
 
-/* The mean gradient of the batch with the penalty; adds the batch's loss to *loss. A batch is divided by its number
- * of rows and the mean weight of all, so that a row counts by its weight also alone in its batch. */
+/* theta from the parameters. */
+static void set_theta(const descent *d) {
+    const problem *pr = d->pr;
+    for (int64_t i = 0; i < d->m; i++)
+        pr->theta[i] = d->unit * (double)d->param[i] + (i % pr->q == pr->p ? d->shift : 0.0);
+}
+
+/* The mean gradient of the batch with the penalty; adds the batch's loss to *loss. A batch is
+ * divided by its number of rows and the mean weight of all, so that a row counts by its weight also
+ * alone in its batch. */
 static int32_t batch_gradient(descent *d, int64_t first, int64_t rows, double *loss, double *norm,
                               lathe_error *err) {
     problem *pr = d->pr;
-    double by = (double)pr->rows.n / (pr->rows.total * (double)rows);
+    double by = (double)pr->rows.n / (pr->rows.total * (double)rows), scale = d->unit / d->divisor;
     pass_sums sums = {.gradient = d->sums};
     int32_t rc;
 
-    for (int64_t i = 0; i < d->m; i++)
-        pr->theta[i] = d->param[i];
+    set_theta(d);
     rc = linear_pass(pr, pr->theta, d->order + first, rows, &sums, err);
     if (rc != LATHE_OK)
         return rc;
@@ -109,6 +178,7 @@ static int32_t batch_gradient(descent *d, int64_t first, int64_t rows, double *l
             g += pr->l2[i % pr->q] * pr->theta[i];
         else if (!pr->config->intercept)
             g = 0;
+        g *= scale;
         d->gradient[i] = (float)g;
         *norm += g * g;
     }
@@ -116,7 +186,8 @@ static int32_t batch_gradient(descent *d, int64_t first, int64_t rows, double *l
     return LATHE_OK;
 }
 
-static int32_t one_step(descent *d, int64_t epoch, int64_t in_epoch, double norm, lathe_error *err) {
+static int32_t one_step(descent *d, int64_t epoch, int64_t in_epoch, double norm,
+                        lathe_error *err) {
     problem *pr = d->pr;
     const lathe_optimizer *optimizer = d->optimizer.interface;
     const lathe_schedule *schedule = d->schedule.interface;
@@ -175,13 +246,16 @@ int32_t linear_sgd(problem *pr, lathe_error *err) {
             break;
         host->metric(host, "train_loss", e, loss);
         host->progress(host, (double)(e + 1) / (double)pr->config->epochs, "gradient descent");
-        still = best - loss <= pr->config->tolerance * fabs(best) && e > 0 ? still + 1 : 0;
+        still =
+            pr->config->tolerance > 0 && e > 0 && best - loss <= pr->config->tolerance * fabs(best)
+                ? still + 1
+                : 0;
         best = fmin(best, loss);
     }
-    for (int64_t i = 0; rc == LATHE_OK && i < d.m; i++) {
-        pr->theta[i] = d.param[i];
-        rc = linear_finite(pr->theta[i], "epoch", pr->config->epochs, err);
-    }
+    if (rc == LATHE_OK)
+        set_theta(&d);
+    for (int64_t i = 0; rc == LATHE_OK && i < d.m; i++)
+        rc = linear_finite(pr->theta[i], "epoch", pr->config->epochs - 1, err);
     descent_free(&d);
     return rc;
 }

@@ -85,8 +85,7 @@ static void scale_targets(mlp_descent *d) {
         if (d->loss.loss != NULL)
             d->loss.target[i] = (float)(((double)d->loss.target[i] - d->shift) * by);
         else
-            d->loss.g[i] =
-                (float)(((double)d->loss.g[i] + (double)d->loss.h[i] * d->shift) * by);
+            d->loss.g[i] = (float)(((double)d->loss.g[i] + (double)d->loss.h[i] * d->shift) * by);
     for (int64_t i = 0; i < d->validation_rows.n; i++)
         d->validation.target[i] = (float)(((double)d->validation.target[i] - d->shift) * by);
 }
@@ -198,8 +197,8 @@ int32_t mlp_descent_make(mlp_descent *d, mlp *m, const mlp_context *c, const lat
     d->dropout_key = host->random_key(host, fit->key, 2);
     if ((rc = gather(d, fit, err)) != LATHE_OK)
         return rc;
-    if (fit->gradient != NULL || (c->task == LATHE_TASK_REGRESSION && m->config->scale_target &&
-                                  identity_link(m))) {
+    if (fit->gradient != NULL ||
+        (c->task == LATHE_TASK_REGRESSION && m->config->scale_target && identity_link(m))) {
         target_moments(d);
         scale_targets(d);
     }
@@ -282,8 +281,8 @@ static int32_t group_gradient(void *user, int64_t begin, int64_t end, int32_t wo
     for (int64_t g = begin; g < end; g++) {
         float *gradient = d->gradient + g * d->m->n_params;
         int64_t first = g * job->a_group * SHARD;
-        int64_t last = first + job->a_group * SHARD < job->rows ? first + job->a_group * SHARD
-                                                                : job->rows;
+        int64_t last =
+            first + job->a_group * SHARD < job->rows ? first + job->a_group * SHARD : job->rows;
         d->losses[g] = 0;
         for (int64_t at = first; at < last; at += SHARD) {
             int64_t rows = last - at < SHARD ? last - at : SHARD;
@@ -404,10 +403,11 @@ int32_t mlp_step(mlp_descent *d, int64_t epoch, int64_t in_epoch, double *loss, 
         sum += d->losses[g];
     *loss += sum;
     if (!isfinite(sum))
-        return fail(err, LATHE_E_NUMERIC,
-                    "The training diverged in epoch %lld (step %lld): the loss is %g. Use a smaller "
-                    "learning rate, or clip.",
-                    (long long)epoch + 1, (long long)in_epoch + 1, sum);
+        return fail(
+            err, LATHE_E_NUMERIC,
+            "The training diverged in epoch %lld (step %lld): the loss is %g. Use a smaller "
+            "learning rate, or clip.",
+            (long long)epoch + 1, (long long)in_epoch + 1, sum);
     return apply_step(d, &job, err);
 }
 

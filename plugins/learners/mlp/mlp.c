@@ -4,24 +4,29 @@
  *     minimise  (1 / W) sum_i w_i loss(score_i, y_i) + (l2 / 2) sum_l |W_l|^2
  *
  * by gradient descent on mini-batches with back-propagation (Rumelhart, Hinton, Williams, "Learning
- * representations by back-propagating errors", Nature 323, 1986). A batch of "full" rows is batch gradient descent,
- * of 1 stochastic. A batch's gradient is divided by its rows and the mean weight of all, so that a row counts by
- * its weight also alone in its batch.
+ * representations by back-propagating errors", Nature 323, 1986). A batch of "full" rows is batch
+ * gradient descent, of 1 stochastic. A batch's gradient is divided by its rows and the mean weight
+ * of all, so that a row counts by its weight also alone in its batch.
  *
- *   Dropout: units are zeroed with probability p in training, and the others divided by 1 - p, so that prediction
- *   needs no change (Srivastava et al., "Dropout", JMLR 15, 2014).
- *   Initial weights: uniform with variance 2 / in (He et al., ICCV 2015) for rectifiers, 1 / in (LeCun et al.,
- *   "Efficient BackProp", 1998) for selu, else 2 / (in + out) (Glorot and Bengio, AISTATS 2010); biases are 0, those
- *   of the output the loss's best constant score.
- *   Targets of a regression whose link is the identity are standardised inside (mean 0, variance 1) and predictions
- *   scaled back, so that targets of any unit train at the same rate. A parameter of the loss in the target's unit
- *   (huber's delta) then counts in standard deviations, as do the reported losses. scale_target false: as they are.
- *   Early stopping: training ends when the validation loss has not fallen for so many epochs, and the
- *   weights of the best epoch are restored (Prechelt, "Early stopping, but when?", 1998).
- *   Clipping by the norm of the whole gradient: Pascanu, Mikolov, Bengio, ICML 2013.
+ * Dropout: units are zeroed with probability p in training, and the others divided by 1 - p, so
+ * that prediction needs no change (Srivastava et al., "Dropout", JMLR 15, 2014).
  *
- * The batch is cut into shards of 256 rows and these into at most 16 groups by its size alone; each group sums its
- * gradient in order, and the groups are added in order: the bits do not depend on the number of threads.
+ * Initial weights: uniform with variance 2 / in (He et al., ICCV 2015) for rectifiers, 1 / in
+ * (LeCun et al., "Efficient BackProp", 1998) for selu, else 2 / (in + out) (Glorot and Bengio,
+ * AISTATS 2010). Biases are 0, those of the output the loss's best constant score.
+ *
+ * Targets of a regression whose link is the identity are standardised inside (mean 0, variance 1)
+ * and predictions scaled back, so that targets of any unit train at the same rate. A parameter of
+ * the loss in the target's unit (huber's delta) then counts in standard deviations, as do the
+ * reported losses. scale_target false leaves them as they are.
+ *
+ * Early stopping: training ends when the validation loss has not fallen for so many epochs, and the
+ * weights of the best epoch are restored (Prechelt, "Early stopping, but when?", 1998). Clipping is
+ * by the norm of the whole gradient (Pascanu, Mikolov, Bengio, ICML 2013).
+ *
+ * The batch is cut into shards of 256 rows and these into at most 16 groups by its size alone; each
+ * group sums its gradient in order, and the groups are added in order: the bits do not depend on
+ * the number of threads.
  */
 #include "mlp.h"
 
@@ -62,19 +67,21 @@ static const lathe_param params[] = {
                         "Rows a step: 1 is stochastic, \"full\" batch gradient descent.",
                         .unit = "rows"),
     LATHE_P_INT(mlp_config, epochs, LATHE_PARAM_TUNABLE, "20", 1, 1e9,
-                "Passes over the rows; at most, with tolerance or early_stopping.", .unit = "epochs"),
-    {LATHE_P_(mlp_config, tolerance, LATHE_PARAM_FLOAT,
-              LATHE_PARAM_NULLABLE | LATHE_PARAM_HAS_MIN, "null"),
+                "Passes over the rows; at most, with tolerance or early_stopping.",
+                .unit = "epochs"),
+    {LATHE_P_(mlp_config, tolerance, LATHE_PARAM_FLOAT, LATHE_PARAM_NULLABLE | LATHE_PARAM_HAS_MIN,
+              "null"),
      .min = 0,
-     .doc = "Repeat until convergence: ends when tolerance_epochs in a row have not lowered the best "
-            "training loss by more than this share of it."},
+     .doc =
+         "Repeat until convergence: ends when tolerance_epochs in a row have not lowered the best "
+         "training loss by more than this share of it."},
     LATHE_P_INT(mlp_config, tolerance_epochs, 0, "5", 1, 1e9, "See tolerance.", .unit = "epochs"),
-    LATHE_P_FLOAT(mlp_config, l2, LATHE_PARAM_TUNABLE, "0", 0, 1e6,
-                  "Half the weight of the sum of squared weights (not biases) in what is minimised."),
+    LATHE_P_FLOAT(
+        mlp_config, l2, LATHE_PARAM_TUNABLE, "0", 0, 1e6,
+        "Half the weight of the sum of squared weights (not biases) in what is minimised."),
     {LATHE_P_(mlp_config, clip, LATHE_PARAM_FLOAT,
               LATHE_PARAM_NULLABLE | LATHE_PARAM_HAS_MIN | LATHE_PARAM_EXCL_MIN, "null"),
-     .min = 0,
-     .doc = "Largest norm of a step's gradient; a longer one is shortened."},
+     .min = 0, .doc = "Largest norm of a step's gradient; a longer one is shortened."},
     LATHE_P_INT(mlp_config, early_stopping, LATHE_PARAM_NULLABLE, "10", 1, 1e9,
                 "Epochs without a lower validation loss that end the training; the best epoch's "
                 "weights are restored. Without validation rows, or with null, it has no effect.",
@@ -238,9 +245,9 @@ static const lathe_learner table = {
 
 static const lathe_descriptor descriptor = {
     .struct_size = LATHE_SIZED(lathe_descriptor),
-    .flags = LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS | LATHE_LEARNER_TAKES_ROWS |
-             LATHE_LEARNER_TAKES_MULTICLASS | LATHE_LEARNER_WANTS_SCALED |
-             LATHE_LEARNER_GIVES_FITTED,
+    .flags = LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS |
+             LATHE_LEARNER_TAKES_ROWS | LATHE_LEARNER_TAKES_MULTICLASS |
+             LATHE_LEARNER_WANTS_SCALED | LATHE_LEARNER_GIVES_FITTED,
     .id = "lathe.learner.mlp",
     .kind = LATHE_KIND_LEARNER,
     .name = "mlp",

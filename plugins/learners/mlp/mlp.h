@@ -1,7 +1,8 @@
 /* mlp.h: what the files of the network learner share.
  *
- * Names: L layers, the output layer included; layer l maps in[l] to out[l] units by z = x W + b with
- * W [in, out] row-major; P parameters in one flat vector, W then b of each layer in turn; k scores a row. */
+ * Names: L layers, the output layer included; layer l maps in[l] to out[l] units by z = x W + b
+ * with W [in, out] row-major; P parameters in one flat vector, W then b of each layer in turn; k
+ * scores a row. */
 #ifndef LATHE_MLP_H
 #define LATHE_MLP_H
 
@@ -102,11 +103,12 @@ int32_t mlp_shape(mlp *m, int64_t n_features, int64_t k, lathe_error *err);
 void mlp_initialise(mlp *m, uint64_t key, float *param);
 int32_t mlp_shard_make(const mlp *m, mlp_shard *s, lathe_error *err);
 void mlp_shard_free(const mlp *m, mlp_shard *s);
-/* From s->x to the scores; dropout with `key` where `training`; first: the number of the shard's first row in its
- * batch. */
+/* From s->x to the scores; dropout with `key` where `training`; first: the number of the shard's
+ * first row in its batch. */
 int32_t mlp_forward(const mlp *m, const float *param, mlp_shard *s, int64_t rows, int32_t training,
                     uint64_t key, int64_t first, lathe_error *err);
-/* From the gradient of the scores in s->da to that of the parameters; add 0: overwrites `gradient`. */
+/* From the gradient of the scores in s->da to that of the parameters; add 0: overwrites `gradient`.
+ */
 int32_t mlp_backward(const mlp *m, const float *param, mlp_shard *s, int64_t rows, int32_t training,
                      int32_t add, float *gradient, lathe_error *err);
 

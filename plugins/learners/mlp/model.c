@@ -26,8 +26,8 @@ int64_t mlp_scratch(const void *self, int64_t rows) {
     return (int64_t)(2 * align64((uint64_t)(BLOCK * m->widest) * sizeof(float)));
 }
 
-/* y[u] = b[u] + sum over j, in order, of x[j] W[j, u]: the same additions for every row and unit, whatever the
- * block that they are computed in. */
+/* y[u] = b[u] + sum over j, in order, of x[j] W[j, u]: the same additions for every row and unit,
+ * whatever the block that they are computed in. */
 static void block_of_units(int64_t rows, int64_t in, const float *x, int64_t stride, const float *w,
                            int64_t ld, const float *b, float *y, int64_t y_stride) {
     float sum[ROWS][UNITS];
@@ -143,8 +143,8 @@ int32_t mlp_save(const void *self, const lathe_writer *w, lathe_error *err) {
     for (int64_t l = 0; l < m->n_layers; l++) {
         const mlp_layer *y = &m->layer[l];
         int64_t shape[2] = {y->in, y->out};
-        lathe_tensor t = {m->param + y->weights, LATHE_DEVICE_CPU, 0, 2, LATHE_FLOAT, 32, 1, shape,
-                          NULL, 0};
+        lathe_tensor t = {
+            m->param + y->weights, LATHE_DEVICE_CPU, 0, 2, LATHE_FLOAT, 32, 1, shape, NULL, 0};
         layer_name(name, sizeof name, l, "weights");
         if ((rc = w->tensor(w, name, &t, err)) != LATHE_OK)
             return rc;

@@ -1,4 +1,5 @@
-/* The network itself: its shape, its initial weights, forward and backward over one shard of rows. */
+/* The network itself: its shape, its initial weights, forward and backward over one shard of rows.
+ */
 #include "mlp.h"
 
 int32_t mlp_shape(mlp *m, int64_t n_features, int64_t k, lathe_error *err) {
@@ -15,8 +16,7 @@ int32_t mlp_shape(mlp *m, int64_t n_features, int64_t k, lathe_error *err) {
         layer->in = in;
         layer->weights = at;
         layer->bias = at + in * layer->out;
-        if (layer->out > MOST_PARAMETERS / (in + 1) ||
-            at > MOST_PARAMETERS - (in + 1) * layer->out)
+        if (layer->out > MOST_PARAMETERS / (in + 1) || at > MOST_PARAMETERS - (in + 1) * layer->out)
             return fail(err, LATHE_E_MEMORY,
                         "The network has more than %d parameters; use fewer units or features.",
                         MOST_PARAMETERS);
@@ -31,7 +31,8 @@ int32_t mlp_shape(mlp *m, int64_t n_features, int64_t k, lathe_error *err) {
 
 /* By the name of the activation of this layer. */
 static int32_t kind_of_init(const mlp *m, int64_t l) {
-    static const char *const rectifiers[] = {"relu", "leaky_relu", "elu", "gelu", "silu", "softplus"};
+    static const char *const rectifiers[] = {"relu", "leaky_relu", "elu",
+                                             "gelu", "silu",       "softplus"};
     int32_t kind = m->config->initialisation;
 
     if (kind != INIT_AUTO)
@@ -191,8 +192,8 @@ int32_t mlp_forward(const mlp *m, const float *param, mlp_shard *s, int64_t rows
 /* ---- backward ---- */
 
 /* gradient of W and b of layer l from its input a and the gradient dz of its z. */
-static int32_t weight_gradient(const mlp *m, int64_t l, int64_t rows, const float *a, const float *dz,
-                               int32_t add, float *gradient) {
+static int32_t weight_gradient(const mlp *m, int64_t l, int64_t rows, const float *a,
+                               const float *dz, int32_t add, float *gradient) {
     const mlp_layer *layer = &m->layer[l];
     float *db = gradient + layer->bias;
 
@@ -201,8 +202,8 @@ static int32_t weight_gradient(const mlp *m, int64_t l, int64_t rows, const floa
     for (int64_t i = 0; i < rows; i++)
         for (int64_t u = 0; u < layer->out; u++)
             db[u] += dz[i * layer->out + u];
-    return m->host->gemm_f32(m->host, LATHE_TRANS, LATHE_NO_TRANS, layer->in, layer->out, rows, 1.0f,
-                             a, layer->in, dz, layer->out, add ? 1.0f : 0.0f,
+    return m->host->gemm_f32(m->host, LATHE_TRANS, LATHE_NO_TRANS, layer->in, layer->out, rows,
+                             1.0f, a, layer->in, dz, layer->out, add ? 1.0f : 0.0f,
                              gradient + layer->weights, layer->out);
 }
 
@@ -221,7 +222,8 @@ static int32_t through(const mlp *m, mlp_shard *s, int64_t l, int64_t rows, int3
     *dz = layer->flags & LATHE_ACTIVATION_INPLACE ? from : other;
     return f->backward(layer->activation.self, rows, layer->out,
                        layer->flags & LATHE_ACTIVATION_NEEDS_INPUT ? s->z[l] : NULL,
-                       layer->flags & LATHE_ACTIVATION_NEEDS_OUTPUT ? s->y[l] : NULL, from, *dz, err);
+                       layer->flags & LATHE_ACTIVATION_NEEDS_OUTPUT ? s->y[l] : NULL, from, *dz,
+                       err);
 }
 
 int32_t mlp_backward(const mlp *m, const float *param, mlp_shard *s, int64_t rows, int32_t training,
@@ -230,9 +232,9 @@ int32_t mlp_backward(const mlp *m, const float *param, mlp_shard *s, int64_t row
 
     for (int64_t l = m->n_layers - 1; l >= 0; l--) {
         const mlp_layer *layer = &m->layer[l];
-        const float *a = l == 0                                         ? s->x
+        const float *a = l == 0                                    ? s->x
                          : training && m->layer[l - 1].dropout > 0 ? s->d[l - 1]
-                                                                        : s->y[l - 1];
+                                                                   : s->y[l - 1];
         int32_t rc = weight_gradient(m, l, rows, a, dz, add, gradient);
         if (rc != LATHE_OK)
             return fail(err, rc, "The matrix product of layer %lld failed.", (long long)l);

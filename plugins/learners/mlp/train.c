@@ -57,9 +57,10 @@ static int32_t validate(mlp_descent *d, progress *p, int64_t epoch, int32_t *don
     if (rc != LATHE_OK)
         return rc;
     if (!isfinite(loss))
-        return fail(err, LATHE_E_NUMERIC,
-                    "The validation loss of epoch %lld is %g. Use a smaller learning rate, or clip.",
-                    (long long)epoch + 1, loss);
+        return fail(
+            err, LATHE_E_NUMERIC,
+            "The validation loss of epoch %lld is %g. Use a smaller learning rate, or clip.",
+            (long long)epoch + 1, loss);
     m->host->metric(m->host, "validation_loss", epoch, loss);
     if (loss < p->best_validation) {
         p->best_validation = loss;

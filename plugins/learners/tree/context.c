@@ -1,4 +1,5 @@
-/* context.c: what is prepared once for a dataset: its bins, and room for rows, histograms and the growing tree. */
+/* context.c: what is prepared once for a dataset: its bins, and room for rows, histograms and the
+ * growing tree. */
 #include "tree.h"
 
 #include <math.h>

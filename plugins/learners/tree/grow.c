@@ -1,10 +1,10 @@
 /* grow.c: growing the tree.
  *
- * With a bound on the leaves the leaf of greatest gain is split next, ties to the older (best first, Shi 2007,
- * "Best-first decision tree learning"; LightGBM's leaf-wise growth). Without one the order does not matter and the
- * newest is, which needs the fewest histograms. A histogram is kept for a node while it may still be
- * split, in at most n_slots slots; a node that gets no slot is searched from its rows instead, with the
- * same result.
+ * With a bound on the leaves the leaf of greatest gain is split next, ties to the older (best
+ * first, Shi 2007, "Best-first decision tree learning"; LightGBM's leaf-wise growth). Without one
+ * the order does not matter and the newest is, which needs the fewest histograms. A histogram is
+ * kept for a node while it may still be split, in at most n_slots slots; a node that gets no slot
+ * is searched from its rows instead, with the same result.
  */
 #include "tree.h"
 
@@ -13,7 +13,7 @@
 
 enum { HISTOGRAM_ROWS = 128, ASSIGN_GRAIN = 8192 };
 
-/* ---- room ------------------------------------------------------------------------------------------------- */
+/* ---- room ------------------------------------------------------------------------------------ */
 
 static int32_t grow_array(const lathe_host *host, void **array, uint64_t size, int64_t used,
                           int64_t n) {
@@ -54,7 +54,7 @@ static int32_t reserve_words(tree_context *c, int64_t n, lathe_error *err) {
     return LATHE_OK;
 }
 
-/* ---- histogram slots -------------------------------------------------------------------------------------- */
+/* ---- histogram slots ------------------------------------------------------------------------- */
 
 static int32_t slot_take(tree_context *c) {
     if (c->n_free > 0)
@@ -74,7 +74,7 @@ static void slot_give(tree_context *c, tree_item *item) {
     item->histogram = -1;
 }
 
-/* ---- which node next -------------------------------------------------------------------------------------- */
+/* ---- which node next ------------------------------------------------------------------------- */
 
 static int comes_before(const tree_context *c, int32_t a, int32_t b) {
     double x = c->item[a].split.gain, y = c->item[b].split.gain;
@@ -112,7 +112,7 @@ static int32_t queue_pop(tree_context *c) {
     return top;
 }
 
-/* ---- searching the children ------------------------------------------------------------------------------- */
+/* ---- searching the children ------------------------------------------------------------------ */
 
 static int may_split(const tree_context *c, const tree_item *item) {
     int64_t rows = tree_count(c, item->sum.hc);
@@ -164,7 +164,7 @@ static void children_histograms(tree_context *c, tree_item *parent, tree_item *a
     slot_give(c, parent);
 }
 
-/* ---- one split -------------------------------------------------------------------------------------------- */
+/* ---- one split ------------------------------------------------------------------------------- */
 
 static int32_t node_categories(tree_context *c, const tree_split *s, tree_node *node,
                                lathe_error *err) {
@@ -254,7 +254,7 @@ static int32_t split_item(tree_context *c, int32_t i, int last, lathe_error *err
     return LATHE_OK;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static void start_root(tree_context *c) {
     tree_cell sum = {0, 0};
@@ -313,7 +313,7 @@ int32_t tree_grow(tree_context *c, lathe_error *err) {
     return LATHE_OK;
 }
 
-/* ---- the leaf of every row -------------------------------------------------------------------------------- */
+/* ---- the leaf of every row ------------------------------------------------------------------- */
 
 static int32_t assign_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
     (void)worker;

@@ -1,9 +1,10 @@
 /* histogram.c: sums of the rows' statistics by bin.
  *
- * A histogram holds, feature by feature, n_bins cells of `width` int64 words: {g, hc} or one hc for each of k classes. It
- * is built from row-major bins (one pass over the rows, all features), or for one feature from column-major bins.
- * The larger of two siblings is the parent less the smaller (Ke et al. 2017, LightGBM, section 2.1). All
- * sums are integers: how the rows are divided among threads changes no bit.
+ * A histogram holds, feature by feature, n_bins cells of `width` int64 words: {g, hc} or one hc for
+ * each of k classes. It is built from row-major bins (one pass over the rows, all features), or for
+ * one feature from column-major bins. The larger of two siblings is the parent less the smaller (Ke
+ * et al. 2017, LightGBM, section 2.1). All sums are integers: how the rows are divided among
+ * threads changes no bit.
  */
 #include "tree.h"
 
@@ -103,7 +104,8 @@ void tree_histogram_build(tree_context *c, const int32_t *rows, int64_t n, int64
     if (updates >= PARALLEL_UPDATES && chunks > 1) {
         b.grain = (n + chunks - 1) / chunks;
         b.n_chunks = (n + b.grain - 1) / b.grain;
-        /* build_chunk never fails, so an error is a stop from outside, after which the fit ends anyway */
+        /* build_chunk never fails, so an error is a stop from outside, after which the fit ends
+         * anyway */
         if (c->host->parallel_for(c->host, n, b.grain, build_chunk, &b) == LATHE_OK &&
             c->host->parallel_for(c->host, c->slot_words, WORDS_PER_CHUNK, reduce_chunk, &b) ==
                 LATHE_OK)

@@ -1,7 +1,8 @@
 /* model.c: fitted trees as flat arrays.
  *
- * A row's output is bias + sum of scale * leaf over the trees in their order, in double, rounded once; so a row alone
- * and in a batch give the same bits. Rows go in blocks, tree by tree, so that a tree stays in the cache for a block.
+ * A row's output is bias + sum of scale * leaf over the trees in their order, in double, rounded
+ * once; so a row alone and in a batch give the same bits. Rows go in blocks, tree by tree, so that
+ * a tree stays in the cache for a block.
  */
 #include "tree.h"
 
@@ -115,7 +116,7 @@ int32_t tree_predict(const void *self, int64_t n, const float *x, int64_t stride
     return LATHE_OK;
 }
 
-/* ---- the sum of trees ------------------------------------------------------------------------------------- */
+/* ---- the sum of trees ------------------------------------------------------------------------ */
 
 static int32_t check_combine(const lathe_combine *combine, tree_model *m, lathe_error *err) {
     const char *where = "tree.combine";

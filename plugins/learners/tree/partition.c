@@ -1,9 +1,9 @@
 /* partition.c: the rows of a node, divided among its children.
  *
- * Stable: both sides stay ascending, so memory is read forward at every depth. The side of a row is one
- * look-up by its bin, and a row is written to both lists while only one of the two ends moves: no branch
- * depends on the data. Large nodes are divided in chunks whose places follow from the sizes of those
- * before them; the result is the same.
+ * Stable: both sides stay ascending, so memory is read forward at every depth. The side of a row is
+ * one look-up by its bin, and a row is written to both lists while only one of the two ends moves:
+ * no branch depends on the data. Large nodes are divided in chunks whose places follow from the
+ * sizes of those before them; the result is the same.
  */
 #include "tree.h"
 
@@ -22,7 +22,8 @@ typedef struct partition {
     int64_t right_at[MAX_CHUNKS];
 } partition;
 
-/* Writes the left rows to `left`, the right ones to `right`; returns how many went left. `left` may be `rows`. */
+/* Writes the left rows to `left`, the right ones to `right`; returns how many went left. `left` may
+ * be `rows`. */
 static int64_t divide(const partition *p, const int32_t *rows, int64_t n, int32_t *left,
                       int32_t *right) {
     int64_t l = 0, r = 0;

@@ -1,11 +1,11 @@
 /* rows.c: which rows are in the bag, and their statistics in fixed point.
  *
- * Sums of integers do not depend on the order of adding: that is why a tree has the same bits for any number of
- * threads. With T the number of rows in the bag (repeats counted) and c = bits of T, a row's gradient is
- * rounded to a multiple of 2^-b max|g| with b = min(46, 62 - c), its hessian or weight to one of 2^-b' max h with
- * b' = min(31, 63 - 2c), so that no sum overflows: for 10^5 rows 45 and 29 bits. A sum of n rows is therefore
- * within n 2^(-b-1) max|g| of the exact one, closer than a sum in float64 in most orders, and leaf values
- * are computed from these sums.
+ * Sums of integers do not depend on the order of adding: that is why a tree has the same bits for
+ * any number of threads. With T the number of rows in the bag (repeats counted) and c = bits of T,
+ * a row's gradient is rounded to a multiple of 2^-b max|g| with b = min(46, 62 - c), its hessian or
+ * weight to one of 2^-b' max h with b' = min(31, 63 - 2c), so that no sum overflows: for 10^5 rows
+ * 45 and 29 bits. A sum of n rows is therefore within n 2^(-b-1) max|g| of the exact one, closer
+ * than a sum in float64 in most orders, and leaf values are computed from these sums.
  *
  *   regression        g = -w (y - centre), h = w, centre: the weighted mean, rounded to float32
  *   gradients         as given

@@ -1,16 +1,19 @@
 /* scan.c: the best split of one feature from the sums of its bins.
  *
- * With score(S) = what a set S of rows explains, the gain of a split is score(left) + score(right) - score(node):
- *   variance, gradients  score = G^2 / (H + l2): twice the decrease of sum(g v + h v^2 / 2) + l2 v^2 / 2 at its
- *                        minimum v = -G / (H + l2) (Friedman 2001, section 4; Chen & Guestrin 2016, eq. 6, where l2
- *                        is lambda)
- *   Gini                 score = sum_k W_k^2 / W (Breiman, Friedman, Olshen & Stone 1984, section 4.3)
+ * With score(S) = what a set S of rows explains, the gain of a split is score(left) + score(right)
+ * - score(node):
+ *   variance, gradients  score = G^2 / (H + l2): twice the decrease of sum(g v + h v^2 / 2) + l2
+ *                        v^2 / 2 at its minimum v = -G / (H + l2) (Friedman 2001, section 4; Chen &
+ *                        Guestrin 2016, eq. 6, where l2 is lambda)
+ *   Gini                 score = sum_k W_k^2 / W (Breiman, Friedman, Olshen & Stone 1984, section
+ *                        4.3)
  *   entropy              score = sum_k W_k log W_k - W log W, the same section
- * A numeric feature is cut between two neighbouring bins that hold rows, in the middle of the empty bins between.
- * A node with missing values tries them on either side. Categories are sorted by their mean gradient
- * G / H, and the best subset is then among the prefixes: Fisher 1958, "On grouping for maximum
- * homogeneity"; for two classes Breiman et al. 1984, theorem 4.5. Missing is a category of its own there. With
- * category_smoothing s > 0 the key is (G - m H) / (H + s), m the node's mean: rare categories move to the middle.
+ * A numeric feature is cut between two neighbouring bins that hold rows, in the middle of the empty
+ * bins between. A node with missing values tries them on either side. Categories are sorted by
+ * their mean gradient G / H, and the best subset is then among the prefixes: Fisher 1958, "On
+ * grouping for maximum homogeneity"; for two classes Breiman et al. 1984, theorem 4.5. Missing is a
+ * category of its own there. With category_smoothing s > 0 the key is (G - m H) / (H + s), m the
+ * node's mean: rare categories move to the middle.
  */
 #include "tree.h"
 
@@ -110,9 +113,9 @@ void tree_finish_numeric(const tree_context *c, const tree_item *item, tree_spli
     set_missing_bin(f, s);
 }
 
-/* Completes a split of categories: list[0 … position] against the rest of the n. A value that training did not
- * see, or that is too rare for a bin of its own, goes right: the side with the bin of the rare ones is the
- * right one, and where the node has none of them the larger side is. */
+/* Completes a split of categories: list[0 … position] against the rest of the n. A value that
+ * training did not see, or that is too rare for a bin of its own, goes right: the side with the bin
+ * of the rare ones is the right one, and where the node has none of them the larger side is. */
 void tree_finish_category(const tree_context *c, const tree_item *item, tree_split *s,
                           const uint8_t *list, int n, int position) {
     const lathe_bin_feature *f = lathe_bin_feature_at(c->bins, s->feature);

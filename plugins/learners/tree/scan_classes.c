@@ -1,9 +1,9 @@
 /* scan_classes.c: the best split of one feature for three and more classes.
  *
- * The scores are those of scan.c, over k class weights. For k > 2 no one order of categories holds the best subset
- * (Breiman et al. 1984, section 5.3.4); tried are the orders by the share of each of the four heaviest classes
- * of the node, and the best prefix of these is taken. Class weights are integers below 2^53, so their sums and
- * differences in double are exact.
+ * The scores are those of scan.c, over k class weights. For k > 2 no one order of categories holds
+ * the best subset (Breiman et al. 1984, section 5.3.4); tried are the orders by the share of each
+ * of the four heaviest classes of the node, and the best prefix of these is taken. Class weights
+ * are integers below 2^53, so their sums and differences in double are exact.
  */
 #include "tree.h"
 

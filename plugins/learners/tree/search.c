@@ -1,8 +1,9 @@
 /* search.c: the best split of a node, over its features.
  *
- * A node with a histogram is scanned feature by feature. A small one, and one that draws features (Breiman 2001,
- * "Random forests": a fresh random choice at every node), makes each feature's histogram on the way. Both
- * give the same integers, so which way was taken shows in no bit. Ties go to the lower feature.
+ * A node with a histogram is scanned feature by feature. A small one, and one that draws features
+ * (Breiman 2001, "Random forests": a fresh random choice at every node), makes each feature's
+ * histogram on the way. Both give the same integers, so which way was taken shows in no bit. Ties
+ * go to the lower feature.
  */
 #include "tree.h"
 
@@ -72,8 +73,8 @@ static void search_all(search *s, tree_split *best) {
         take_better(best, &c->found[j]);
 }
 
-/* Draws features without replacement by a keyed Fisher-Yates shuffle until per_split are seen, and goes on while all
- * of these were constant in the node. */
+/* Draws features without replacement by a keyed Fisher-Yates shuffle until per_split are seen, and
+ * goes on while all of these were constant in the node. */
 static void search_drawn(search *s, tree_split *best) {
     tree_context *c = s->c;
     int64_t n = c->n_fit_features;

@@ -1,7 +1,7 @@
 /* state.c: saving and loading the flat arrays.
  *
- * load() trusts no number: children come after their parents (so that every walk ends), leaves, features and words of
- * categories are inside their arrays, and everything added up is finite.
+ * load() trusts no number: children come after their parents (so that every walk ends), leaves,
+ * features and words of categories are inside their arrays, and everything added up is finite.
  */
 #include "tree.h"
 

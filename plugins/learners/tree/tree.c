@@ -1,19 +1,22 @@
 /* tree.c: decision trees on 8-bit bins.
  *
- * A tree divides the rows by questions "x_j <= t?" or "is x_j one of these categories?", each chosen to gain the most,
- * and gives each leaf one value (Breiman, Friedman, Olshen & Stone 1984, Classification and Regression Trees).
+ * A tree divides the rows by questions "x_j <= t?" or "is x_j one of these categories?", each
+ * chosen to gain the most, and gives each leaf one value (Breiman, Friedman, Olshen & Stone 1984,
+ * Classification and Regression Trees).
  *
- *   regression      the question that lowers the squared error most; a leaf is the weighted mean, drawn to the mean of
- *                   all rows by l2: m + sum w (y - m) / (sum w + l2)
+ *   regression      the question that lowers the squared error most; a leaf is the weighted mean,
+ *                   drawn to the mean of all rows by l2: m + sum w (y - m) / (sum w + l2)
  *   classification  Gini or entropy; a leaf holds the classes' shares of weight
- *   gradients       (one step of boosting; Friedman 2001, "Greedy function approximation") the question that lowers
- *                   sum(g v + h v^2 / 2) + l2 v^2 / 2 most; a leaf is v = -G / (H + l2)
+ *   gradients       (one step of boosting; Friedman 2001, "Greedy function approximation") the
+ *                   question that lowers sum(g v + h v^2 / 2) + l2 v^2 / 2 most; a leaf is v = -G /
+ *                   (H + l2)
  *
- * Only the edges of at most 255 quantile bins are thresholds (Ke et al. 2017, LightGBM). Missing values take the
- * better side of each question; where a node met none they take the side with more rows, and so does a category
- * that is not known there, which goes right: the right side is the larger one.
- * Statistics are integers (rows.c), so the number of threads changes no bit. Gains are in units of the loss,
- * unnormalised: twice the decrease for gradients and squared error, W times the impurity for classes.
+ * Only the edges of at most 255 quantile bins are thresholds (Ke et al. 2017, LightGBM). Missing
+ * values take the better side of each question; where a node met none they take the side with more
+ * rows, and so does a category that is not known there, which goes right: the right side is the
+ * larger one. Statistics are integers (rows.c), so the number of threads changes no bit. Gains are
+ * in units of the loss, unnormalised: twice the decrease for gradients and squared error, W times
+ * the impurity for classes.
  */
 #include "tree.h"
 
@@ -71,7 +74,7 @@ static void destroy(void *self) {
     t->host->free(t->host, t);
 }
 
-/* ---- fitting ---------------------------------------------------------------------------------------------- */
+/* ---- fitting --------------------------------------------------------------------------------- */
 
 static void leaf_value(const tree_context *c, const tree_item *item, float *value, double *total) {
     double g = (double)item->sum.g * c->g_unit, h = tree_weight(c, item->sum.hc);
@@ -153,7 +156,7 @@ static int32_t fit(void *self, void *context, const lathe_fit *fit, lathe_error 
     return rc;
 }
 
-/* ---- the fitted tree -------------------------------------------------------------------------------------- */
+/* ---- the fitted tree ------------------------------------------------------------------------- */
 
 static int32_t output(const void *self, lathe_output *output) {
     const tree *t = self;

@@ -1,4 +1,5 @@
-/* tree.h: what the files of the tree learner share. tree.c holds the descriptor and the method table.
+/* tree.h: what the files of the tree learner share. tree.c holds the descriptor and the method
+ * table.
  *
  *   tree.c      parameters, method table, open, fit, close
  *   rows.c      which rows are in the bag, and their statistics as integers (quantisation)
@@ -34,7 +35,7 @@ typedef struct tree_config {
     lathe_int_or_enum features_per_split;
 } tree_config;
 
-/* ---- the fitted trees ------------------------------------------------------------------------------------- */
+/* ---- the fitted trees ------------------------------------------------------------------------ */
 
 #define TREE_FEATURE_MASK 0x0fffffffu
 #define TREE_IS_CATEGORY 0x40000000u
@@ -50,7 +51,8 @@ typedef struct tree_node {
     int32_t child[2];
 } tree_node;
 
-/* A sum of trees. Output o of a row is bias[o] + sum over trees t of scale[t] * the value of its leaf in t. */
+/* A sum of trees. Output o of a row is bias[o] + sum over trees t of scale[t] * the value of its
+ * leaf in t. */
 typedef struct tree_model {
     int32_t type; /* LATHE_OUTPUT_… */
     int64_t n_outputs;
@@ -79,10 +81,11 @@ typedef struct tree {
     int64_t fit_serial;
 } tree;
 
-/* ---- what a fit works on ---------------------------------------------------------------------------------- */
+/* ---- what a fit works on --------------------------------------------------------------------- */
 
-/* Sums of the statistics of some rows: g in fixed point, and h in fixed point above the number of rows:
- * hc = (sum of h) << count_bits | number of rows. Integers, so the order of adding does not matter. */
+/* Sums of the statistics of some rows: g in fixed point, and h in fixed point above the number of
+ * rows: hc = (sum of h) << count_bits | number of rows. Integers, so the order of adding does not
+ * matter. */
 typedef struct tree_cell {
     int64_t g;
     int64_t hc;
@@ -212,14 +215,14 @@ int32_t tree_rows_load(tree_context *c, const lathe_fit *fit, lathe_error *err);
 /* histogram.c */
 void tree_histogram_build(tree_context *c, const int32_t *rows, int64_t n, int64_t *histogram);
 void tree_histogram_subtract(const tree_context *c, int64_t *from, const int64_t *other);
-/* One feature, column-major, of any number of rows: fills bins[] with the numbers of the bins that hold rows,
- * ascending, and their cells; cells of other bins are undefined. Returns how many. */
+/* One feature, column-major, of any number of rows: fills bins[] with the numbers of the bins that
+ * hold rows, ascending, and their cells; cells of other bins are undefined. Returns how many. */
 int tree_histogram_feature(const tree_context *c, const int32_t *rows, int64_t n, int32_t feature,
                            int64_t *cells, uint8_t *bins);
 int tree_histogram_occupied(const tree_context *c, const int64_t *cells, int n_bins, uint8_t *bins);
 
-/* scan.c, scan_classes.c: the best split of one feature with the given occupied bins; gain 0: none. For classes,
- * `total` is [k] weights in fixed point and `scratch` [2 * k]. */
+/* scan.c, scan_classes.c: the best split of one feature with the given occupied bins; gain 0: none.
+ * For classes, `total` is [k] weights in fixed point and `scratch` [2 * k]. */
 void tree_scan(const tree_context *c, const tree_item *item, int32_t feature,
                const tree_cell *cells, const uint8_t *bins, int n_bins, tree_split *split);
 void tree_scan_classes(const tree_context *c, const tree_item *item, int32_t feature,
@@ -237,8 +240,8 @@ void tree_finish_category(const tree_context *c, const tree_item *item, tree_spl
 /* search.c: fills item->split; histogram NULL: made from the rows. */
 void tree_search(tree_context *c, tree_item *item, const int64_t *histogram);
 
-/* partition.c: orders the rows of the node in place, those that go left first, both sides ascending as before.
- * Returns how many go left. */
+/* partition.c: orders the rows of the node in place, those that go left first, both sides ascending
+ * as before. Returns how many go left. */
 int64_t tree_partition(tree_context *c, const tree_item *item);
 
 /* grow.c: grows c's tree; tree_assign_leaves fills c->leaf for every row of the dataset. */

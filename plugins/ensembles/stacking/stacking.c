@@ -1,23 +1,18 @@
 /* stacking: a final learner on the predictions of others.
  *
- * Wolpert, "Stacked generalization", Neural Networks 5, 1992; Breiman, "Stacked regressions", Machine Learning 24,
- * 1996. The rows are cut into folds. Each base learner is fitted without each fold and predicts it, so that every
- * row has predictions of learners that did not see it; on these the final learner is fitted. Then each base
- * is fitted again to all rows; a prediction is the final learner's on theirs.
+ * Wolpert, "Stacked generalization", Neural Networks 5, 1992; Breiman, "Stacked regressions",
+ * Machine Learning 24, 1996. The rows are cut into folds. Each base learner is fitted without each
+ * fold and predicts it, so that every row has predictions of learners that did not see it; on these
+ * the final learner is fitted. Then each base is fitted again to all rows; a prediction is the
+ * final learner's on theirs.
  *
- * The features of the final learner: of each base its value (regression), its probability of class 1 (binary) or of
- * each class (multiclass); with passthrough the original features behind them. Folds keep the shares of the classes
- * (classification) and depend on (key, row_id) alone; rows of one row_id (a bootstrap's repeats) are in one fold.
- * Random numbers of base b are keyed by (key, b): another base changes none of the others.
+ * The features of the final learner: of each base its value (regression), its probability of class
+ * 1 (binary) or of each class (multiclass); with passthrough the original features behind them.
+ * Folds keep the shares of the classes (classification) and depend on (key, row_id) alone; rows of
+ * one row_id (a bootstrap's repeats) are in one fold. Random numbers of base b are keyed by (key,
+ * b): another base changes none of the others.
  */
-#include "children.h"
-
-typedef struct stacking_config {
-    lathe_list base; /* const lathe_component * */
-    const lathe_component *final;
-    int64_t folds;
-    int32_t passthrough;
-} stacking_config;
+#include "stacking.h"
 
 static const lathe_param params[] = {
     LATHE_P_COMPONENT(stacking_config, base, LATHE_PARAM_REQUIRED | LATHE_PARAM_LIST, NULL,
@@ -31,31 +26,6 @@ static const lathe_param params[] = {
     LATHE_P_BOOL(stacking_config, passthrough, 0, "false",
                  "Whether the final learner also sees the original features."),
 };
-
-typedef struct stacking {
-    const lathe_host *host;
-    const stacking_config *config;
-    int32_t fitted;
-    int64_t n;             /* bases */
-    lathe_instance *child; /* [n] */
-    lathe_output *gives;   /* [n] */
-    lathe_instance final;
-    lathe_output output;   /* of the final one, n_features those of a row */
-    int64_t k;             /* columns of a base */
-    int64_t width;         /* features of the final one */
-    int64_t scratch;       /* the most that a child needs */
-} stacking;
-
-/* A fit. */
-typedef struct stack_job {
-    stacking *m;
-    const ensemble_context *c;
-    const lathe_fit *fit;
-    fit_rows rows;       /* in use, once each */
-    int32_t *fold;       /* [rows] */
-    float *meta;         /* [rows, width] */
-    lathe_error *errors; /* [tasks] */
-} stack_job;
 
 static void forget(stacking *m) {
     const lathe_components *kids = get_components(m->host);
@@ -81,19 +51,6 @@ static int32_t make_children(stacking *m, lathe_error *err) {
     return LATHE_OK;
 }
 
-/* A base must give k values, or k probabilities. */
-static int32_t check_base(const lathe_instance *child, int64_t k, int64_t n_features, int32_t code,
-                          lathe_output *gives, lathe_error *err) {
-    int32_t rc = child_output(child, gives, err);
-    if (rc == LATHE_OK && (gives->n_outputs != k || gives->n_features != n_features))
-        return fail(err, code,
-                    "The base \"%s\" gives %lld outputs from %lld features; %lld from %lld were "
-                    "expected.",
-                    child->descriptor->name, (long long)gives->n_outputs,
-                    (long long)gives->n_features, (long long)k, (long long)n_features);
-    return rc;
-}
-
 /* All children are there. */
 static int32_t finish(stacking *m, int64_t n_features, int32_t code, lathe_error *err) {
     const lathe_learner *learner = m->final.interface;
@@ -102,7 +59,8 @@ static int32_t finish(stacking *m, int64_t n_features, int32_t code, lathe_error
 
     m->scratch = learner->scratch(m->final.self, CHILD_BLOCK);
     for (int64_t i = 0; i < m->n; i++) {
-        if ((rc = check_base(&m->child[i], m->k, n_features, code, &m->gives[i], err)) != LATHE_OK)
+        if ((rc = stack_check_base(&m->child[i], m->k, n_features, code, &m->gives[i], err)) !=
+            LATHE_OK)
             return rc;
         learner = m->child[i].interface;
         int64_t bytes = learner->scratch(m->child[i].self, CHILD_BLOCK);
@@ -118,173 +76,6 @@ static int32_t finish(stacking *m, int64_t n_features, int32_t code, lathe_error
     m->output.n_features = n_features;
     m->fitted = 1;
     return LATHE_OK;
-}
-
-/* ---- folds ---- */
-
-typedef struct fold_item {
-    uint64_t number;
-    int64_t id;
-    int32_t at;
-    int32_t stratum;
-} fold_item;
-
-static int fold_compare(const void *a, const void *b) {
-    const fold_item *x = a, *y = b;
-    if (x->stratum != y->stratum)
-        return x->stratum < y->stratum ? -1 : 1;
-    if (x->number != y->number)
-        return x->number < y->number ? -1 : 1;
-    if (x->id != y->id)
-        return x->id < y->id ? -1 : 1;
-    return x->at < y->at ? -1 : x->at > y->at;
-}
-
-/* fold[rows], dealt out in random order within each class; one fold a row_id. */
-static int32_t deal_folds(stack_job *job, const float *target, lathe_error *err) {
-    const lathe_host *host = job->m->host;
-    const int64_t *row_id = get_datasets(host)->row_id(job->c->open.data);
-    uint64_t key = host->random_key(host, job->fit->key, UINT64_MAX);
-    int64_t n = job->rows.n, next = -1;
-    fold_item *items = alloc_array(host, n, sizeof *items);
-
-    if (items == NULL)
-        return fail_memory(err, "the folds", n * (int64_t)sizeof *items);
-    for (int64_t i = 0; i < n; i++) {
-        int32_t row = job->rows.row[i];
-        items[i].at = (int32_t)i;
-        items[i].id = row_id != NULL ? row_id[row] : row;
-        items[i].stratum =
-            job->c->open.task == LATHE_TASK_REGRESSION ? 0 : (int32_t)target[row];
-        host->random_u64(host, key, (uint64_t)items[i].id, &items[i].number, 1);
-    }
-    qsort(items, (size_t)n, sizeof *items, fold_compare);
-    for (int64_t i = 0; i < n; i++) {
-        if (i == 0 || items[i].id != items[i - 1].id || items[i].stratum != items[i - 1].stratum)
-            next++;
-        job->fold[items[i].at] = (int32_t)(next % job->m->config->folds);
-    }
-    host->free(host, items);
-    if (next < 1)
-        return fail(err, LATHE_E_DATA,
-                    "Stacking needs at least two different rows; there is one.");
-    return LATHE_OK;
-}
-
-/* ---- out-of-fold predictions ---- */
-
-/* The rows of a fold's training part, with what the caller's fit says of each. */
-typedef struct fold_part {
-    int32_t *rows; /* [n] */
-    float *target; /* NULL: the dataset's */
-    float *weight;
-    uint16_t *counts;
-    int64_t n;
-    lathe_dataset *view;
-} fold_part;
-
-static void part_free(const lathe_host *host, fold_part *p) {
-    get_datasets(host)->release(p->view);
-    host->free(host, p->rows);
-    host->free(host, p->target);
-    host->free(host, p->weight);
-    host->free(host, p->counts);
-}
-
-static int32_t part_make(const stack_job *job, int64_t fold, fold_part *p, lathe_error *err) {
-    const lathe_host *host = job->m->host;
-    const lathe_fit *fit = job->fit;
-    int64_t n = job->rows.n;
-
-    memset(p, 0, sizeof *p);
-    p->rows = alloc_array(host, n, sizeof *p->rows);
-    p->target = fit->target != NULL ? alloc_array(host, n, sizeof *p->target) : NULL;
-    p->weight = fit->weight != NULL ? alloc_array(host, n, sizeof *p->weight) : NULL;
-    p->counts = fit->counts != NULL ? alloc_array(host, n, sizeof *p->counts) : NULL;
-    if (p->rows == NULL || (fit->target != NULL && p->target == NULL) ||
-        (fit->weight != NULL && p->weight == NULL) || (fit->counts != NULL && p->counts == NULL))
-        return fail_memory(err, "a fold", n * 14);
-    for (int64_t i = 0; i < n; i++) {
-        int32_t row = job->rows.row[i];
-        if (job->fold[i] == fold)
-            continue;
-        p->rows[p->n] = row;
-        if (p->target != NULL)
-            p->target[p->n] = fit->target[row];
-        if (p->weight != NULL)
-            p->weight[p->n] = fit->weight[row];
-        if (p->counts != NULL)
-            p->counts[p->n] = fit->counts[row];
-        p->n++;
-    }
-    return get_datasets(host)->view(job->c->open.data, p->rows, p->n, &p->view, err);
-}
-
-/* The predictions of `child` of the rows of `fold` into the meta features of base b. */
-static int32_t predict_fold(const stack_job *job, const lathe_instance *child, int64_t b,
-                            int64_t fold, lathe_error *err) {
-    const stacking *m = job->m;
-    const lathe_host *host = m->host;
-    const lathe_learner *learner = child->interface;
-    int64_t f = job->c->info.n_features, k = m->k, held = 0, bytes;
-    lathe_output gives;
-    int32_t rc = check_base(child, k, f, LATHE_E_SHAPE, &gives, err), at[CHILD_BLOCK];
-
-    if (rc != LATHE_OK)
-        return rc;
-    bytes = learner->scratch(child->self, CHILD_BLOCK);
-    float *x = alloc_array(host, CHILD_BLOCK * f, sizeof *x);
-    float *out = alloc_array(host, CHILD_BLOCK * k, sizeof *out);
-    void *own = bytes < 0 ? NULL : host->alloc(host, bytes > 0 ? (uint64_t)bytes : 1);
-    if (x == NULL || out == NULL || own == NULL)
-        rc = fail_memory(err, "predicting a fold", CHILD_BLOCK * (f + k) * 4 + bytes);
-    for (int64_t i = 0; rc == LATHE_OK && i <= job->rows.n; i++) {
-        if (i < job->rows.n && job->fold[i] == fold) {
-            memcpy(x + held * f, job->c->x + job->rows.row[i] * job->c->stride, (size_t)f * 4);
-            at[held++] = (int32_t)i;
-        }
-        if (held < CHILD_BLOCK && i < job->rows.n)
-            continue;
-        rc = child_predict(child, &gives, held, x, f, out, own, err);
-        for (int64_t r = 0; rc == LATHE_OK && r < held; r++)
-            memcpy(job->meta + at[r] * m->width + b * k, out + r * k, (size_t)k * 4);
-        held = 0;
-    }
-    host->free(host, own);
-    host->free(host, out);
-    host->free(host, x);
-    return rc;
-}
-
-/* Base b without fold `fold`, predicting it. */
-static int32_t one_fold(const stack_job *job, int64_t b, int64_t fold, uint64_t key,
-                        lathe_error *err) {
-    const stacking *m = job->m;
-    const lathe_component *const *base = m->config->base.items;
-    const lathe_components *kids = get_components(m->host);
-    lathe_instance child = {0};
-    lathe_open open = job->c->open;
-    lathe_fit fit = *job->fit;
-    fold_part part;
-    int32_t rc = part_make(job, fold, &part, err);
-
-    if (rc == LATHE_OK) {
-        open.data = part.view;
-        fit.key = key;
-        fit.target = part.target;
-        fit.weight = part.weight;
-        fit.counts = part.counts;
-        fit.rows = NULL;
-        fit.n_rows_used = 0;
-        fit.fitted = NULL;
-        rc = child_fit(m->host, base[b], child_needs(&fit, open.task, job->c->info.flags), &open,
-                       &fit, &child, err);
-    }
-    if (rc == LATHE_OK)
-        rc = predict_fold(job, &child, b, fold, err);
-    kids->destroy(m->host, &child);
-    part_free(m->host, &part);
-    return rc;
 }
 
 /* Base b on all rows. */
@@ -311,7 +102,7 @@ static int32_t run_tasks(void *user, int64_t begin, int64_t end, int32_t worker)
         if (host->stopped(host))
             return fail_stopped(&job->errors[t], "while stacking");
         key = host->random_key(host, key, (uint64_t)fold);
-        rc = fold < folds ? one_fold(job, b, fold, key, &job->errors[t])
+        rc = fold < folds ? stack_one_fold(job, b, fold, key, &job->errors[t])
                           : whole(job, b, key, &job->errors[t]);
         if (rc != LATHE_OK)
             return rc;
@@ -449,7 +240,7 @@ static int32_t prepare(stack_job *job, const float *target, lathe_error *err) {
             return fail(err, LATHE_E_DATA, "The target of row %d is %g, which is no class number.",
                         job->rows.row[i], (double)y);
     }
-    return deal_folds(job, target, err);
+    return stack_deal_folds(job, target, err);
 }
 
 static int32_t fit_all(stack_job *job, lathe_error *err) {
@@ -513,8 +304,8 @@ static int64_t scratch(const void *self, int64_t rows) {
 }
 
 /* The meta features of at most CHILD_BLOCK rows. */
-static int32_t fill_meta(const stacking *m, int64_t rows, const float *x, int64_t stride, float *meta,
-                         float *one, void *own, lathe_error *err) {
+static int32_t fill_meta(const stacking *m, int64_t rows, const float *x, int64_t stride,
+                         float *meta, float *one, void *own, lathe_error *err) {
     for (int64_t b = 0; b < m->n; b++) {
         int32_t rc = child_predict(&m->child[b], &m->gives[b], rows, x, stride, one, own, err);
         if (rc != LATHE_OK)

@@ -1,0 +1,43 @@
+/* serve/config.h: what `lathe serve` is told: a JSON file, the environment, flags; later ones win.
+ *
+ * The file is validated like a pipeline: every fault at once, with line and column. SIGHUP reads it again.
+ *   {"listen": "127.0.0.1:8080", "inference": "127.0.0.1:8000", "workers": 2, "data_roots": ["/srv/data"],
+ *    "runs": {"concurrent": 1, "queue": 100, "threads": 2},
+ *    "limits": {"body_mb": 64, "connections": 1024, "head_seconds": 10, "body_seconds": 60, "idle_seconds": 75,
+ *               "worker_memory_mb": 4096, "hang_seconds": 10},
+ *    "insecure": false, "log": {"format": "text" | "json", "level": "info"}}
+ */
+#ifndef LATHE_SERVE_CONFIG_H
+#define LATHE_SERVE_CONFIG_H
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "serve/http.h"
+
+typedef struct lathe_serve_config {
+    const char *listen;    /* control plane, "ADDRESS:PORT"; port 0: any */
+    const char *inference; /* shared inference port */
+    int workers;
+    const char *const *data_roots;
+    size_t n_data_roots;
+    int run_concurrent, run_queue, run_threads;
+    lathe_http_limits limits;
+    int64_t worker_memory; /* bytes; 0: no limit */
+    int64_t hang_ns;
+    bool insecure; /* off-loopback without tokens */
+    bool log_json;
+    int log_level;
+} lathe_serve_config;
+
+/* The defaults. */
+void lathe_serve_config_init(lathe_serve_config *config);
+
+/* Reads a file over what is there. False: diags says why, and config is as before. Texts live in the arena. */
+bool lathe_serve_config_load(const char *path, lathe_arena *arena, lathe_serve_config *config,
+                             lathe_diags *diags);
+
+/* "ADDRESS:PORT", "[::1]:PORT" or "PORT" (loopback) into a socket address. LATHE_E_INVALID. */
+int32_t lathe_serve_address(const char *text, struct sockaddr_storage *address, lathe_error *err);
+bool lathe_serve_is_loopback(const struct sockaddr_storage *address);
+
+#endif

@@ -1,0 +1,113 @@
+/* serve/internal.h: the supervisor's own state, shared by its files. [loop] */
+#ifndef LATHE_SERVE_INTERNAL_H
+#define LATHE_SERVE_INTERNAL_H
+
+#include "pipeline/lines.h"
+#include "pipeline/parent.h"
+#include "serve/http.h"
+#include "serve/supervisor.h"
+
+typedef struct lathe_worker lathe_worker;
+
+/* One incarnation of a worker: its process and its pipe; freed when both have closed. */
+typedef struct lathe_worker_life {
+    lathe_worker *worker;
+    uv_process_t process;
+    uv_pipe_t pipe;
+    lathe_lines lines;
+    char chunk[65536];
+    int open_handles;
+} lathe_worker_life;
+
+struct lathe_worker {
+    lathe_supervisor *s;
+    int index;
+    int socket; /* listening; outlives the worker */
+    int crumbs_fd;
+    void *crumbs;
+    lathe_worker_life *life; /* NULL: none runs */
+    uv_timer_t restart;
+    bool ready;
+    uint64_t generation; /* that it has said to serve */
+    int64_t started_ns;
+    int quick_deaths; /* in a row, each within 2 s of its start */
+};
+
+/* Waits until every worker serves a generation. */
+typedef struct lathe_waiter {
+    struct lathe_waiter *next;
+    uint64_t generation;
+    uv_timer_t timeout;
+    void (*done)(void *user, bool reached);
+    void *user;
+} lathe_waiter;
+
+/* A run that waits, runs or has ended lately. */
+typedef struct lathe_queued_run {
+    struct lathe_queued_run *next;
+    lathe_supervisor *s;
+    lathe_arena *arena;
+    char id[LATHE_RUN_ID]; /* of the store; "" while it waits */
+    int64_t number;        /* of the queue */
+    const char *text, *file, *pipeline, *document;
+    uint64_t seed;
+    lathe_parent *parent;
+    bool cancelled;
+} lathe_queued_run;
+
+struct lathe_supervisor {
+    uv_loop_t loop;
+    lathe_serve_config config;
+    const char *config_file, *executable;
+    lathe_arena *arena;
+    lathe_store *store;
+    lathe_slots *slots;
+    int slots_fd;
+    lathe_route_numbers numbers;
+    cJSON *unloaded; /* names that an administrator unloaded: {"name": true} */
+    cJSON *table;    /* the routes that workers were sent last */
+    uint64_t generation;
+    lathe_worker *workers;
+    int n_workers;
+    lathe_waiter *waiters;
+    lathe_http *control;
+    uv_signal_t on_term, on_int, on_hup;
+    uv_timer_t tick, drain_timer;
+    bool draining;
+    int64_t started_ns;
+    lathe_queued_run *queue; /* waiting and running, oldest first */
+    int running;
+    int64_t next_number;
+};
+
+/* ---- workers.c ---- */
+int32_t lathe_workers_start(lathe_supervisor *s, lathe_error *err);
+void lathe_workers_send(lathe_supervisor *s, const cJSON *message); /* to all that run */
+void lathe_workers_check(lathe_supervisor *s);                      /* hung, too large: killed */
+void lathe_workers_drain(lathe_supervisor *s);
+int lathe_workers_alive(const lathe_supervisor *s);
+int lathe_workers_ready(const lathe_supervisor *s);
+void lathe_workers_kill(lathe_supervisor *s);
+/* A worker has ended; the supervisor goes on with its shutdown. */
+void lathe_supervisor_worker_gone(lathe_supervisor *s);
+
+/* ---- supervisor.c ---- */
+/* Reads the routes anew and sends them. done (may be NULL) is called when all workers serve them, or after 30 s. */
+int32_t lathe_supervisor_reroute(lathe_supervisor *s, void (*done)(void *user, bool reached), void *user,
+                                 lathe_error *err);
+void lathe_supervisor_reached(lathe_supervisor *s);
+/* An administrative verb, from the control plane or forwarded by a worker: load, unload. */
+int32_t lathe_supervisor_admin(lathe_supervisor *s, const char *verb, const char *name,
+                               void (*done)(void *user, bool reached), void *user, lathe_error *err);
+
+/* ---- api.c, metrics.c, queue.c ---- */
+void lathe_api_request(void *user, lathe_exchange *exchange);
+void lathe_metrics_write(const lathe_supervisor *s, lathe_buf *out);
+/* Checks and queues a document. *number gets its place in the queue's count. diags says what is wrong with it. */
+int32_t lathe_queue_submit(lathe_supervisor *s, const char *text, size_t len, int64_t *number,
+                           lathe_diags *diags, lathe_error *err);
+bool lathe_queue_cancel(lathe_supervisor *s, const char *id);
+void lathe_queue_stop(lathe_supervisor *s);
+cJSON *lathe_queue_list(const lathe_supervisor *s);
+
+#endif

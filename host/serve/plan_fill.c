@@ -1,0 +1,164 @@
+/* Values into a plan's raw columns. What a column takes is what lathe_schema_recode takes. */
+#include "serve/plan_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+static int32_t fail_text(const lathe_plan *plan, int64_t column, int64_t row, lathe_str value,
+                         lathe_error *err) {
+    static const char *const wanted[] = {[LATHE_COLUMN_FLOAT64] = "a number",
+                                         [LATHE_COLUMN_INT64] = "a whole number",
+                                         [LATHE_COLUMN_TIMESTAMP] =
+                                             "a time such as 2025-01-31 or 2025-01-31T12:00:00Z",
+                                         [LATHE_COLUMN_CATEGORY] = "a text",
+                                         [LATHE_COLUMN_STRING] = "a text"};
+    const lathe_column *c = &plan->columns[column];
+    return lathe_fail(err, LATHE_E_DATA, c->name,
+                      "row %lld of column '%s' is '%.*s'; %s is expected, as in training: correct "
+                      "the value, or leave it missing",
+                      (long long)row + 1, c->name, (int)(value.len < 60 ? value.len : 60),
+                      value.ptr, wanted[c->type]);
+}
+
+static int32_t fail_number(const lathe_plan *plan, int64_t column, int64_t row, double value,
+                           lathe_error *err) {
+    char text[LATHE_CELL_TEXT];
+    const size_t len = lathe_print_number(value, text);
+    return fail_text(plan, column, row, (lathe_str){text, (int64_t)len}, err);
+}
+
+static int32_t check_place(const lathe_plan *plan, int64_t column, int64_t row, lathe_error *err) {
+    if (column >= 0 && column < plan->raw.n_columns && row >= 0 && row < plan->raw.n_rows)
+        return LATHE_OK;
+    return lathe_fail(
+        err, LATHE_E_SHAPE, NULL,
+        "row %lld of column %lld is outside of the batch of %lld rows and %lld columns",
+        (long long)row + 1, (long long)column + 1, (long long)plan->raw.n_rows,
+        (long long)plan->raw.n_columns);
+}
+
+/* A printed number into a CATEGORY or STRING column; text belongs to the caller. */
+static void put_printed(lathe_plan *plan, int64_t column, int64_t row,
+                        const char text[LATHE_CELL_TEXT], size_t len) {
+    lathe_column *c = &plan->columns[column];
+    if (c->type == LATHE_COLUMN_CATEGORY) {
+        ((int32_t *)c->values)[row] =
+            lathe_schema_code(plan->schema, column, (lathe_str){text, (int64_t)len});
+        return;
+    }
+    memcpy(plan->printed[column][row], text, len);
+    ((lathe_str *)c->values)[row] = (lathe_str){plan->printed[column][row], (int64_t)len};
+}
+
+static void put_missing(lathe_column *c, int64_t row) {
+    switch (c->type) {
+    case LATHE_COLUMN_FLOAT64:
+        ((double *)c->values)[row] = (double)NAN;
+        break;
+    case LATHE_COLUMN_CATEGORY:
+        ((int32_t *)c->values)[row] = LATHE_CODE_MISSING;
+        break;
+    case LATHE_COLUMN_STRING:
+        ((lathe_str *)c->values)[row] = (lathe_str){NULL, 0};
+        break;
+    default:
+        ((int64_t *)c->values)[row] = LATHE_MISSING_INT;
+    }
+}
+
+int32_t lathe_plan_begin(lathe_plan *plan, int64_t n, lathe_error *err) {
+    if (n < 1 || n > plan->max_rows)
+        return lathe_fail(err, LATHE_E_SHAPE, NULL, "%lld rows; 1 to %lld are taken at once",
+                          (long long)n, (long long)plan->max_rows);
+    plan->raw.n_rows = n;
+    for (int64_t c = 0; c < plan->raw.n_columns; c++)
+        for (int64_t i = 0; i < n; i++)
+            put_missing(&plan->columns[c], i);
+    return LATHE_OK;
+}
+
+int32_t lathe_plan_number(lathe_plan *plan, int64_t column, int64_t row, double value,
+                          lathe_error *err) {
+    char text[LATHE_CELL_TEXT];
+    const int32_t rc = check_place(plan, column, row, err);
+    if (rc != LATHE_OK)
+        return rc;
+    lathe_column *c = &plan->columns[column];
+    if (c->type == LATHE_COLUMN_FLOAT64) {
+        ((double *)c->values)[row] = value;
+        return LATHE_OK;
+    }
+    if (isnan(value)) {
+        put_missing(c, row);
+        return LATHE_OK;
+    }
+    if (c->type == LATHE_COLUMN_CATEGORY || c->type == LATHE_COLUMN_STRING) {
+        put_printed(plan, column, row, text, lathe_print_number(value, text));
+        return LATHE_OK;
+    }
+    /* within int64 but for its smallest, which means missing */
+    if (!(value > -9223372036854775808.0 && value < 9223372036854775808.0) || value != floor(value))
+        return fail_number(plan, column, row, value, err);
+    ((int64_t *)c->values)[row] = (int64_t)value;
+    return LATHE_OK;
+}
+
+int32_t lathe_plan_integer(lathe_plan *plan, int64_t column, int64_t row, int64_t value,
+                           lathe_error *err) {
+    char text[LATHE_CELL_TEXT];
+    const int32_t rc = check_place(plan, column, row, err);
+    if (rc != LATHE_OK)
+        return rc;
+    lathe_column *c = &plan->columns[column];
+    switch (c->type) {
+    case LATHE_COLUMN_FLOAT64:
+        ((double *)c->values)[row] = (double)value;
+        return LATHE_OK;
+    case LATHE_COLUMN_CATEGORY:
+    case LATHE_COLUMN_STRING:
+        put_printed(plan, column, row, text, lathe_print_int(value, text));
+        return LATHE_OK;
+    default:
+        if (value == LATHE_MISSING_INT)
+            return fail_number(plan, column, row, (double)value, err);
+        ((int64_t *)c->values)[row] = value;
+        return LATHE_OK;
+    }
+}
+
+static bool read_int(lathe_str text, int64_t *out) {
+    double x;
+    if (lathe_read_int(text, out))
+        return *out != LATHE_MISSING_INT;
+    if (!lathe_read_number(text, &x) ||
+        !(x > -9223372036854775808.0 && x < 9223372036854775808.0) || x != floor(x))
+        return false;
+    *out = (int64_t)x;
+    return true;
+}
+
+int32_t lathe_plan_text(lathe_plan *plan, int64_t column, int64_t row, lathe_str value,
+                        lathe_error *err) {
+    const int32_t rc = check_place(plan, column, row, err);
+    if (rc != LATHE_OK)
+        return rc;
+    lathe_column *c = &plan->columns[column];
+    if (c->type == LATHE_COLUMN_CATEGORY) {
+        ((int32_t *)c->values)[row] = lathe_schema_code(plan->schema, column, value);
+        return LATHE_OK;
+    }
+    if (c->type == LATHE_COLUMN_STRING) {
+        ((lathe_str *)c->values)[row] = value;
+        return LATHE_OK;
+    }
+    if (value.ptr == NULL || lathe_str_blank(value)) {
+        put_missing(c, row);
+        return LATHE_OK;
+    }
+    int64_t *whole = (int64_t *)c->values + row;
+    const bool good = c->type == LATHE_COLUMN_FLOAT64
+                          ? lathe_read_number(value, (double *)c->values + row)
+                      : c->type == LATHE_COLUMN_INT64 ? read_int(value, whole)
+                                                      : lathe_read_time(value, whole);
+    return good ? LATHE_OK : fail_text(plan, column, row, value, err);
+}

@@ -1,0 +1,301 @@
+#include "serve/supervisor.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "plugin/catalogue.h"
+#include "serve/internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define DRAIN_MS 30000
+#define REROUTE_MS 30000
+#define TICK_MS 500
+
+/* ---- generations ---- */
+
+static void on_waiter_closed(uv_handle_t *handle) {
+    free(handle->data);
+}
+
+/* Takes a waiter out of the list and tells it. */
+static void finish_waiter(lathe_supervisor *s, lathe_waiter *w, bool reached) {
+    for (lathe_waiter **at = &s->waiters; *at != NULL; at = &(*at)->next)
+        if (*at == w) {
+            *at = w->next;
+            break;
+        }
+    w->done(w->user, reached);
+    uv_close((uv_handle_t *)&w->timeout, on_waiter_closed);
+}
+
+void lathe_supervisor_reached(lathe_supervisor *s) {
+    uint64_t lowest = UINT64_MAX;
+    for (int i = 0; i < s->n_workers; i++)
+        lowest = s->workers[i].generation < lowest ? s->workers[i].generation : lowest;
+    for (lathe_waiter *w = s->waiters, *next; w != NULL; w = next) {
+        next = w->next;
+        if (w->generation <= lowest)
+            finish_waiter(s, w, true);
+    }
+}
+
+typedef struct timed_waiter {
+    lathe_waiter waiter; /* first: the timer's data is the waiter */
+    lathe_supervisor *s;
+} timed_waiter;
+
+static void on_waiter_timeout(uv_timer_t *timer) {
+    timed_waiter *w = timer->data;
+    finish_waiter(w->s, &w->waiter, false);
+}
+
+static int32_t add_waiter(lathe_supervisor *s, void (*done)(void *user, bool reached), void *user,
+                          lathe_error *err) {
+    timed_waiter *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory");
+    w->s = s;
+    w->waiter = (lathe_waiter){.next = s->waiters, .generation = s->generation, .done = done, .user = user};
+    uv_timer_init(&s->loop, &w->waiter.timeout);
+    w->waiter.timeout.data = w;
+    uv_timer_start(&w->waiter.timeout, on_waiter_timeout, REROUTE_MS, 0);
+    s->waiters = &w->waiter;
+    return LATHE_OK;
+}
+
+int32_t lathe_supervisor_reroute(lathe_supervisor *s, void (*done)(void *user, bool reached), void *user,
+                                 lathe_error *err) {
+    cJSON *table;
+    int32_t rc = lathe_routes_read(s->store, s->generation + 1, s->unloaded, &s->numbers, &table, err);
+    if (rc != LATHE_OK)
+        return rc;
+    if (done != NULL) {
+        s->generation++;
+        rc = add_waiter(s, done, user, err);
+        s->generation--;
+    }
+    if (rc != LATHE_OK) {
+        cJSON_Delete(table);
+        return rc;
+    }
+    cJSON_Delete(s->table);
+    s->table = table;
+    s->generation++;
+    for (int i = 0; i < s->n_workers; i++) { /* names of new numbers, before a worker counts under them */
+        lathe_slot *slot = lathe_slots_at(s->slots, i);
+        for (int m = 0; m < s->numbers.count; m++)
+            memcpy(slot->models[m].name, s->numbers.names[m], sizeof slot->models[m].name);
+    }
+    lathe_workers_send(s, s->table);
+    return LATHE_OK;
+}
+
+/* Does the store know an endpoint or a model of that name? */
+static bool is_known(lathe_supervisor *s, const char *name) {
+    lathe_arena *arena = lathe_arena_new();
+    lathe_endpoint_record endpoint;
+    lathe_version_list versions;
+    bool known = arena != NULL &&
+                 (lathe_store_endpoint(s->store, name, arena, &endpoint, NULL) == LATHE_OK ||
+                  lathe_store_versions(s->store, name, arena, &versions, NULL) == LATHE_OK);
+    lathe_arena_free(arena);
+    return known;
+}
+
+int32_t lathe_supervisor_admin(lathe_supervisor *s, const char *verb, const char *name,
+                               void (*done)(void *user, bool reached), void *user, lathe_error *err) {
+    const bool load = strcmp(verb, "load") == 0;
+    if (!load && strcmp(verb, "unload") != 0)
+        return lathe_fail(err, LATHE_E_INVALID, NULL, "there is no verb \"%.40s\"", verb);
+    if (!is_known(s, name))
+        return lathe_fail(err, LATHE_E_NOT_FOUND, NULL, "there is no endpoint or model \"%.100s\"", name);
+    cJSON_DeleteItemFromObjectCaseSensitive(s->unloaded, name);
+    if (!load)
+        cJSON_AddTrueToObject(s->unloaded, name);
+    lathe_log(LATHE_LEVEL_INFO, "serve", "%s \"%s\"", verb, name);
+    return lathe_supervisor_reroute(s, done, user, err);
+}
+
+/* ---- ending ---- */
+
+static void stop_loop(lathe_supervisor *s) {
+    uv_stop(&s->loop);
+}
+
+static void on_control_stopped(void *user) {
+    lathe_supervisor *s = user;
+    s->control = NULL;
+    if (lathe_workers_alive(s) == 0)
+        stop_loop(s);
+}
+
+void lathe_supervisor_worker_gone(lathe_supervisor *s) {
+    if (lathe_workers_alive(s) == 0 && s->control == NULL)
+        stop_loop(s);
+}
+
+static void on_drain_timeout(uv_timer_t *timer) {
+    lathe_supervisor *s = timer->data;
+    lathe_log(LATHE_LEVEL_WARN, "serve", "requests still open after %d s are cut", DRAIN_MS / 1000);
+    lathe_workers_kill(s);
+    stop_loop(s);
+}
+
+/* Not ready first; what was accepted is finished; then the end. */
+static void on_term(uv_signal_t *signal, int number) {
+    lathe_supervisor *s = signal->data;
+    (void)number;
+    if (s->draining) {
+        lathe_workers_kill(s);
+        stop_loop(s);
+        return;
+    }
+    s->draining = true;
+    lathe_log(LATHE_LEVEL_INFO, "serve", "stopping");
+    lathe_queue_stop(s);
+    lathe_workers_drain(s);
+    uv_timer_start(&s->drain_timer, on_drain_timeout, DRAIN_MS, 0);
+    if (s->control != NULL)
+        lathe_http_stop(s->control, DRAIN_MS, on_control_stopped, s);
+    lathe_supervisor_worker_gone(s);
+}
+
+/* Limits, log and folders change at once; addresses and the number of workers at the next start. */
+static void on_hup(uv_signal_t *signal, int number) {
+    lathe_supervisor *s = signal->data;
+    lathe_diags diags = {0};
+    lathe_error err = {0};
+    (void)number;
+    if (s->config_file != NULL && !lathe_serve_config_load(s->config_file, s->arena, &s->config, &diags)) {
+        lathe_diags_error(&diags, LATHE_E_INVALID, &err);
+        lathe_log(LATHE_LEVEL_ERROR, "serve", "the configuration stays as it was: %s: %s", err.where, err.message);
+    }
+    lathe_diags_free(&diags);
+    lathe_log_set_format(s->config.log_json ? LATHE_LOG_JSON : LATHE_LOG_TEXT);
+    lathe_log_set_level((lathe_log_level)s->config.log_level);
+    if (lathe_supervisor_reroute(s, NULL, NULL, &err) != LATHE_OK)
+        lathe_log(LATHE_LEVEL_ERROR, "serve", "the routes stay as they were: %s", err.message);
+}
+
+static void on_tick(uv_timer_t *timer) {
+    lathe_supervisor *s = timer->data;
+    if (!s->draining)
+        lathe_workers_check(s);
+}
+
+/* ---- beginning ---- */
+
+/* Off-loopback is for those who said so. */
+static int32_t check_exposure(const lathe_supervisor *s, const char *text, lathe_error *err) {
+    struct sockaddr_storage address;
+    int32_t rc = lathe_serve_address(text, &address, err);
+    if (rc == LATHE_OK && !s->config.insecure && !lathe_serve_is_loopback(&address))
+        return lathe_fail(err, LATHE_E_INVALID, text,
+                          "this address can be reached from other machines, and requests are not authenticated; "
+                          "put a proxy in front and listen on loopback, or say --insecure");
+    return rc;
+}
+
+static int32_t open_control(lathe_supervisor *s, lathe_error *err) {
+    struct sockaddr_storage address;
+    const int one = 1;
+    int32_t rc = lathe_serve_address(s->config.listen, &address, err);
+    if (rc != LATHE_OK)
+        return rc;
+    const socklen_t size = address.ss_family == AF_INET ? sizeof(struct sockaddr_in)
+                                                        : sizeof(struct sockaddr_in6);
+    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, 128) != 0) {
+        rc = lathe_fail_errno(err, errno, s->config.listen, "the control port cannot be opened");
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    socklen_t len = sizeof address;
+    getsockname(fd, (struct sockaddr *)&address, &len);
+    lathe_log(LATHE_LEVEL_INFO, "serve", "control plane on port %d (/api/v1, /metrics)",
+              ntohs(((struct sockaddr_in *)&address)->sin_port));
+    const lathe_http_options options = {
+        .limits = s->config.limits, .server_name = "lathe", .on_request = lathe_api_request, .user = s};
+    return lathe_http_start(&s->loop, fd, &options, &s->control, err);
+}
+
+/* Scans plugins once, so that every worker finds a warm cache. */
+static int32_t warm_cache(lathe_supervisor *s, lathe_error *err) {
+    lathe_catalogue *catalogue;
+    const char *cache = lathe_arena_printf(s->arena, "%s/plugins.json", lathe_store_home(s->store));
+    const lathe_catalogue_options options = {.cache_file = cache, .scanner = s->executable};
+    int32_t rc = lathe_catalogue_open(&options, &catalogue, err);
+    if (rc == LATHE_OK)
+        lathe_catalogue_close(catalogue);
+    return rc;
+}
+
+static void start_signals(lathe_supervisor *s) {
+    uv_signal_init(&s->loop, &s->on_term);
+    uv_signal_init(&s->loop, &s->on_int);
+    uv_signal_init(&s->loop, &s->on_hup);
+    uv_timer_init(&s->loop, &s->tick);
+    uv_timer_init(&s->loop, &s->drain_timer);
+    s->on_term.data = s->on_int.data = s->on_hup.data = s->tick.data = s->drain_timer.data = s;
+    uv_signal_start(&s->on_term, on_term, SIGTERM);
+    uv_signal_start(&s->on_int, on_term, SIGINT);
+    uv_signal_start(&s->on_hup, on_hup, SIGHUP);
+    uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
+}
+
+static void close_walked(uv_handle_t *handle, void *arg) {
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *err) {
+    lathe_supervisor *s = calloc(1, sizeof *s);
+    if (s == NULL || (s->arena = lathe_arena_new()) == NULL || uv_loop_init(&s->loop) != 0) {
+        free(s);
+        lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory");
+        return 1;
+    }
+    s->config = *options->config;
+    s->config_file = options->config_file;
+    s->executable = options->executable;
+    s->slots_fd = -1;
+    s->started_ns = lathe_now_ns();
+    s->unloaded = cJSON_CreateObject();
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    int32_t rc = check_exposure(s, s->config.inference, err);
+    if (rc == LATHE_OK)
+        rc = check_exposure(s, s->config.listen, err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_open(options->home, LATHE_STORE_OWN, &s->store, err);
+    if (rc == LATHE_OK)
+        rc = warm_cache(s, err);
+    if (rc == LATHE_OK) {
+        start_signals(s);
+        rc = open_control(s, err);
+    }
+    if (rc == LATHE_OK)
+        rc = lathe_workers_start(s, err);
+    if (rc == LATHE_OK)
+        rc = lathe_supervisor_reroute(s, NULL, NULL, err);
+    if (rc == LATHE_OK)
+        uv_run(&s->loop, UV_RUN_DEFAULT);
+    else
+        lathe_workers_kill(s);
+    /* the process ends here: what is still open goes with it, the store is closed in order */
+    uv_walk(&s->loop, close_walked, NULL);
+    lathe_store_close(s->store);
+    lathe_slots_close(s->slots);
+    cJSON_Delete(s->table);
+    cJSON_Delete(s->unloaded);
+    return rc == LATHE_OK ? 0 : 1;
+}

@@ -1,0 +1,200 @@
+/* A serving plan gives the bits of lathe_model_predict, row by row and in batches, and takes no memory. */
+#include "serve/plan.h"
+#include "support_model.h"
+
+#include <math.h>
+
+static fixture fx;
+
+static void setup(void) {
+    fixture_open(&fx, 1);
+}
+
+static void teardown(void) {
+    fixture_close(&fx);
+}
+
+static const char unseen[] = "never seen before";
+
+/* A copy of the rows in which every 5th value is missing and every 7th category unseen. */
+static lathe_table spoil(const lathe_table *in) {
+    lathe_column *columns = calloc((size_t)in->n_columns, sizeof *columns);
+    ck_assert_ptr_nonnull(columns);
+    for (int64_t c = 0; c < in->n_columns; c++) {
+        const size_t bytes = (size_t)(in->n_rows * lathe_value_size(in->columns[c].type));
+        columns[c] = in->columns[c];
+        columns[c].values = malloc(bytes);
+        memcpy(columns[c].values, in->columns[c].values, bytes);
+        for (int64_t i = 0; i < in->n_rows; i++) {
+            const bool gone = (i * 3 + c) % 5 == 0, strange = (i * 2 + c) % 7 == 0;
+            if (columns[c].type == LATHE_COLUMN_FLOAT64 && gone)
+                ((double *)columns[c].values)[i] = (double)NAN;
+            if (columns[c].type == LATHE_COLUMN_INT64 && gone)
+                ((int64_t *)columns[c].values)[i] = LATHE_MISSING_INT;
+            if (columns[c].type == LATHE_COLUMN_CATEGORY && (gone || strange))
+                ((int32_t *)columns[c].values)[i] = gone ? LATHE_CODE_MISSING : LATHE_CODE_UNSEEN;
+        }
+    }
+    return (lathe_table){in->n_rows, in->n_columns, columns};
+}
+
+static void free_spoiled(lathe_table *t) {
+    for (int64_t c = 0; c < t->n_columns; c++)
+        free(t->columns[c].values);
+    free((void *)(uintptr_t)t->columns);
+}
+
+static int32_t put(lathe_plan *plan, int64_t column, int64_t row, const lathe_column *from,
+                   int64_t at, lathe_error *err) {
+    if (from->type == LATHE_COLUMN_FLOAT64)
+        return lathe_plan_number(plan, column, row, ((const double *)from->values)[at], err);
+    if (from->type == LATHE_COLUMN_STRING)
+        return lathe_plan_text(plan, column, row, ((const lathe_str *)from->values)[at], err);
+    if (from->type != LATHE_COLUMN_CATEGORY) {
+        const int64_t value = ((const int64_t *)from->values)[at];
+        return value == LATHE_MISSING_INT ? lathe_plan_number(plan, column, row, (double)NAN, err)
+                                          : lathe_plan_integer(plan, column, row, value, err);
+    }
+    const int32_t code = ((const int32_t *)from->values)[at];
+    const lathe_str text = code >= 0 ? from->dict[code]
+                           : code == LATHE_CODE_MISSING
+                               ? (lathe_str){NULL, 0}
+                               : (lathe_str){unseen, (int64_t)sizeof unseen - 1};
+    return lathe_plan_text(plan, column, row, text, err);
+}
+
+static long heap_used; /* by plans; Check's own assertions take memory */
+
+/* Rows [begin, begin + n) of the table through the plan. */
+static lathe_plan_output run(lathe_plan *plan, const lathe_table *table, const int64_t *where,
+                             int64_t begin, int64_t n) {
+    const lathe_table *raw = lathe_schema_table(lathe_model_get_info(lathe_plan_model(plan))->raw);
+    lathe_plan_output out = {0};
+    lathe_error err = {0};
+    const long before = heap_count();
+    int32_t rc = lathe_plan_begin(plan, n, &err);
+    for (int64_t c = 0; c < raw->n_columns; c++)
+        for (int64_t i = 0; rc == LATHE_OK && i < n; i++)
+            rc = put(plan, c, i, &table->columns[where[c]], begin + i, &err);
+    if (rc == LATHE_OK)
+        rc = lathe_plan_run(plan, &out, &err);
+    heap_used += heap_count() - before;
+    fixture_ok(rc, &err, "plan");
+    return out;
+}
+
+static void compare(const lathe_prediction *want, const lathe_plan_output *got, int64_t begin,
+                    int64_t n) {
+    const int64_t k = want->n_classes;
+    if (k == 0) {
+        ck_assert_mem_eq(want->value + begin, got->value, (size_t)n * sizeof(float));
+        return;
+    }
+    ck_assert_mem_eq(want->probability + begin * k, got->probability,
+                     (size_t)(n * k) * sizeof(float));
+    ck_assert_mem_eq(want->label + begin, got->label, (size_t)n * sizeof(int32_t));
+}
+
+static void check_model(const char *document, const char *csv) {
+    model_rows rows;
+    lathe_plan *plan;
+    lathe_prediction want;
+    lathe_error err = {0};
+    int64_t where[64];
+    lathe_model *model = model_train(&fx, document);
+    model_rows_open(&fx, csv, 1500, &rows);
+    lathe_table spoiled = spoil(&rows.table);
+    const lathe_table *raw = lathe_schema_table(lathe_model_get_info(model)->raw);
+    ck_assert_int_le(raw->n_columns, 64);
+    for (int64_t c = 0; c < raw->n_columns; c++)
+        where[c] = lathe_table_find(&spoiled, raw->columns[c].name);
+    fixture_ok(lathe_model_predict(model, &spoiled, &want, &err), &err, "predict");
+    fixture_ok(lathe_plan_new(model, 1100, &plan, &err), &err, "plan");
+    heap_used = 0;
+    for (int64_t i = 0; i < spoiled.n_rows; i++) {
+        const lathe_plan_output got = run(plan, &spoiled, where, i, 1);
+        compare(&want, &got, i, 1);
+    }
+    const int64_t sizes[] = {2, 7, 64, 1100};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int64_t i = 0; i < spoiled.n_rows; i += sizes[s]) {
+            const int64_t n = i + sizes[s] < spoiled.n_rows ? sizes[s] : spoiled.n_rows - i;
+            const lathe_plan_output got = run(plan, &spoiled, where, i, n);
+            compare(&want, &got, i, n);
+        }
+    ck_assert_int_eq(heap_used, 0);
+    ck_assert_int_gt(heap_count(), 1000); /* they are counted at all */
+    lathe_prediction_free(&want);
+    lathe_plan_free(plan);
+    free_spoiled(&spoiled);
+    model_rows_close(&rows);
+    lathe_model_close(model);
+}
+
+START_TEST(penguins) {
+    check_model(model_penguins, "penguins.csv");
+}
+END_TEST
+
+START_TEST(adult) {
+    check_model(model_adult, "adult.csv.gz");
+}
+END_TEST
+
+START_TEST(bikes) {
+    check_model(model_bikes, "bike_sharing_hour.csv.gz");
+}
+END_TEST
+
+/* What a column does not take is refused with its name and the row; the same value otherwise means the same. */
+START_TEST(values) {
+    lathe_plan *plan;
+    lathe_error err = {0};
+    lathe_model *model = model_train(&fx, model_adult);
+    const lathe_table *raw = lathe_schema_table(lathe_model_get_info(model)->raw);
+    const int64_t age = lathe_table_find(raw, "age"), sex = lathe_table_find(raw, "sex");
+    fixture_ok(lathe_plan_new(model, 4, &plan, &err), &err, "plan");
+    ck_assert_int_eq(lathe_plan_begin(plan, 5, &err), LATHE_E_SHAPE);
+    ck_assert_int_eq(lathe_plan_begin(plan, 0, &err), LATHE_E_SHAPE);
+    fixture_ok(lathe_plan_begin(plan, 3, &err), &err, "begin");
+    const lathe_column *columns = lathe_plan_rows(plan)->columns;
+    for (int64_t c = 0; c < raw->n_columns; c++)
+        ck_assert(lathe_is_missing(&columns[c], 2));
+    ck_assert_int_eq(lathe_plan_number(plan, age, 3, 1, &err), LATHE_E_SHAPE);
+    ck_assert_int_eq(lathe_plan_number(plan, raw->n_columns, 0, 1, &err), LATHE_E_SHAPE);
+    ck_assert_int_eq(lathe_plan_text(plan, age, 1, (lathe_str){"old", 3}, &err), LATHE_E_DATA);
+    ck_assert_str_eq(err.where, "age");
+    ck_assert_ptr_nonnull(strstr(err.message, "row 2 of column 'age' is 'old'"));
+    fixture_ok(lathe_plan_text(plan, age, 0, (lathe_str){" 38 ", 4}, &err), &err, "text");
+    ck_assert(lathe_number_at(&columns[age], 0, 0) == 38);
+    fixture_ok(lathe_plan_text(plan, age, 0, (lathe_str){" ", 1}, &err), &err, "blank");
+    ck_assert(lathe_is_missing(&columns[age], 0));
+    fixture_ok(lathe_plan_text(plan, sex, 0, (lathe_str){"Male", 4}, &err), &err, "text");
+    ck_assert_int_eq(((const int32_t *)columns[sex].values)[0],
+                     lathe_schema_code(lathe_model_get_info(model)->raw, sex,
+                                       (lathe_str){"Male", 4}));
+    ck_assert_int_ge(((const int32_t *)columns[sex].values)[0], 0);
+    fixture_ok(lathe_plan_number(plan, sex, 0, 3, &err), &err, "number");
+    ck_assert_int_eq(((const int32_t *)columns[sex].values)[0], LATHE_CODE_UNSEEN);
+    if (columns[age].type == LATHE_COLUMN_INT64)
+        ck_assert_int_eq(lathe_plan_number(plan, age, 0, 1.5, &err), LATHE_E_DATA);
+    lathe_plan_free(plan);
+    lathe_model_close(model);
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("serve_plan");
+    TCase *tc = tcase_create("plan");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, penguins);
+    tcase_add_test(tc, adult);
+    tcase_add_test(tc, bikes);
+    tcase_add_test(tc, values);
+    suite_add_tcase(s, tc);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_ENV);
+    const int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed != 0;
+}
