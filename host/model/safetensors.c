@@ -98,7 +98,20 @@ static int32_t check_layout(lathe_st_file *file, const uint8_t *data, uint64_t d
     return LATHE_OK;
 }
 
-/* "crc32" of the metadata: {"name": "8 hexadecimal digits"}. */
+/* As sum_metadata() of the writer, without the sums themselves. */
+static uint32_t sum_metadata(const lathe_st_file *file) {
+    uint32_t sum = 0;
+    const cJSON *meta;
+    cJSON_ArrayForEach(meta, file->metadata) {
+        if (!cJSON_IsString(meta) || strcmp(meta->string, "crc32") == 0)
+            continue;
+        sum = lathe_crc32(sum, meta->string, strlen(meta->string) + 1);
+        sum = lathe_crc32(sum, meta->valuestring, strlen(meta->valuestring) + 1);
+    }
+    return sum;
+}
+
+/* "crc32" of the metadata: {"name": "8 hexadecimal digits"}; that of the metadata is checked at once. */
 static int32_t read_sums(lathe_st_file *file, lathe_error *err) {
     const char *text = lathe_st_get_meta(file, "crc32");
     if (text == NULL)
@@ -110,12 +123,22 @@ static int32_t read_sums(lathe_st_file *file, lathe_error *err) {
     int32_t rc = LATHE_OK;
     cJSON_ArrayForEach(sum, lathe_json_root(doc)) {
         char *end = NULL;
-        lathe_st_tensor *t =
-            (lathe_st_tensor *)(uintptr_t)lathe_st_find(file, sum->string ? sum->string : "");
-        unsigned long value = cJSON_IsString(sum) ? strtoul(sum->valuestring, &end, 16) : 0;
-        if (t == NULL || end == NULL || *end != 0 || value > UINT32_MAX) {
-            rc = corrupt(file->path, err,
-                         "a checksum names a tensor that is not there, or is no number");
+        const char *name = sum->string ? sum->string : "";
+        const unsigned long value = cJSON_IsString(sum) ? strtoul(sum->valuestring, &end, 16) : 0;
+        if (end == NULL || end == sum->valuestring || *end != 0 || value > UINT32_MAX) {
+            rc = corrupt(file->path, err, "a checksum is no number");
+            break;
+        }
+        if (strcmp(name, LATHE_ST_METADATA) == 0) {
+            if (value != sum_metadata(file)) {
+                rc = corrupt(file->path, err, "its metadata does not match its checksum");
+                break;
+            }
+            continue;
+        }
+        lathe_st_tensor *t = (lathe_st_tensor *)(uintptr_t)lathe_st_find(file, name);
+        if (t == NULL) {
+            rc = corrupt(file->path, err, "a checksum names a tensor that is not there");
             break;
         }
         t->crc = (uint32_t)value;
@@ -148,7 +171,7 @@ static int32_t read_header(lathe_st_file *file, lathe_error *err) {
     const int entries = cJSON_GetArraySize(root);
     if (entries > MAX_TENSORS)
         return corrupt(file->path, err, "it has too many tensors");
-    file->metadata = lathe_json_get(root, "__metadata__");
+    file->metadata = lathe_json_get(root, LATHE_ST_METADATA);
     file->tensors = calloc((size_t)entries + 1, sizeof *file->tensors);
     file->by_name = calloc((size_t)entries + 1, sizeof *file->by_name);
     if (file->tensors == NULL || file->by_name == NULL)

@@ -18,8 +18,8 @@ int32_t lathe_st_add(lathe_st_writer *w, const char *name, uint8_t dtype, uint8_
                      int32_t ndim, const int64_t *shape, const void *data, lathe_error *err);
 /* A string of `__metadata__`; the key is unique. */
 int32_t lathe_st_meta(lathe_st_writer *w, const char *key, const char *value, lathe_error *err);
-/* Streams the file out, fsyncs it, and gives the digest of its bytes. CRC-32s of the tensors go into the metadata
- * string "crc32". */
+/* Streams the file out, fsyncs it, and gives the digest of its bytes. CRC-32s of the tensors and of the metadata go
+ * into the metadata string "crc32". */
 int32_t lathe_st_write(lathe_st_writer *w, const char *path, char sha256[65], int64_t *bytes,
                        lathe_error *err);
 void lathe_st_writer_free(lathe_st_writer *w);

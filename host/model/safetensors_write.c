@@ -130,13 +130,25 @@ static int32_t check_unique(const lathe_st_writer *w, lathe_error *err) {
     return rc;
 }
 
-/* The checksums of all tensors as JSON text. */
+/* Keys and values with their ends, in the order of the header. */
+static uint32_t sum_metadata(const lathe_st_writer *w) {
+    uint32_t sum = 0;
+    for (size_t i = 0; i < w->n_metas; i++) {
+        sum = lathe_crc32(sum, w->metas[i].key, strlen(w->metas[i].key) + 1);
+        sum = lathe_crc32(sum, w->metas[i].value, strlen(w->metas[i].value) + 1);
+    }
+    return sum;
+}
+
+/* The checksums of all tensors, and of the metadata so far, as JSON text. */
 static int32_t add_sums(lathe_st_writer *w, lathe_error *err) {
     lathe_buf text = {0};
+    char hex[16];
     lathe_jsonw j = lathe_jsonw_to(&text);
     lathe_jsonw_begin_object(&j);
+    snprintf(hex, sizeof hex, "%08x", sum_metadata(w));
+    lathe_jsonw_kv_str(&j, LATHE_ST_METADATA, hex);
     for (size_t i = 0; i < w->n_entries; i++) {
-        char hex[16];
         snprintf(hex, sizeof hex, "%08x", lathe_crc32(0, w->entries[i].data, w->entries[i].bytes));
         lathe_jsonw_kv_str(&j, w->entries[i].name, hex);
     }
@@ -175,7 +187,7 @@ static void make_header(const lathe_st_writer *w, lathe_buf *out) {
     lathe_jsonw j = lathe_jsonw_to(out);
     size_t offset = 0, pads = 0;
     lathe_jsonw_begin_object(&j);
-    lathe_jsonw_key(&j, "__metadata__");
+    lathe_jsonw_key(&j, LATHE_ST_METADATA);
     lathe_jsonw_begin_object(&j);
     for (size_t i = 0; i < w->n_metas; i++)
         lathe_jsonw_kv_str(&j, w->metas[i].key, w->metas[i].value);
@@ -239,6 +251,7 @@ int32_t lathe_st_write(lathe_st_writer *w, const char *path, char sha256[65], in
     lathe_buf header = {0};
     uint8_t digest[LATHE_SHA256_BYTES];
     sink s = {.fd = -1};
+    qsort(w->metas, w->n_metas, sizeof *w->metas, by_key);
     int32_t rc = add_sums(w, err);
     if (rc != LATHE_OK)
         return rc;

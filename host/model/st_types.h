@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define LATHE_ST_METADATA "__metadata__"
+
 /* "F32" for (LATHE_FLOAT, 32), …; NULL: the format has no such type. */
 const char *lathe_st_dtype_name(uint8_t dtype, uint8_t bits);
 bool lathe_st_dtype_parse(const char *name, uint8_t *dtype, uint8_t *bits);

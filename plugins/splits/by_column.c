@@ -3,6 +3,9 @@
  * The values of "train", "validation" and "test" are compared as text with a category, and as numbers with a
  * column of numbers. A row whose value is in none of the three lists, or missing, is an error unless `other` says
  * where it goes.
+ *
+ * Published sets often have no validation part: validation_share draws one from the rows that train, by their random
+ * keys (see split.h), so that training can stop early and nothing is cross-validated.
  */
 #include "split.h"
 
@@ -11,6 +14,7 @@ typedef struct by_column_config {
     lathe_list train;
     lathe_list validation;
     lathe_list test;
+    double validation_share;
     int32_t other;
 } by_column_config;
 
@@ -28,6 +32,8 @@ static const lathe_param by_column_params[] = {
                    "[\"validation\"]", "Values of the rows that validate."),
     LATHE_P_SCALAR(by_column_config, test, LATHE_PARAM_LIST | LATHE_PARAM_SINGLE, "[\"test\"]",
                    "Values of the rows that test."),
+    LATHE_P_FLOAT(by_column_config, validation_share, LATHE_PARAM_EXCL_MAX, "0", 0, 1,
+                  "Share of the rows that train which validate instead, drawn at random."),
     LATHE_P_ENUM(by_column_config, other, 0, "\"error\"", other_choices,
                  "Where rows with any other value, or none, go; none: they are left out."),
 };
@@ -80,6 +86,26 @@ static int is_among(const lathe_list *list, const part_value *v) {
     return 0;
 }
 
+/* Moves a share of the n_train rows that train to validation: those with the smallest keys. */
+static int32_t draw_validation(const split_self *s, const lathe_split_input *in, double share,
+                               int64_t n_train, int32_t *part, lathe_error *err) {
+    int64_t n_test, n_validation, n = 0;
+    split_row *rows = NULL;
+    int32_t rc = split_counts(n_train, 0, share, &n_test, &n_validation, err);
+    if (rc == LATHE_OK)
+        rc = split_rows(s, in, &rows, err);
+    if (rc != LATHE_OK)
+        return rc;
+    for (int64_t i = 0; i < in->table->n_rows; i++)
+        if (part[i] == LATHE_PART_TRAIN)
+            rows[n++] = rows[i];
+    qsort(rows, (size_t)n, sizeof *rows, split_compare);
+    for (int64_t i = 0; i < n_validation; i++)
+        part[rows[i].row] = LATHE_PART_VALIDATION;
+    s->host->free(s->host, rows);
+    return LATHE_OK;
+}
+
 static int32_t by_column_assign(const void *self, const lathe_split_input *in, int32_t *part,
                                 int32_t *fold, lathe_error *err) {
     const split_self *s = self;
@@ -113,7 +139,9 @@ static int32_t by_column_assign(const void *self, const lathe_split_input *in, i
         return split_fail(err, LATHE_E_DATA, "column",
                           "no row of '%.100s' has a value of \"train\": nothing is left to train",
                           c->column);
-    return LATHE_OK;
+    return c->validation_share > 0
+               ? draw_validation(s, in, c->validation_share, n_train, part, err)
+               : LATHE_OK;
 }
 
 static int same_scalar(const lathe_scalar *a, const lathe_scalar *b) {

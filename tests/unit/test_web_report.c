@@ -28,9 +28,13 @@ static void remove_folder(void) {
     ck_assert_int_eq(lathe_remove_tree(folder, NULL), LATHE_OK);
 }
 
+/* The page of the last test; read_page frees the one before. */
+static char *page;
+
 static char *read_page(size_t *len) {
-    char *page;
     lathe_error err = {0};
+    free(page);
+    page = NULL;
     ck_assert_msg(lathe_read_file(path, 64u << 20, &page, len, &err) == LATHE_OK, "%s",
                   err.message);
     return page;
@@ -39,7 +43,7 @@ static char *read_page(size_t *len) {
 /* The data as the script sees it: the text up to the first "</", which for a browser ends the element. */
 static cJSON *read_island(void) {
     size_t len;
-    char *page = read_page(&len);
+    read_page(&len);
     char *begin = strstr(page, ISLAND);
     ck_assert_ptr_nonnull(begin);
     begin += strlen(ISLAND);
@@ -51,7 +55,6 @@ static cJSON *read_island(void) {
     ck_assert_msg(doc != NULL, "%s", err.message);
     cJSON *data = cJSON_Duplicate(lathe_json_root(doc), 1);
     lathe_json_free(doc);
-    free(page);
     return data;
 }
 
@@ -79,7 +82,7 @@ START_TEST(empty_report_is_a_whole_page) {
     cJSON *report = parse("{}"), *data = write_and_read(report);
     ck_assert_int_eq(cJSON_IsObject(data) && data->child == NULL, 1);
     size_t len;
-    char *page = read_page(&len);
+    read_page(&len);
     ck_assert_int_eq(strncmp(page, "<!DOCTYPE html>", 15), 0);
     ck_assert_uint_eq(strlen(page), len);
     ck_assert_int_eq(count(page, "<script"), 3); /* the data, the chart library, the page's own */
@@ -93,7 +96,6 @@ START_TEST(empty_report_is_a_whole_page) {
     ck_assert_int_eq(count(page, "<link"), 1); /* the empty icon */
     ck_assert_int_eq(count(page, "href=\"http"), 0);
     ck_assert_int_eq(count(page, "sourceMappingURL"), 0);
-    free(page);
     cJSON_Delete(data);
     cJSON_Delete(report);
 }
@@ -104,7 +106,7 @@ START_TEST(own_script_puts_no_markup) {
     cJSON_Delete(write_and_read(report));
     cJSON_Delete(report);
     size_t len;
-    char *page = read_page(&len);
+    read_page(&len);
     const char *own = strstr(page, "function start()");
     ck_assert_ptr_nonnull(own);
     char *script = page;
@@ -117,7 +119,6 @@ START_TEST(own_script_puts_no_markup) {
     for (size_t i = 0; i < sizeof forbidden / sizeof *forbidden; i++)
         ck_assert_msg(strstr(script, forbidden[i]) == NULL, "the page's script has %s",
                       forbidden[i]);
-    free(page);
 }
 END_TEST
 
@@ -147,7 +148,7 @@ START_TEST(hostile_texts_stay_texts) {
     ck_assert(cJSON_Compare(report, data, 1));
     cJSON_Delete(data);
     size_t len;
-    char *page = read_page(&len);
+    read_page(&len);
     ck_assert_int_eq(count(page, "<script"), 3);
     ck_assert_int_eq(count(page, "</script>"), 3);
     ck_assert_int_eq(count(page, "<img"), 0);
@@ -155,7 +156,6 @@ START_TEST(hostile_texts_stay_texts) {
     const char *begin = strstr(page, ISLAND) + strlen(ISLAND), *end = strstr(begin, "</script>");
     for (const char *at = begin; at < end; at++)
         ck_assert_msg(strchr("<>&", *at) == NULL, "a bare %c at byte %td", *at, at - begin);
-    free(page);
     cJSON_Delete(report);
 }
 END_TEST
