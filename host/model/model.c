@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_TRANSFORMS 10000
+
 struct lathe_model {
     lathe_runtime *runtime;
     lathe_arena *arena;
@@ -218,6 +220,12 @@ static int32_t load_learner(lathe_model *m, const char *path, lathe_error *err) 
     if (rc == LATHE_OK && output.n_features != lathe_chain_schema(m->chain)->n_columns)
         rc = corrupt(path, err,
                      "its learner takes another number of features than its transforms give");
+    /* no rows: what it declares must fit task and classes */
+    lathe_prediction none = {0};
+    if (rc == LATHE_OK)
+        rc = lathe_learner_predict(m->runtime, &m->learner, m->info.task, m->info.n_classes, NULL, 0,
+                                   output.n_features, &none, err);
+    lathe_prediction_free(&none);
     return rc;
 }
 
@@ -241,7 +249,8 @@ int32_t lathe_model_open(lathe_runtime *runtime, const char *path, lathe_model *
         m->baseline = get_json(m->file, "baseline");
         rc = read_head(path, head, m->arena, &m->info, err);
     }
-    if (rc == LATHE_OK && ((n = int_of(head, "transforms", 0, 10000)) < 0 || schema == NULL))
+    if (rc == LATHE_OK &&
+        ((n = int_of(head, "transforms", 0, MAX_TRANSFORMS)) < 0 || schema == NULL))
         rc = corrupt(path, err, "its schema or number of transforms is missing");
     if (rc == LATHE_OK)
         rc = lathe_schema_from_json(schema, &m->raw, err);
@@ -329,19 +338,40 @@ int32_t lathe_model_describe(const char *path, cJSON **description, lathe_error 
     return LATHE_OK;
 }
 
+/* The parts that the head promises, and every tensor in them. */
+static int32_t verify_states(lathe_st_file *file, int64_t n, lathe_error *err) {
+    int32_t rc = LATHE_OK;
+    for (int64_t i = 0; rc == LATHE_OK && i <= n; i++) {
+        char prefix[40] = "learner";
+        lathe_state *state = NULL;
+        if (i < n)
+            snprintf(prefix, sizeof prefix, "transform.%lld", (long long)i);
+        rc = lathe_state_get(file, prefix, &state, err);
+        lathe_state_free(state);
+    }
+    return rc;
+}
+
 int32_t lathe_model_verify(const char *path, lathe_error *err) {
-    lathe_st_file *file;
-    cJSON *description = NULL;
-    int32_t rc = lathe_model_describe(path, &description, err);
-    cJSON_Delete(description);
-    if (rc != LATHE_OK)
-        return rc;
-    rc = lathe_st_open(path, &file, err);
-    if (rc != LATHE_OK)
-        return rc;
+    lathe_st_file *file = NULL;
+    lathe_schema *raw = NULL;
+    cJSON *head = NULL;
+    int32_t rc = lathe_model_describe(path, &head, err);
+    if (rc == LATHE_OK)
+        rc = lathe_st_open(path, &file, err);
     for (size_t i = 0; rc == LATHE_OK && i < lathe_st_count(file); i++)
         rc = lathe_st_check(lathe_st_at(file, i), err);
+    const cJSON *schema = lathe_json_get(head, "schema");
+    const int64_t n = int_of(head, "transforms", 0, MAX_TRANSFORMS);
+    if (rc == LATHE_OK && (schema == NULL || n < 0))
+        rc = corrupt(path, err, "its schema or number of transforms is missing");
+    if (rc == LATHE_OK)
+        rc = lathe_schema_from_json(schema, &raw, err);
+    if (rc == LATHE_OK)
+        rc = verify_states(file, n, err);
+    lathe_schema_free(raw);
     lathe_st_close(file);
+    cJSON_Delete(head);
     return rc;
 }
 

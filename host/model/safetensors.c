@@ -111,6 +111,15 @@ static uint32_t sum_metadata(const lathe_st_file *file) {
     return sum;
 }
 
+/* What the writer puts between tensors: a few zeroes. */
+static bool is_padding(const lathe_st_tensor *t) {
+    const uint8_t *bytes = t->data;
+    bool good = strncmp(t->name, "pad.", 4) == 0 && t->bytes < 64;
+    for (int64_t i = 0; good && i < t->bytes; i++)
+        good = bytes[i] == 0;
+    return good;
+}
+
 /* "crc32" of the metadata: {"name": "8 hexadecimal digits"}; that of the metadata is checked at once. */
 static int32_t read_sums(lathe_st_file *file, lathe_error *err) {
     const char *text = lathe_st_get_meta(file, "crc32");
@@ -144,6 +153,10 @@ static int32_t read_sums(lathe_st_file *file, lathe_error *err) {
         t->crc = (uint32_t)value;
         t->has_crc = true;
     }
+    for (size_t i = 0; rc == LATHE_OK && i < file->count; i++)
+        if (!file->tensors[i].has_crc && !is_padding(&file->tensors[i]))
+            rc = corrupt(file->path, err,
+                         "a tensor is not in the list of checksums, or padding is not empty");
     lathe_json_free(doc);
     return rc;
 }

@@ -102,6 +102,9 @@ static const lathe_kind_function split_functions[] = {
     MUST(lathe_split, n_folds),
     MUST(lathe_split, assign),
 };
+static const lathe_kind_flag split_flags[] = {
+    {LATHE_SPLIT_USES_UP_COLUMN, "uses_up_column"},
+};
 
 static const lathe_kind_function metric_functions[] = {
     MUST(lathe_metric, compute),
@@ -124,7 +127,7 @@ static const lathe_kind kinds[] = {
     {LATHE_KIND_SOURCE, "source", "sources", "a source", sizeof(lathe_source), source_functions,
      COUNT(source_functions), NULL, 0, false},
     {LATHE_KIND_SPLIT, "split", "splits", "a split", sizeof(lathe_split), split_functions,
-     COUNT(split_functions), NULL, 0, false},
+     COUNT(split_functions), split_flags, COUNT(split_flags), false},
     {LATHE_KIND_TRANSFORM, "transform", "transforms", "a transform", sizeof(lathe_transform),
      transform_functions, COUNT(transform_functions), transform_flags, COUNT(transform_flags),
      true},

@@ -16,6 +16,7 @@
 #define LATHE_SLOTS_MODELS 256
 #define LATHE_SLOTS_BUCKETS 20
 #define LATHE_SLOTS_NAME 136
+#define LATHE_SLOTS_TOKENS 256
 
 /* Upper bounds of the latency buckets, in seconds; the last bucket is +Inf. */
 extern const double lathe_slots_bounds[LATHE_SLOTS_BUCKETS - 1];
@@ -34,6 +35,7 @@ typedef struct lathe_slot {
     _Atomic uint64_t generation; /* of the routing table it serves */
     _Atomic uint64_t connections, requests, http_errors, cancelled;
     _Atomic uint64_t restarts;   /* written by the supervisor */
+    _Atomic uint64_t token_ns[LATHE_SLOTS_TOKENS]; /* rates and last use by token (serve/auth.h): all share slot 0's */
     lathe_slot_model models[LATHE_SLOTS_MODELS];
 } lathe_slot;
 
@@ -45,6 +47,13 @@ int32_t lathe_slots_create(int n_workers, lathe_slots **slots, int *fd, lathe_er
 int32_t lathe_slots_attach(int fd, lathe_slots **slots, lathe_error *err);
 void lathe_slots_close(lathe_slots *slots);
 lathe_slot *lathe_slots_at(lathe_slots *slots, int worker); /* NULL: out of range */
+int lathe_slots_count(const lathe_slots *slots);         /* of workers */
+
+/* A counter that one thread alone writes: a load and a store, no locked instruction. [serve] */
+static inline void lathe_slot_add(_Atomic uint64_t *counter, uint64_t amount) {
+    const uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, now + amount, memory_order_relaxed);
+}
 /* Adds a latency to its bucket. [serve] */
 void lathe_slot_latency(lathe_slot_model *model, uint64_t ns);
 

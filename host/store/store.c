@@ -355,6 +355,10 @@ lathe_store_mode lathe_store_get_mode(const lathe_store *store) {
     return store->mode;
 }
 
+const char *lathe_store_get_actor(const lathe_store *store) {
+    return store->actor;
+}
+
 int32_t lathe_store_set_actor(lathe_store *store, const char *actor, lathe_error *err) {
     if (actor == NULL || actor[0] == '\0')
         return lathe_fail(err, LATHE_E_INVALID, "actor", "an actor needs a name");

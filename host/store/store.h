@@ -12,7 +12,7 @@
  *     store/models.h      models, versions, aliases   store/endpoints.h endpoints and their rollback
  *     store/steps.h       the cache of steps          store/alerts.h    alerts
  *     store/audit.h       who changed what            store/verify.h    verify and gc
- *     store/backup.h      backup and restore
+ *     store/backup.h      backup and restore          store/tokens.h    bearer tokens
  *
  * Durability. When a function that writes returns LATHE_OK, what it wrote survives kill -9 and power
  * loss; when it returns an error, nothing of it is visible (at worst a file without a row, which
@@ -75,6 +75,8 @@ lathe_store_mode lathe_store_get_mode(const lathe_store *store);
 /* Who acts from now on, for histories and the audit log ("token:ci", "schedule"). Default: "user:NAME" of this
  * process's user. */
 int32_t lathe_store_set_actor(lathe_store *store, const char *actor, lathe_error *err);
+/* Valid until the next lathe_store_set_actor. */
+const char *lathe_store_get_actor(const lathe_store *store);
 
 /* Names of models, aliases, endpoints, projects and tokens: 1 to 128 bytes of A-Z a-z 0-9 . _ - that do not
  * begin with '.' or '-'. `what` is for the message: "the model name". LATHE_E_INVALID. */
@@ -88,6 +90,7 @@ int32_t lathe_store_check_name(const char *name, const char *what, lathe_error *
 #include "store/models.h"
 #include "store/runs.h"
 #include "store/steps.h"
+#include "store/tokens.h"
 #include "store/verify.h"
 
 #endif

@@ -139,9 +139,8 @@ static int32_t by_column_assign(const void *self, const lathe_split_input *in, i
         return split_fail(err, LATHE_E_DATA, "column",
                           "no row of '%.100s' has a value of \"train\": nothing is left to train",
                           c->column);
-    return c->validation_share > 0
-               ? draw_validation(s, in, c->validation_share, n_train, part, err)
-               : LATHE_OK;
+    return c->validation_share > 0 ? draw_validation(s, in, c->validation_share, n_train, part, err)
+                                   : LATHE_OK;
 }
 
 static int same_scalar(const lathe_scalar *a, const lathe_scalar *b) {

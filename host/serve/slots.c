@@ -1,0 +1,90 @@
+#include "serve/slots.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct lathe_slots {
+    lathe_slot *page; /* [n_workers], shared */
+    int n_workers;
+};
+
+const double lathe_slots_bounds[LATHE_SLOTS_BUCKETS - 1] = {
+    10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3,
+    25e-3, 50e-3, 0.1,   0.25,   0.5,    1,      2.5,  5,      10};
+
+static int32_t map_page(int fd, int n_workers, lathe_slots **out, lathe_error *err) {
+    lathe_slots *slots = calloc(1, sizeof *slots);
+    *out = NULL;
+    if (slots == NULL)
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the counters");
+    slots->n_workers = n_workers;
+    slots->page = mmap(NULL, (size_t)n_workers * sizeof *slots->page, PROT_READ | PROT_WRITE,
+                       MAP_SHARED, fd, 0);
+    if (slots->page == MAP_FAILED) {
+        free(slots);
+        return lathe_fail_errno(err, errno, NULL, "the counters cannot be mapped");
+    }
+    *out = slots;
+    return LATHE_OK;
+}
+
+int32_t lathe_slots_create(int n_workers, lathe_slots **slots, int *fd, lathe_error *err) {
+    *slots = NULL;
+    *fd = -1;
+    if (n_workers < 1 || n_workers > LATHE_SLOTS_WORKERS)
+        return lathe_fail(err, LATHE_E_INVALID, "workers", "%d workers; 1 to %d are possible",
+                          n_workers, LATHE_SLOTS_WORKERS);
+    *fd = memfd_create("lathe-slots", MFD_CLOEXEC);
+    if (*fd < 0 || ftruncate(*fd, (off_t)((size_t)n_workers * sizeof(lathe_slot))) != 0) {
+        const int32_t rc = lathe_fail_errno(err, errno, NULL, "no memory to share for the counters");
+        if (*fd >= 0)
+            close(*fd);
+        *fd = -1;
+        return rc;
+    }
+    const int32_t rc = map_page(*fd, n_workers, slots, err);
+    if (rc != LATHE_OK) {
+        close(*fd);
+        *fd = -1;
+    }
+    return rc;
+}
+
+int32_t lathe_slots_attach(int fd, lathe_slots **slots, lathe_error *err) {
+    struct stat st;
+    *slots = NULL;
+    if (fstat(fd, &st) != 0)
+        return lathe_fail_errno(err, errno, NULL, "the counters' descriptor %d is not open", fd);
+    const int64_t n = (int64_t)st.st_size / (int64_t)sizeof(lathe_slot);
+    if (n < 1 || n > LATHE_SLOTS_WORKERS || st.st_size % (off_t)sizeof(lathe_slot) != 0)
+        return lathe_fail(err, LATHE_E_VERSION, NULL,
+                          "the counters have %lld bytes, which another version of the program made",
+                          (long long)st.st_size);
+    return map_page(fd, (int)n, slots, err);
+}
+
+void lathe_slots_close(lathe_slots *slots) {
+    if (slots == NULL)
+        return;
+    munmap(slots->page, (size_t)slots->n_workers * sizeof *slots->page);
+    free(slots);
+}
+
+int lathe_slots_count(const lathe_slots *slots) {
+    return slots->n_workers;
+}
+
+lathe_slot *lathe_slots_at(lathe_slots *slots, int worker) {
+    return worker >= 0 && worker < slots->n_workers ? &slots->page[worker] : NULL;
+}
+
+void lathe_slot_latency(lathe_slot_model *model, uint64_t ns) {
+    const double seconds = (double)ns * 1e-9;
+    int b = 0;
+    while (b < LATHE_SLOTS_BUCKETS - 1 && seconds > lathe_slots_bounds[b])
+        b++;
+    lathe_slot_add(&model->latency[b], 1);
+}
