@@ -32,6 +32,7 @@ int cli_backup(int argc, char **argv);
 int cli_restore(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 int cli_gc(int argc, char **argv);
+int cli_tokens(int argc, char **argv);
 
 /* ---- options ---- */
 

@@ -2,6 +2,8 @@
 #include "base/nearest.h"
 #include "cli/cli.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +18,7 @@ static const char usage[] =
     "  models list|show|promote|rollback|export|verify\n"
     "  runs list|show|compare|events\n"
     "  plugins list|info|rescan\n"
+    "  tokens create|list|rotate|revoke   who may ask the service for what\n"
     "  data describe FILE       what a data file looks like\n"
     "  backup DIR | restore DIR | verify | gc\n"
     "\n"
@@ -29,8 +32,20 @@ static const struct {
     {"predict", cli_predict}, {"models", cli_models},     {"runs", cli_runs},
     {"plugins", cli_plugins}, {"data", cli_data},         {"worker", cli_worker},
     {"backup", cli_backup},   {"restore", cli_restore},   {"verify", cli_verify},
-    {"gc", cli_gc},
+    {"gc", cli_gc},           {"tokens", cli_tokens},
 };
+
+/* What was printed must have arrived: a full disk may not look like success. A reader that has left is no
+ * failure: it saw what it wanted. */
+static int finish(int code) {
+    bool lost = ferror(stdout) != 0;
+    int why = fflush(stdout) != 0 ? errno : 0;
+    if ((!lost && why == 0) || why == EPIPE || code == EXIT_FAILED)
+        return code;
+    fprintf(stderr, "lathe: the output could not be written whole%s%s\n", why != 0 ? ": " : "",
+            why != 0 ? strerror(why) : "");
+    return code == EXIT_DONE ? EXIT_FAILED : code;
+}
 
 int main(int argc, char **argv) {
     const char *names[sizeof commands / sizeof *commands];
@@ -51,7 +66,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         names[i] = commands[i].name;
         if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+            return finish(commands[i].run(argc - 1, argv + 1));
     }
     const char *near = lathe_nearest(argv[1], names, sizeof names / sizeof *names);
     if (near != NULL)

@@ -214,7 +214,8 @@ int cli_run(int argc, char **argv) {
     int code = EXIT_USAGE;
     if (cli_open_catalogue(options[5].value, false, &catalogue, &err) != LATHE_OK)
         return cli_error(&err);
-    if (!cli_load_document(args[0], options[5].value, catalogue, sets, options[0].count, &document, &diags)) {
+    if (!cli_load_document(args[0], options[5].value, catalogue, sets, options[0].count, &document,
+                           &diags)) {
         lathe_diags_print(&diags, stderr);
     } else if (options[2].seen) {
         code = cli_print_plan(document.pipeline);

@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char usage[] =
-    "usage: lathe serve [--listen ADDR:PORT] [--inference ADDR:PORT] [--workers N] [--config FILE]\n"
-    "                   [--insecure] [--home D]\n"
-    "\n"
-    "Serves the endpoints of the home: inference (Open Inference Protocol v2, default 127.0.0.1:8000) and the\n"
-    "control plane (default 127.0.0.1:8080). SIGTERM stops it, SIGHUP reads the configuration again.\n";
+static const char usage[] = "usage: lathe serve [--listen ADDR:PORT] [--inference ADDR:PORT] "
+                            "[--workers N] [--config FILE]\n"
+                            "                   [--insecure] [--home D]\n"
+                            "\n"
+                            "Serves the endpoints of the home: inference (Open Inference Protocol "
+                            "v2, default 127.0.0.1:8000) and the\n"
+                            "control plane (default 127.0.0.1:8080). SIGTERM stops it, SIGHUP "
+                            "reads the configuration again.\n";
 
 enum { OPT_LISTEN, OPT_INFERENCE, OPT_WORKERS, OPT_CONFIG, OPT_INSECURE, OPT_HOME, N_OPT };
 

@@ -61,10 +61,11 @@ static int32_t check_target(const lathe_dataset *d, int64_t row, float value, la
     if (d->task == LATHE_TASK_REGRESSION) {
         if (isfinite(value))
             return LATHE_OK;
-        return lathe_fail(
-            err, LATHE_E_DATA, "dataset",
-            "the target of row %lld is %g; a number within float32 is needed: drop such rows",
-            (long long)d->row_id[row] + 1, (double)value);
+        return lathe_fail(err, LATHE_E_DATA, "dataset",
+                          "the target of row %lld is %g in float32; a number between -3.4e38 and "
+                          "3.4e38 is needed: "
+                          "scale the target, or drop such rows",
+                          (long long)d->row_id[row] + 1, (double)value);
     }
     if (value >= 0 && value < (float)d->n_classes && value == floorf(value))
         return LATHE_OK;

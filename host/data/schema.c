@@ -32,10 +32,11 @@ void lathe_schema_free(lathe_schema *schema) {
         return;
     for (int64_t i = 0; i < schema->table.n_columns; i++) {
         free((char *)(uintptr_t)schema->columns[i].name);
-        free((lathe_str *)(uintptr_t)schema->columns[i].dict);
+        lathe_blob_unref(schema->dicts[i]);
         free(schema->order[i]);
     }
     free(schema->columns);
+    free(schema->dicts);
     free(schema->order);
     free(schema);
 }
@@ -68,24 +69,6 @@ static int by_bytes(const void *a, const void *b, void *dict) {
     return lathe_str_compare(d[*(const int32_t *)a], d[*(const int32_t *)b]);
 }
 
-/* One block: the texts, then their bytes. */
-static lathe_str *copy_dict(const lathe_str *dict, int64_t n) {
-    size_t bytes = (size_t)(n > 0 ? n : 1) * sizeof *dict;
-    for (int64_t i = 0; i < n; i++)
-        bytes += (size_t)dict[i].len; /* in memory together, so the sum fits */
-    lathe_str *copy = malloc(bytes);
-    if (copy == NULL)
-        return NULL;
-    char *to = (char *)(copy + n);
-    for (int64_t i = 0; i < n; i++) {
-        if (dict[i].len > 0)
-            memcpy(to, dict[i].ptr, (size_t)dict[i].len);
-        copy[i] = (lathe_str){to, dict[i].len};
-        to += dict[i].len;
-    }
-    return copy;
-}
-
 static int32_t check_dict(const lathe_column *c, lathe_error *err) {
     if (c->dict_size < 0 || c->dict_size > DICT_MAX || (c->dict_size > 0 && c->dict == NULL))
         return lathe_fail(err, LATHE_E_INVALID, c->name, "a dictionary of %lld values cannot be",
@@ -106,11 +89,12 @@ static int32_t set_dict(lathe_schema *s, int64_t column, const lathe_column *fro
     int32_t code = check_dict(from, err);
     if (code != LATHE_OK)
         return code;
-    lathe_str *dict = copy_dict(from->dict, n);
+    s->dicts[column] = dict_blob(from->dict, n);
+    lathe_str *dict = lathe_blob_data(s->dicts[column]);
     int32_t *order = malloc((size_t)(n > 0 ? n : 1) * sizeof *order);
     c->dict = dict;
     s->order[column] = order;
-    if (dict == NULL || order == NULL)
+    if (s->dicts[column] == NULL || order == NULL)
         return lathe_fail_memory(err, c->name, "the dictionary");
     c->dict_size = n;
     for (int64_t k = 0; k < n; k++)
@@ -134,12 +118,6 @@ static int32_t set_column(lathe_schema *s, int64_t column, const lathe_column *f
     if (lathe_type_name(from->type) == NULL)
         return lathe_fail(err, LATHE_E_INVALID, from->name, "the column has the unknown type %d",
                           (int)from->type);
-    for (int64_t i = 0; i < column; i++) {
-        if (strcmp(s->columns[i].name, from->name) == 0)
-            return lathe_fail(err, LATHE_E_INVALID, from->name,
-                              "columns %lld and %lld have the same name '%s'; rename one",
-                              (long long)i + 1, (long long)column + 1, from->name);
-    }
     s->columns[column] = (lathe_column){.name = strdup(from->name), .type = from->type};
     s->table.n_columns = column + 1; /* what free looks at */
     if (s->columns[column].name == NULL)
@@ -147,20 +125,59 @@ static int32_t set_column(lathe_schema *s, int64_t column, const lathe_column *f
     return from->type == LATHE_COLUMN_CATEGORY ? set_dict(s, column, from, err) : LATHE_OK;
 }
 
-int32_t lathe_schema_from_table(const lathe_table *table, lathe_schema **schema, lathe_error *err) {
+static int by_name(const void *a, const void *b, void *columns) {
+    const lathe_column *c = columns;
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    int side = strcmp(c[x].name, c[y].name);
+    return side != 0 ? side : (x > y) - (x < y);
+}
+
+/* Sorted, for a table may have tens of thousands of columns. */
+static int32_t check_names(lathe_schema *s, lathe_error *err) {
+    int64_t n = s->table.n_columns;
+    int64_t *order = malloc(((size_t)n + 1) * sizeof *order);
     int32_t code = LATHE_OK;
-    *schema = NULL;
-    lathe_schema *s = calloc(1, sizeof *s);
-    if (s != NULL) {
-        s->columns = calloc((size_t)table->n_columns + 1, sizeof *s->columns);
-        s->order = calloc((size_t)table->n_columns + 1, sizeof *s->order);
+    if (order == NULL)
+        return lathe_fail_memory(err, "schema", "a schema");
+    for (int64_t i = 0; i < n; i++)
+        order[i] = i;
+    qsort_r(order, (size_t)n, sizeof *order, by_name, s->columns);
+    for (int64_t i = 1; code == LATHE_OK && i < n; i++) {
+        const char *name = s->columns[order[i]].name;
+        if (strcmp(s->columns[order[i - 1]].name, name) == 0)
+            code = lathe_fail(err, LATHE_E_INVALID, name,
+                              "columns %lld and %lld have the same name '%s'; rename one",
+                              (long long)order[i - 1] + 1, (long long)order[i] + 1, name);
     }
-    if (s == NULL || s->columns == NULL || s->order == NULL)
-        code = lathe_fail_memory(err, "schema", "a schema");
-    else
-        s->table.columns = s->columns;
+    free(order);
+    return code;
+}
+
+/* An empty schema with room for n columns. */
+static int32_t new_schema(int64_t n, lathe_schema **schema, lathe_error *err) {
+    lathe_schema *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return lathe_fail_memory(err, "schema", "a schema");
+    s->columns = calloc((size_t)n + 1, sizeof *s->columns);
+    s->dicts = calloc((size_t)n + 1, sizeof *s->dicts);
+    s->order = calloc((size_t)n + 1, sizeof *s->order);
+    s->table.columns = s->columns;
+    if (s->columns == NULL || s->dicts == NULL || s->order == NULL) {
+        lathe_schema_free(s);
+        return lathe_fail_memory(err, "schema", "a schema");
+    }
+    *schema = s;
+    return LATHE_OK;
+}
+
+int32_t lathe_schema_from_table(const lathe_table *table, lathe_schema **schema, lathe_error *err) {
+    lathe_schema *s = NULL;
+    *schema = NULL;
+    int32_t code = new_schema(table->n_columns, &s, err);
     for (int64_t i = 0; code == LATHE_OK && i < table->n_columns; i++)
         code = set_column(s, i, &table->columns[i], err);
+    if (code == LATHE_OK)
+        code = check_names(s, err);
     if (code != LATHE_OK) {
         lathe_schema_free(s);
         return code;
@@ -340,24 +357,18 @@ int32_t lathe_schema_from_json(const cJSON *json, lathe_schema **schema, lathe_e
     if (!cJSON_IsArray(json))
         return lathe_fail(err, LATHE_E_CORRUPT, "schema", "a schema is a list of columns");
     lathe_schema *s = NULL;
-    lathe_table empty = {0, 0, NULL};
-    int32_t code = lathe_schema_from_table(&empty, &s, err);
-    if (code != LATHE_OK)
-        return code;
-    size_t n = (size_t)cJSON_GetArraySize(json);
-    free(s->columns);
-    free(s->order);
-    s->columns = calloc(n + 1, sizeof *s->columns);
-    s->order = calloc(n + 1, sizeof *s->order);
-    s->table.columns = s->columns;
-    if (s->columns == NULL || s->order == NULL)
-        code = lathe_fail_memory(err, "schema", "a schema");
+    int32_t code = new_schema(cJSON_GetArraySize(json), &s, err);
     int64_t at = 0;
     const cJSON *item;
     cJSON_ArrayForEach(item, json) {
         if (code != LATHE_OK)
             break;
         code = column_from_json(item, s, at++, err);
+    }
+    if (code == LATHE_OK && (code = check_names(s, err)) == LATHE_E_INVALID) {
+        code = LATHE_E_CORRUPT;
+        if (err != NULL)
+            err->code = code;
     }
     if (code != LATHE_OK) {
         lathe_schema_free(s);

@@ -123,7 +123,8 @@ static int32_t to_timestamp(const recoding *r, int64_t *out, lathe_error *err) {
 
 static int32_t to_category(const recoding *r, int32_t *out, lathe_error *err) {
     const lathe_column *c = r->have;
-    if (c->type == LATHE_COLUMN_CATEGORY) {
+    /* One look a value of the dictionary, or one a row where the rows are fewer. */
+    if (c->type == LATHE_COLUMN_CATEGORY && c->dict_size <= r->n_rows) {
         const int32_t *codes = c->values;
         int32_t *map = lathe_aligned_new(c->dict_size, sizeof *map);
         if (map == NULL)
@@ -139,7 +140,10 @@ static int32_t to_category(const recoding *r, int32_t *out, lathe_error *err) {
     }
     for (int64_t i = 0; i < r->n_rows; i++) {
         char buf[LATHE_CELL_TEXT];
-        out[i] = lathe_schema_code(r->schema, r->column, cell_text(c, i, buf));
+        lathe_str text = cell_text(c, i, buf);
+        out[i] = text.ptr == NULL && !lathe_is_missing(c, i)
+                     ? LATHE_CODE_UNSEEN
+                     : lathe_schema_code(r->schema, r->column, text);
     }
     return LATHE_OK;
 }
@@ -178,10 +182,9 @@ static int32_t recode_column(const recoding *r, column_data **out, lathe_error *
         code = to_timestamp(r, values, err);
         break;
     case LATHE_COLUMN_CATEGORY:
-        d->dict = dict_blob(r->want->dict, r->want->dict_size);
+        d->dict = lathe_blob_ref(r->schema->dicts[r->column]);
         d->dict_size = r->want->dict_size;
-        code = d->dict != NULL ? to_category(r, values, err)
-                               : lathe_fail_memory(err, r->want->name, "its dictionary");
+        code = to_category(r, values, err);
         break;
     default:
         code = to_string(r, d, err);
@@ -197,13 +200,15 @@ static int32_t recode_column(const recoding *r, column_data **out, lathe_error *
 int32_t lathe_schema_recode(const lathe_schema *schema, const lathe_table *table,
                             const int64_t *row_id, lathe_frame **frame, lathe_error *err) {
     lathe_frame *f = NULL;
+    int64_t at = -1;
     *frame = NULL;
     int32_t code = lathe_frame_new(table->n_rows, row_id, &f, err);
     for (int64_t i = 0; code == LATHE_OK && i < schema->table.n_columns; i++) {
         const lathe_column *want = &schema->columns[i];
-        int64_t at;
         column_data *d = NULL;
-        code = lathe_table_need(table, want->name, "the model's column", &at, err);
+        at++; /* usually the columns come in the same order */
+        if (at >= table->n_columns || strcmp(table->columns[at].name, want->name) != 0)
+            code = lathe_table_need(table, want->name, "the model's column", &at, err);
         if (code != LATHE_OK)
             break;
         recoding r = {schema, i, want, &table->columns[at], table->n_rows, row_id};

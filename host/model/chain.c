@@ -1,6 +1,7 @@
 #include "model/chain.h"
 
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "base/rng.h"
 #include "data/schema.h"
 #include "plugin/call.h"
@@ -58,6 +59,22 @@ static lathe_chain *new_chain(size_t n) {
     return chain;
 }
 
+/* Refuses an output larger than the memory there is: the kernel would promise it and kill us later. */
+static int32_t check_room(const link *l, int64_t n_rows, const lathe_field *fields,
+                          int64_t n_fields, lathe_error *err) {
+    const double memory = (double)lathe_memory_limit();
+    int64_t row = 0;
+    for (int64_t i = 0; i < n_fields; i++)
+        row += fields[i].source < 0 ? lathe_value_size(fields[i].type) : 0;
+    const double need = (double)n_rows * (double)row;
+    if (memory <= 0 || need <= memory)
+        return LATHE_OK;
+    return lathe_fail(err, LATHE_E_MEMORY, l->instance.descriptor->id,
+                      "%lld columns of %lld rows are %.1f GB, and there are %.1f GB of "
+                      "memory; make fewer columns, or leave out those of very many values",
+                      (long long)n_fields, (long long)n_rows, need * 1e-9, memory * 1e-9);
+}
+
 /* One transform applied: `training` uses its own output for the rows it was fitted on. */
 static int32_t apply_one(const link *l, const lathe_frame *in, const lathe_transform_fit *training,
                          lathe_frame **out, lathe_error *err) {
@@ -66,6 +83,8 @@ static int32_t apply_one(const link *l, const lathe_frame *in, const lathe_trans
     *out = NULL;
     int32_t rc =
         lathe_call_transform_schema(&l->instance, lathe_frame_columns(in), &fields, &n_fields, err);
+    if (rc == LATHE_OK)
+        rc = check_room(l, lathe_frame_table(in)->n_rows, fields, n_fields, err);
     if (rc == LATHE_OK)
         rc = lathe_frame_for_fields(in, fields, n_fields, out, err);
     if (rc != LATHE_OK)

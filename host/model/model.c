@@ -143,6 +143,17 @@ static cJSON *get_json(const lathe_st_file *file, const char *key) {
     return tree;
 }
 
+/* A model's file always has sums; without them it is another program's, or damaged. */
+static int32_t open_file(const char *path, lathe_st_file **file, lathe_error *err) {
+    int32_t rc = lathe_st_open(path, file, err);
+    if (rc != LATHE_OK || lathe_st_get_meta(*file, "crc32") != NULL)
+        return rc;
+    lathe_st_close(*file);
+    *file = NULL;
+    return corrupt(path, err,
+                   "it was not written by Lathe (there is no \"crc32\" in its metadata)");
+}
+
 static int64_t int_of(const cJSON *object, const char *key, int64_t low, int64_t high) {
     const cJSON *node = lathe_json_get(object, key);
     int64_t value;
@@ -223,8 +234,8 @@ static int32_t load_learner(lathe_model *m, const char *path, lathe_error *err) 
     /* no rows: what it declares must fit task and classes */
     lathe_prediction none = {0};
     if (rc == LATHE_OK)
-        rc = lathe_learner_predict(m->runtime, &m->learner, m->info.task, m->info.n_classes, NULL, 0,
-                                   output.n_features, &none, err);
+        rc = lathe_learner_predict(m->runtime, &m->learner, m->info.task, m->info.n_classes, NULL,
+                                   0, output.n_features, &none, err);
     lathe_prediction_free(&none);
     return rc;
 }
@@ -240,7 +251,7 @@ int32_t lathe_model_open(lathe_runtime *runtime, const char *path, lathe_model *
     m->runtime = runtime;
     cJSON *head = NULL, *schema = NULL;
     int64_t n = 0;
-    int32_t rc = lathe_st_open(path, &m->file, err);
+    int32_t rc = open_file(path, &m->file, err);
     if (rc == LATHE_OK) {
         head = get_json(m->file, "lathe");
         schema = get_json(m->file, "schema");
@@ -307,7 +318,7 @@ int32_t lathe_model_describe(const char *path, cJSON **description, lathe_error 
     *description = NULL;
     if (arena == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, path, "out of memory");
-    int32_t rc = lathe_st_open(path, &file, err);
+    int32_t rc = open_file(path, &file, err);
     if (rc != LATHE_OK) {
         lathe_arena_free(arena);
         return rc;
@@ -358,7 +369,7 @@ int32_t lathe_model_verify(const char *path, lathe_error *err) {
     cJSON *head = NULL;
     int32_t rc = lathe_model_describe(path, &head, err);
     if (rc == LATHE_OK)
-        rc = lathe_st_open(path, &file, err);
+        rc = open_file(path, &file, err);
     for (size_t i = 0; rc == LATHE_OK && i < lathe_st_count(file); i++)
         rc = lathe_st_check(lathe_st_at(file, i), err);
     const cJSON *schema = lathe_json_get(head, "schema");
@@ -449,28 +460,35 @@ static lathe_table one_row(const lathe_table *table, int64_t row, lathe_column *
     return (lathe_table){1, table->n_columns, columns};
 }
 
+#define LATENCY_LEAST 100
+#define LATENCY_BUDGET_NS INT64_C(3000000000)
+
 static int by_value(const void *a, const void *b) {
     const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
 }
 
-int32_t lathe_model_latency(const lathe_model *m, const lathe_table *table, int64_t rows,
+int32_t lathe_model_latency(const lathe_model *m, const lathe_table *table, int64_t *rows,
                             int64_t *ns, lathe_error *err) {
     lathe_column *columns = calloc((size_t)table->n_columns + 1, sizeof *columns);
     if (columns == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the latency test");
     int32_t rc = LATHE_OK;
-    for (int64_t i = 0; rc == LATHE_OK && i < rows; i++) {
+    int64_t n = 0, spent = 0;
+    for (int64_t i = 0;
+         rc == LATHE_OK && i < *rows && (i < LATENCY_LEAST || spent < LATENCY_BUDGET_NS); i++) {
         const lathe_table row = one_row(table, i % table->n_rows, columns);
         lathe_prediction p = {0};
         const int64_t start = lathe_now_ns();
         rc = lathe_model_predict(m, &row, &p, err);
         ns[i] = lathe_now_ns() - start;
+        spent += ns[n++];
         lathe_prediction_free(&p);
         if (rc == LATHE_OK && lathe_runtime_stopped(m->runtime))
             rc = lathe_fail(err, LATHE_E_CANCELLED, NULL, "stopped during the latency test");
     }
-    qsort(ns, (size_t)rows, sizeof *ns, by_value);
+    qsort(ns, (size_t)n, sizeof *ns, by_value);
+    *rows = n;
     free(columns);
     return rc;
 }

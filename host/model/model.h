@@ -104,9 +104,10 @@ int32_t lathe_learner_output(const lathe_instance *learner, int64_t n_classes, i
 void lathe_learner_classes(const lathe_output *output, const float *raw, int64_t n,
                            int64_t n_classes, float *probability, int32_t *label);
 
-/* One row at a time through the whole model, `rows` rows taken round robin from table: latencies in
- * nanoseconds, sorted ascending, into ns[rows]. */
-int32_t lathe_model_latency(const lathe_model *model, const lathe_table *table, int64_t rows,
+/* One row at a time through the whole model, taken round robin from table: latencies in nanoseconds, sorted
+ * ascending, into ns. *rows: at most so many are timed; on return how many were, fewer where the model is slow
+ * and a hundred, which is what a 99th percentile needs, have taken seconds. */
+int32_t lathe_model_latency(const lathe_model *model, const lathe_table *table, int64_t *rows,
                             int64_t *ns, lathe_error *err);
 
 #endif

@@ -98,8 +98,8 @@ static int32_t check_layout(lathe_st_file *file, const uint8_t *data, uint64_t d
     return LATHE_OK;
 }
 
-/* As sum_metadata() of the writer, without the sums themselves. */
-static uint32_t sum_metadata(const lathe_st_file *file) {
+/* As sum_header() of the writer; padding has no sum and counts not. */
+static uint32_t sum_header(const lathe_st_file *file) {
     uint32_t sum = 0;
     const cJSON *meta;
     cJSON_ArrayForEach(meta, file->metadata) {
@@ -108,19 +108,48 @@ static uint32_t sum_metadata(const lathe_st_file *file) {
         sum = lathe_crc32(sum, meta->string, strlen(meta->string) + 1);
         sum = lathe_crc32(sum, meta->valuestring, strlen(meta->valuestring) + 1);
     }
+    for (size_t i = 0; i < file->count; i++) {
+        const lathe_st_tensor *t = file->by_name[i];
+        if (t->has_crc)
+            sum = lathe_st_sum_entry(sum, t->name, lathe_st_dtype_name(t->dtype, t->bits), t->ndim,
+                                     t->shape);
+    }
     return sum;
 }
 
-/* What the writer puts between tensors: a few zeroes. */
-static bool is_padding(const lathe_st_tensor *t) {
+/* The k-th of what the writer puts between tensors: a few zeroes. */
+static bool is_padding(const lathe_st_tensor *t, size_t k) {
     const uint8_t *bytes = t->data;
-    bool good = strncmp(t->name, "pad.", 4) == 0 && t->bytes < 64;
+    char name[32];
+    snprintf(name, sizeof name, "pad.%zu", k);
+    bool good = strcmp(t->name, name) == 0 && t->bytes < 64;
     for (int64_t i = 0; good && i < t->bytes; i++)
         good = bytes[i] == 0;
     return good;
 }
 
-/* "crc32" of the metadata: {"name": "8 hexadecimal digits"}; that of the metadata is checked at once. */
+/* One of the sums. */
+static int32_t read_sum(lathe_st_file *file, const cJSON *sum, int64_t *header_sum,
+                        lathe_error *err) {
+    char same[24] = "";
+    const char *name = sum->string ? sum->string : "";
+    const unsigned long value = cJSON_IsString(sum) ? strtoul(sum->valuestring, NULL, 16) : 0;
+    snprintf(same, sizeof same, "%08lx", value);
+    if (!cJSON_IsString(sum) || strcmp(same, sum->valuestring) != 0 || value > UINT32_MAX)
+        return corrupt(file->path, err, "a checksum is no number");
+    if (strcmp(name, LATHE_ST_METADATA) == 0) {
+        *header_sum = (int64_t)value;
+        return LATHE_OK;
+    }
+    lathe_st_tensor *t = (lathe_st_tensor *)(uintptr_t)lathe_st_find(file, name);
+    if (t == NULL)
+        return corrupt(file->path, err, "a checksum names a tensor that is not there");
+    t->crc = (uint32_t)value;
+    t->has_crc = true;
+    return LATHE_OK;
+}
+
+/* "crc32" of the metadata: {"name": "8 hexadecimal digits"}; that of the header is checked at once. */
 static int32_t read_sums(lathe_st_file *file, lathe_error *err) {
     const char *text = lathe_st_get_meta(file, "crc32");
     if (text == NULL)
@@ -129,34 +158,18 @@ static int32_t read_sums(lathe_st_file *file, lathe_error *err) {
     if (doc == NULL)
         return corrupt(file->path, err, "the list of checksums is no JSON");
     const cJSON *sum;
+    int64_t header_sum = -1;
     int32_t rc = LATHE_OK;
     cJSON_ArrayForEach(sum, lathe_json_root(doc)) {
-        char *end = NULL;
-        const char *name = sum->string ? sum->string : "";
-        const unsigned long value = cJSON_IsString(sum) ? strtoul(sum->valuestring, &end, 16) : 0;
-        if (end == NULL || end == sum->valuestring || *end != 0 || value > UINT32_MAX) {
-            rc = corrupt(file->path, err, "a checksum is no number");
-            break;
-        }
-        if (strcmp(name, LATHE_ST_METADATA) == 0) {
-            if (value != sum_metadata(file)) {
-                rc = corrupt(file->path, err, "its metadata does not match its checksum");
-                break;
-            }
-            continue;
-        }
-        lathe_st_tensor *t = (lathe_st_tensor *)(uintptr_t)lathe_st_find(file, name);
-        if (t == NULL) {
-            rc = corrupt(file->path, err, "a checksum names a tensor that is not there");
-            break;
-        }
-        t->crc = (uint32_t)value;
-        t->has_crc = true;
+        if (rc == LATHE_OK)
+            rc = read_sum(file, sum, &header_sum, err);
     }
-    for (size_t i = 0; rc == LATHE_OK && i < file->count; i++)
-        if (!file->tensors[i].has_crc && !is_padding(&file->tensors[i]))
+    for (size_t i = 0, pads = 0; rc == LATHE_OK && i < file->count; i++)
+        if (!file->tensors[i].has_crc && !is_padding(&file->tensors[i], pads++))
             rc = corrupt(file->path, err,
                          "a tensor is not in the list of checksums, or padding is not empty");
+    if (rc == LATHE_OK && header_sum != sum_header(file))
+        rc = corrupt(file->path, err, "its metadata does not match its checksum");
     lathe_json_free(doc);
     return rc;
 }

@@ -108,20 +108,20 @@ static int by_key(const void *a, const void *b) {
 }
 
 static int by_entry_name(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    return strcmp((*(entry *const *)a)->name, (*(entry *const *)b)->name);
 }
 
 static int32_t check_unique(const lathe_st_writer *w, lathe_error *err) {
     int32_t rc = LATHE_OK;
-    char **names = calloc(w->n_entries + 1, sizeof *names);
+    const entry **names = calloc(w->n_entries + 1, sizeof *names);
     if (names == NULL)
         return no_memory(err);
     for (size_t i = 0; i < w->n_entries; i++)
-        names[i] = w->entries[i].name;
+        names[i] = &w->entries[i];
     qsort(names, w->n_entries, sizeof *names, by_entry_name);
     for (size_t i = 1; rc == LATHE_OK && i < w->n_entries; i++)
-        if (strcmp(names[i], names[i - 1]) == 0)
-            rc = lathe_fail(err, LATHE_E_EXISTS, names[i], "two tensors have this name");
+        if (strcmp(names[i]->name, names[i - 1]->name) == 0)
+            rc = lathe_fail(err, LATHE_E_EXISTS, names[i]->name, "two tensors have this name");
     for (size_t i = 1; rc == LATHE_OK && i < w->n_metas; i++)
         if (strcmp(w->metas[i].key, w->metas[i - 1].key) == 0)
             rc = lathe_fail(err, LATHE_E_EXISTS, w->metas[i].key,
@@ -130,23 +130,36 @@ static int32_t check_unique(const lathe_st_writer *w, lathe_error *err) {
     return rc;
 }
 
-/* Keys and values with their ends, in the order of the header. */
-static uint32_t sum_metadata(const lathe_st_writer *w) {
-    uint32_t sum = 0;
+/* The header but for the sums: keys and values in their order, then what the tensors are, by name. */
+static bool sum_header(const lathe_st_writer *w, uint32_t *sum) {
+    const entry **sorted = calloc(w->n_entries + 1, sizeof *sorted);
+    *sum = 0;
+    if (sorted == NULL)
+        return false;
     for (size_t i = 0; i < w->n_metas; i++) {
-        sum = lathe_crc32(sum, w->metas[i].key, strlen(w->metas[i].key) + 1);
-        sum = lathe_crc32(sum, w->metas[i].value, strlen(w->metas[i].value) + 1);
+        *sum = lathe_crc32(*sum, w->metas[i].key, strlen(w->metas[i].key) + 1);
+        *sum = lathe_crc32(*sum, w->metas[i].value, strlen(w->metas[i].value) + 1);
     }
-    return sum;
+    for (size_t i = 0; i < w->n_entries; i++)
+        sorted[i] = &w->entries[i];
+    qsort(sorted, w->n_entries, sizeof *sorted, by_entry_name);
+    for (size_t i = 0; i < w->n_entries; i++)
+        *sum = lathe_st_sum_entry(*sum, sorted[i]->name, sorted[i]->dtype, sorted[i]->ndim,
+                                  sorted[i]->shape);
+    free(sorted);
+    return true;
 }
 
-/* The checksums of all tensors, and of the metadata so far, as JSON text. */
+/* The checksums of all tensors, and of the header so far, as JSON text. */
 static int32_t add_sums(lathe_st_writer *w, lathe_error *err) {
     lathe_buf text = {0};
+    uint32_t sum;
     char hex[16];
+    if (!sum_header(w, &sum))
+        return no_memory(err);
     lathe_jsonw j = lathe_jsonw_to(&text);
     lathe_jsonw_begin_object(&j);
-    snprintf(hex, sizeof hex, "%08x", sum_metadata(w));
+    snprintf(hex, sizeof hex, "%08x", sum);
     lathe_jsonw_kv_str(&j, LATHE_ST_METADATA, hex);
     for (size_t i = 0; i < w->n_entries; i++) {
         snprintf(hex, sizeof hex, "%08x", lathe_crc32(0, w->entries[i].data, w->entries[i].bytes));

@@ -1,7 +1,10 @@
 #include "model/st_types.h"
 
+#include "base/hash.h"
+
 #include <lathe/tensor.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -30,4 +33,16 @@ bool lathe_st_dtype_parse(const char *name, uint8_t *dtype, uint8_t *bits) {
             return true;
         }
     return false;
+}
+
+uint32_t lathe_st_sum_entry(uint32_t sum, const char *name, const char *dtype, int32_t ndim,
+                            const int64_t *shape) {
+    char text[32];
+    sum = lathe_crc32(sum, name, strlen(name) + 1);
+    sum = lathe_crc32(sum, dtype, strlen(dtype) + 1);
+    for (int32_t i = 0; i < ndim; i++) {
+        const int n = snprintf(text, sizeof text, "%lld,", (long long)shape[i]);
+        sum = lathe_crc32(sum, text, (size_t)n);
+    }
+    return sum;
 }

@@ -1,6 +1,6 @@
 /* Node metadata: {"attributes": {name: {"i": "…"} | {"n": "hex float"} | {"s": "…"} | {"S": […]}}, "children": [names],
  * "config", "digest", "plugin", "state_version", "task", "tensors": [names], "version"}. Integers are decimal texts, numbers
- * C99 hexadecimal floats, so nothing is rounded; a string that is no JSON text is {"hex": "…"}. */
+ * C99 hexadecimal floats, so nothing is rounded; a string that is no JSON text is {"hex": "…"}, a missing one null. */
 #include "model/state_file.h"
 
 #include "base/jsonw.h"
@@ -21,6 +21,10 @@ static int32_t no_memory(lathe_error *err) {
 /* ---- writing ---- */
 
 static void put_string(lathe_jsonw *j, lathe_str s) {
+    if (s.ptr == NULL) { /* missing */
+        lathe_jsonw_null(j);
+        return;
+    }
     const bool text = s.len == 0 || (lathe_utf8_valid(s.ptr, (size_t)s.len, NULL) &&
                                      memchr(s.ptr, 0, (size_t)s.len) == NULL);
     if (text) {
@@ -139,6 +143,9 @@ static int hex_digit(char c) {
 
 /* A string node into malloc'ed bytes. */
 static bool get_string(const cJSON *node, lathe_str *out) {
+    *out = (lathe_str){NULL, 0};
+    if (cJSON_IsNull(node))
+        return true;
     const cJSON *hex = lathe_json_get(node, "hex");
     const char *text = cJSON_IsString(node)  ? node->valuestring
                        : cJSON_IsString(hex) ? hex->valuestring

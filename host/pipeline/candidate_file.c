@@ -115,6 +115,8 @@ int32_t lathe_candidate_load(lathe_job *job, const char *path, const int64_t row
     lathe_st_file *file = NULL;
     lathe_state *state = NULL;
     int32_t rc = lathe_st_open(path, &file, err);
+    if (rc == LATHE_OK && lathe_st_get_meta(file, "crc32") == NULL)
+        rc = lathe_fail(err, LATHE_E_CORRUPT, path, "the cached file has no checksums");
     if (rc == LATHE_OK)
         rc = lathe_state_get(file, "learner", &state, err);
     if (rc == LATHE_OK)

@@ -133,10 +133,12 @@ static int32_t measure_latency(lathe_job *job, const lathe_model *model, const l
     int64_t *ns = calloc(LATENCY_ROWS, sizeof *ns);
     if (ns == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the latency test");
-    int32_t rc = lathe_model_latency(model, rows, LATENCY_ROWS, ns, err);
+    int64_t n = LATENCY_ROWS;
+    int32_t rc = lathe_model_latency(model, rows, &n, ns, err);
     if (rc == LATHE_OK) {
-        job->latency_p50_ms = quantile_ms(ns, LATENCY_ROWS, 0.5);
-        job->latency_p99_ms = quantile_ms(ns, LATENCY_ROWS, 0.99);
+        job->latency_rows = n;
+        job->latency_p50_ms = quantile_ms(ns, n, 0.5);
+        job->latency_p99_ms = quantile_ms(ns, n, 0.99);
     }
     free(ns);
     return rc;
@@ -282,7 +284,7 @@ static void report_deploy(lathe_job *job, int64_t checked) {
     cJSON_AddNumberToObject(section, "rows_checked", (double)checked);
     cJSON_AddBoolToObject(section, "bit_equal", true);
     cJSON *latency = cJSON_AddObjectToObject(section, "latency");
-    cJSON_AddNumberToObject(latency, "rows", LATENCY_ROWS);
+    cJSON_AddNumberToObject(latency, "rows", (double)job->latency_rows);
     cJSON_AddNumberToObject(latency, "p50_ms", job->latency_p50_ms);
     cJSON_AddNumberToObject(latency, "p99_ms", job->latency_p99_ms);
     if (job->pipeline->deploy.endpoint != NULL)

@@ -81,6 +81,7 @@ typedef struct lathe_job {
 
     bool goal_met;
     double latency_p50_ms, latency_p99_ms; /* NaN: not measured */
+    int64_t latency_rows;                  /* timed for them */
     int64_t model_bytes;
     const char *model_path; /* committed */
     char model_sha256[LATHE_SHA256_HEX];

@@ -3,6 +3,7 @@
 #include "base/fs.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool inside_roots(const lathe_paths *paths, const char *path) {
@@ -42,6 +43,15 @@ int32_t lathe_paths_resolve(void *user, const char *path, char **resolved, lathe
         int32_t rc = lathe_fail(
             err, LATHE_E_NOT_FOUND, NULL,
             "there is no readable file \"%.300s\"; paths are relative to the document", joined);
+        free(joined);
+        return rc;
+    }
+    /* a device or a pipe may never end, and its content cannot be the key of a cached step */
+    struct stat st = {0};
+    if (stat(joined, &st) != 0 || !S_ISREG(st.st_mode)) {
+        int32_t rc =
+            lathe_fail(err, LATHE_E_INVALID, NULL, "\"%.300s\" is a %s; expected a regular file",
+                       joined, S_ISDIR(st.st_mode) ? "folder" : "device, pipe or socket");
         free(joined);
         return rc;
     }

@@ -153,10 +153,10 @@ static int32_t take_weights(const lathe_column *column, const int64_t *rows, int
     for (int64_t i = 0; i < n; i++) {
         double w = lathe_number_at(column, rows[i], NAN);
         if (!(w >= 0 && w < 1e300))
-            return lathe_fail(
-                err, LATHE_E_DATA, "/goal/weight",
-                "the weight column \"%s\" holds %g in row %lld; weights must be numbers >= 0",
-                column->name, w, (long long)rows[i] + 1);
+            return lathe_fail(err, LATHE_E_DATA, "/goal/weight",
+                              "the weight column \"%s\" holds %g in row %lld; weights must be "
+                              "numbers from 0 to 1e300",
+                              column->name, w, (long long)rows[i] + 1);
         (*weight)[i] = w;
     }
     return LATHE_OK;

@@ -282,7 +282,8 @@ static int work(void *user, lathe_link *link, const cJSON *request) {
 }
 
 int lathe_worker_run(void) {
-    signal(SIGINT, SIG_IGN); /* a terminal sends it to the whole group; the parent says when to stop */
+    signal(SIGINT,
+           SIG_IGN); /* a terminal sends it to the whole group; the parent says when to stop */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     return lathe_link_run(work, lathe_setup_crumbs());

@@ -15,6 +15,7 @@ typedef struct call {
     lathe_arena *arena;
     const char *part[4]; /* "models", "adult-income", "promote" */
     size_t n_parts;
+    lathe_auth_who who;
     lathe_error err;
 } call;
 
@@ -103,7 +104,10 @@ static void get_model(call *c) {
 typedef struct pending {
     lathe_exchange *exchange;
     bool gone;
-    int64_t version;
+    int status;
+    bool
+        anyway; /* it holds where a worker lags, too: the answer has what cannot be asked for again */
+    lathe_buf answer;
 } pending;
 
 static void on_gone(void *user) {
@@ -112,31 +116,41 @@ static void on_gone(void *user) {
 
 static void on_reached(void *user, bool reached) {
     pending *p = user;
-    char body[96];
-    if (!p->gone && reached) {
-        int len = snprintf(body, sizeof body, "{\"version\":%" PRId64 "}", p->version);
-        lathe_http_reply(p->exchange, 200, "application/json", NULL, body, (size_t)len);
-    } else if (!p->gone) {
+    if (!p->gone && (reached || p->anyway))
+        lathe_http_reply(p->exchange, p->status, "application/json", NULL,
+                         lathe_buf_str(&p->answer), p->answer.len);
+    else if (!p->gone)
         lathe_http_fail(p->exchange, 503, "retry-after: 5\r\n",
                         "the change is stored, but not every worker has loaded it yet");
-    }
+    lathe_buf_free(&p->answer);
     free(p);
 }
 
-/* Answers once every worker serves the store's new state. */
-static void reply_when_served(call *c, int64_t version) {
+/* Answers once every worker serves the store's new state. Deletes the tree. */
+static void reply_json_when_served(call *c, int status, cJSON *tree, bool anyway) {
     pending *p = calloc(1, sizeof *p);
-    if (p == NULL) {
+    if (p != NULL) {
+        *p = (pending){.exchange = c->exchange, .status = status, .anyway = anyway};
+        lathe_json_print(NULL, tree, &p->answer);
+    }
+    cJSON_Delete(tree);
+    if (p == NULL || p->answer.failed) {
         lathe_http_fail(c->exchange, 503, NULL, "out of memory");
+    } else if (lathe_supervisor_reroute(c->s, on_reached, p, &c->err) == LATHE_OK) {
+        lathe_http_on_gone(c->exchange, on_gone, p);
         return;
-    }
-    *p = (pending){.exchange = c->exchange, .version = version};
-    if (lathe_supervisor_reroute(c->s, on_reached, p, &c->err) != LATHE_OK) {
+    } else {
         reply_error(c);
-        free(p);
-        return;
     }
-    lathe_http_on_gone(c->exchange, on_gone, p);
+    if (p != NULL)
+        lathe_buf_free(&p->answer);
+    free(p);
+}
+
+static void reply_when_served(call *c, int64_t version) {
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "version", (double)version);
+    reply_json_when_served(c, 200, out, false);
 }
 
 /* The body of a request as an object; NULL after an answer. An empty body is {}. */
@@ -146,7 +160,9 @@ static cJSON *read_body(call *c) {
         return cJSON_CreateObject();
     lathe_json *doc =
         lathe_json_read((const char *)request->body, request->body_len, "body", NULL, &c->err);
-    cJSON *tree = doc && cJSON_IsObject(lathe_json_root(doc)) ? cJSON_Duplicate(lathe_json_root(doc), 1) : NULL;
+    cJSON *tree = doc && cJSON_IsObject(lathe_json_root(doc))
+                      ? cJSON_Duplicate(lathe_json_root(doc), 1)
+                      : NULL;
     lathe_json_free(doc);
     if (tree == NULL)
         lathe_http_fail(c->exchange, 400, NULL, "the body is no JSON object: %s", c->err.message);
@@ -177,7 +193,8 @@ static void promote_model(call *c) {
                           : c->part[1];
     int32_t rc = lathe_store_version(c->s->store, ref, c->arena, &v, &c->err);
     if (rc == LATHE_OK && goal_refuses(v.goal))
-        rc = lathe_fail(&c->err, LATHE_E_STATE, NULL, "%s@%" PRId64 " did not meet its goal", v.model, v.version);
+        rc = lathe_fail(&c->err, LATHE_E_STATE, NULL, "%s@%" PRId64 " did not meet its goal",
+                        v.model, v.version);
     if (rc == LATHE_OK)
         rc = lathe_store_alias_set(c->s->store, v.model, text_or(body, "alias", "live"), v.version,
                                    text_or(body, "reason", ""), &c->err);
@@ -226,7 +243,8 @@ static void get_endpoints(call *c) {
 
 static void rollback_endpoint(call *c) {
     int64_t version = 0;
-    if (lathe_store_endpoint_rollback(c->s->store, c->part[1], "control plane", &version, &c->err) == LATHE_OK)
+    if (lathe_store_endpoint_rollback(c->s->store, c->part[1], "control plane", &version,
+                                      &c->err) == LATHE_OK)
         reply_when_served(c, version);
     else
         reply_error(c);
@@ -273,8 +291,8 @@ static void get_run_events(call *c) {
     lathe_event_list list;
     char after[24];
     const char *text = lathe_http_query(c->exchange, "after", after, sizeof after);
-    if (lathe_store_events(c->s->store, c->part[1], text ? atoll(text) : 0, 1000, c->arena, &list, &c->err) !=
-        LATHE_OK) {
+    if (lathe_store_events(c->s->store, c->part[1], text ? atoll(text) : 0, 1000, c->arena, &list,
+                           &c->err) != LATHE_OK) {
         reply_error(c);
         return;
     }
@@ -302,16 +320,25 @@ static cJSON *diags_json(const lathe_diags *diags) {
     return out;
 }
 
+/* What no row of the registry tells. It is done already: a log that cannot be written is told, not undone. */
+static void audit(call *c, const char *action, const char *subject) {
+    lathe_error err = {0};
+    if (lathe_store_audit_add(c->s->store, action, subject, NULL, &err) != LATHE_OK)
+        lathe_log(LATHE_LEVEL_ERROR, "serve", "%s of %s is not in the audit log: %s", action,
+                  subject, err.message);
+}
+
 /* POST /runs with a pipeline document. */
 static void submit_run(call *c) {
     const lathe_http_request *request = lathe_http_get(c->exchange);
     lathe_diags diags = {0};
     int64_t number = 0;
-    int32_t rc = lathe_queue_submit(c->s, (const char *)request->body, request->body_len, &number, &diags,
-                                    &c->err);
+    int32_t rc = lathe_queue_submit(c->s, (const char *)request->body, request->body_len, &number,
+                                    &diags, &c->err);
     if (rc == LATHE_OK) {
         cJSON *out = cJSON_CreateObject();
         cJSON_AddNumberToObject(out, "number", (double)number);
+        audit(c, "run.submit", lathe_arena_printf(c->arena, "%" PRId64, number));
         reply_json(c, 202, out);
     } else if (lathe_diags_any(&diags)) {
         reply_json(c, 400, diags_json(&diags));
@@ -324,10 +351,47 @@ static void submit_run(call *c) {
 }
 
 static void cancel_run(call *c) {
-    if (lathe_queue_cancel(c->s, c->part[1]))
+    if (lathe_queue_cancel(c->s, c->part[1])) {
+        audit(c, "run.cancel", c->part[1]);
         reply_json(c, 200, cJSON_CreateObject());
-    else
+    } else {
         lathe_http_fail(c->exchange, 404, NULL, "no run \"%.60s\" waits or runs", c->part[1]);
+    }
+}
+
+/* ---- tokens ---- */
+
+static void get_tokens(call *c) {
+    cJSON *out = lathe_api_tokens(c->s, c->arena, &c->err);
+    if (out != NULL)
+        reply_json(c, 200, out);
+    else
+        reply_error(c);
+}
+
+static void change_token(call *c, const char *verb) {
+    const bool is_new = strcmp(verb, "create") == 0, is_end = strcmp(verb, "revoke") == 0;
+    cJSON *body = read_body(c);
+    if (body == NULL)
+        return;
+    cJSON *out = lathe_api_token_change(c->s, verb, c->part[1], body, &c->err);
+    cJSON_Delete(body);
+    if (out != NULL)
+        reply_json_when_served(c, is_new ? 201 : 200, out, !is_end);
+    else
+        reply_error(c);
+}
+
+static void create_token(call *c) {
+    change_token(c, "create");
+}
+
+static void rotate_token(call *c) {
+    change_token(c, "rotate");
+}
+
+static void revoke_token(call *c) {
+    change_token(c, "revoke");
 }
 
 /* ---- the service itself ---- */
@@ -367,29 +431,37 @@ static void get_health(call *c) {
 static void get_metrics(call *c) {
     lathe_buf text = {0};
     lathe_metrics_write(c->s, &text);
-    lathe_http_reply(c->exchange, text.failed ? 503 : 200, "text/plain; version=0.0.4; charset=utf-8", NULL,
-                     lathe_buf_str(&text), text.len);
+    lathe_http_reply(c->exchange, text.failed ? 503 : 200,
+                     "text/plain; version=0.0.4; charset=utf-8", NULL, lathe_buf_str(&text),
+                     text.len);
     lathe_buf_free(&text);
 }
 
-/* "*" stands for one piece of the path. */
-static const struct {
+/* "*" stands for one piece of the path; role is what it needs at least. */
+typedef struct handler {
     const char *method, *path[4];
+    lathe_role role;
     void (*run)(call *c);
-} handlers[] = {
-    {"GET", {"models"}, get_models},
-    {"GET", {"models", "*"}, get_model},
-    {"POST", {"models", "*", "promote"}, promote_model},
-    {"POST", {"models", "*", "rollback"}, rollback_model},
-    {"GET", {"endpoints"}, get_endpoints},
-    {"POST", {"endpoints", "*", "rollback"}, rollback_endpoint},
-    {"GET", {"runs"}, get_runs},
-    {"POST", {"runs"}, submit_run},
-    {"GET", {"runs", "*"}, get_run},
-    {"GET", {"runs", "*", "events"}, get_run_events},
-    {"POST", {"runs", "*", "cancel"}, cancel_run},
-    {"GET", {"alerts"}, get_alerts},
-    {"GET", {"health"}, get_health},
+} handler;
+
+static const handler handlers[] = {
+    {"GET", {"models"}, LATHE_ROLE_READ, get_models},
+    {"GET", {"models", "*"}, LATHE_ROLE_READ, get_model},
+    {"POST", {"models", "*", "promote"}, LATHE_ROLE_OPERATE, promote_model},
+    {"POST", {"models", "*", "rollback"}, LATHE_ROLE_OPERATE, rollback_model},
+    {"GET", {"endpoints"}, LATHE_ROLE_READ, get_endpoints},
+    {"POST", {"endpoints", "*", "rollback"}, LATHE_ROLE_OPERATE, rollback_endpoint},
+    {"GET", {"runs"}, LATHE_ROLE_READ, get_runs},
+    {"POST", {"runs"}, LATHE_ROLE_OPERATE, submit_run},
+    {"GET", {"runs", "*"}, LATHE_ROLE_READ, get_run},
+    {"GET", {"runs", "*", "events"}, LATHE_ROLE_READ, get_run_events},
+    {"POST", {"runs", "*", "cancel"}, LATHE_ROLE_OPERATE, cancel_run},
+    {"GET", {"alerts"}, LATHE_ROLE_READ, get_alerts},
+    {"GET", {"tokens"}, LATHE_ROLE_ADMIN, get_tokens},
+    {"POST", {"tokens"}, LATHE_ROLE_ADMIN, create_token},
+    {"POST", {"tokens", "*", "rotate"}, LATHE_ROLE_ADMIN, rotate_token},
+    {"POST", {"tokens", "*", "revoke"}, LATHE_ROLE_ADMIN, revoke_token},
+    {"GET", {"health"}, LATHE_ROLE_NONE, get_health},
 };
 
 static bool fits(const call *c, const char *const path[4]) {
@@ -400,18 +472,32 @@ static bool fits(const call *c, const char *const path[4]) {
     return i == c->n_parts;
 }
 
+/* Runs a handler as the token that asks. */
+static void run_as(call *c, const handler *h) {
+    if (lathe_supervisor_act_as(c->s, c->who.actor, &c->err) != LATHE_OK) {
+        reply_error(c);
+        return;
+    }
+    h->run(c);
+    lathe_supervisor_act_as(c->s, NULL, NULL);
+}
+
+/* Who has no token does not learn which paths there are, either. */
 static void dispatch(call *c, const char *method) {
+    const handler *found = NULL;
     bool known = false;
-    for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++) {
+    for (size_t i = 0; i < sizeof handlers / sizeof *handlers && found == NULL; i++) {
         if (!fits(c, handlers[i].path))
             continue;
         known = true;
-        if (strcmp(handlers[i].method, method) != 0)
-            continue;
-        handlers[i].run(c);
-        return;
+        if (strcmp(handlers[i].method, method) == 0)
+            found = &handlers[i];
     }
-    if (known)
+    if (!lathe_auth_admit(c->s->auth, c->exchange, found ? found->role : LATHE_ROLE_INFER, &c->who))
+        return;
+    if (found != NULL)
+        run_as(c, found);
+    else if (known)
         lathe_http_fail(c->exchange, 405, NULL, "this path does not take %s", method);
     else
         lathe_http_fail(c->exchange, 404, NULL, "there is nothing at this path");
@@ -426,7 +512,8 @@ void lathe_api_request(void *user, lathe_exchange *exchange) {
         return;
     }
     if (strcmp(request->path, "/metrics") == 0 && strcmp(request->method, "GET") == 0) {
-        get_metrics(&c);
+        if (lathe_auth_admit(c.s->auth, exchange, LATHE_ROLE_READ, &c.who))
+            get_metrics(&c);
     } else if (strncmp(request->path, prefix, sizeof prefix - 1) == 0) {
         char *rest = lathe_arena_strdup(c.arena, request->path + sizeof prefix - 1), *save = NULL;
         for (char *piece = rest ? strtok_r(rest, "/", &save) : NULL; piece != NULL;
@@ -438,8 +525,9 @@ void lathe_api_request(void *user, lathe_exchange *exchange) {
             c.part[c.n_parts++] = piece;
         }
         dispatch(&c, request->method);
-    } else {
-        lathe_http_fail(exchange, 404, NULL, "there is nothing at this path; see /api/v1 and /metrics");
+    } else if (lathe_auth_admit(c.s->auth, exchange, LATHE_ROLE_INFER, &c.who)) {
+        lathe_http_fail(exchange, 404, NULL,
+                        "there is nothing at this path; see /api/v1 and /metrics");
     }
     lathe_arena_free(c.arena);
 }

@@ -26,7 +26,7 @@ typedef struct lathe_auth lathe_auth;
 
 /* Who asks. */
 typedef struct lathe_auth_who {
-    char actor[LATHE_AUTH_ACTOR]; /* "token:NAME"; "" where no token is needed */
+    char actor[LATHE_AUTH_ACTOR];   /* "token:NAME"; "" where no token is needed */
     char project[LATHE_AUTH_ACTOR]; /* the only one it may touch; "": all */
     lathe_role role;
 } lathe_auth_who;
@@ -39,9 +39,11 @@ typedef struct lathe_auth_verdict {
     lathe_auth_who who;
 } lathe_auth_verdict;
 
-/* An empty table: nothing is required. buckets (may be NULL: its own) has n_buckets members and stays the caller's. */
-lathe_auth *lathe_auth_new(_Atomic uint64_t *buckets, size_t n_buckets);
+/* Without a table yet: whatever needs a role is refused. NULL: out of memory. */
+lathe_auth *lathe_auth_new(void);
 void lathe_auth_free(lathe_auth *auth);
+/* Rates are counted in memory of the caller's, zeroed at first, from now on. */
+void lathe_auth_share(lathe_auth *auth, _Atomic uint64_t *buckets, size_t n_buckets);
 
 /* ---- the table; on an error it stays as it was ---- */
 
@@ -52,6 +54,9 @@ int32_t lathe_auth_read(lathe_auth *auth, const cJSON *message, lathe_error *err
 /* The message for workers; NULL: out of memory. */
 cJSON *lathe_auth_message(const lathe_auth *auth);
 bool lathe_auth_required(const lathe_auth *auth);
+/* While no token is needed: is any host name taken (--insecure)? Part of the message. Default: no. */
+void lathe_auth_set_insecure(lathe_auth *auth, bool insecure);
+bool lathe_auth_get_insecure(const lathe_auth *auth);
 /* Notes in the store when tokens were used since the last call. [loop] */
 int32_t lathe_auth_save_used(lathe_auth *auth, lathe_store *store, lathe_error *err);
 
@@ -70,14 +75,16 @@ void lathe_auth_check_secret(lathe_auth *auth, const char *secret, lathe_role ne
  * statistics, OPERATE for load and unload. */
 lathe_role lathe_auth_inference_role(const char *method, const char *path);
 
-/* While no token is needed, a page in the user's own browser must not be able to ask in its stead. True: the request comes
- * from a page of another origin, or for a host name that is not this machine's own (DNS rebinding). */
-bool lathe_auth_is_foreign(lathe_http_text host, lathe_http_text origin);
+/* While no token is needed, a page in the user's own browser must not be able to ask in the user's stead. True: the request
+ * comes from a page of another origin; or, but for `any_host`, it is for a host name other than "localhost" and literal
+ * addresses (DNS rebinding). ptr NULL: the header is absent. */
+bool lathe_auth_is_foreign(lathe_http_text host, lathe_http_text origin, bool any_host);
 
 /* ---- auth_http.c: on exchanges ---- */
 
 /* Checks a request; false: it has been answered. who (may be NULL) gets who asks. */
-bool lathe_auth_admit(lathe_auth *auth, lathe_exchange *exchange, lathe_role need, lathe_auth_who *who);
+bool lathe_auth_admit(lathe_auth *auth, lathe_exchange *exchange, lathe_role need,
+                      lathe_auth_who *who);
 /* The secret that a request presents, copied into buf, to be forwarded; NULL: none. */
 const char *lathe_auth_secret(const lathe_exchange *exchange, char buf[LATHE_TOKEN_TEXT]);
 

@@ -19,8 +19,9 @@ void lathe_serve_config_init(lathe_serve_config *config) {
 }
 
 static void read_limits(const lathe_check *c, const cJSON *node, lathe_serve_config *config) {
-    static const char *const keys[] = {"body_mb",      "connections",      "head_seconds", "body_seconds",
-                                       "idle_seconds", "worker_memory_mb", "hang_seconds", NULL};
+    static const char *const keys[] = {
+        "body_mb",      "connections",      "head_seconds", "body_seconds",
+        "idle_seconds", "worker_memory_mb", "hang_seconds", NULL};
     if (node == NULL || !lathe_check_object(c, node, "\"limits\"", keys))
         return;
     lathe_http_limits *l = &config->limits;
@@ -73,7 +74,8 @@ static void read_roots(const lathe_check *c, const cJSON *node, lathe_serve_conf
     config->data_roots = roots;
 }
 
-static void read_address(const lathe_check *c, const cJSON *root, const char *key, const char **out) {
+static void read_address(const lathe_check *c, const cJSON *root, const char *key,
+                         const char **out) {
     struct sockaddr_storage address;
     lathe_error err = {0};
     const char *text = lathe_check_string(c, root, key, *out);
@@ -84,8 +86,8 @@ static void read_address(const lathe_check *c, const cJSON *root, const char *ke
 
 bool lathe_serve_config_load(const char *path, lathe_arena *arena, lathe_serve_config *config,
                              lathe_diags *diags) {
-    static const char *const keys[] = {"listen", "inference", "workers",  "data_roots", "runs",
-                                       "limits", "insecure",  "log",      NULL};
+    static const char *const keys[] = {"listen", "inference", "workers", "data_roots", "runs",
+                                       "limits", "insecure",  "log",     NULL};
     lathe_serve_config next = *config;
     lathe_json *doc = lathe_json_load(path, diags);
     if (doc == NULL)
@@ -116,12 +118,14 @@ int32_t lathe_serve_address(const char *text, struct sockaddr_storage *address, 
     long number = strtol(port, &end, 10);
     if (end == port || *end != 0 || number < 0 || number > 65535)
         return lathe_fail(err, LATHE_E_INVALID, NULL,
-                          "\"%.80s\" has no port; expected ADDRESS:PORT such as 127.0.0.1:8000", text);
+                          "\"%.80s\" has no port; expected ADDRESS:PORT such as 127.0.0.1:8000",
+                          text);
     if (colon != NULL) {
         const bool brackets = text[0] == '[' && colon > text && colon[-1] == ']';
         size_t len = (size_t)(colon - text) - (brackets ? 2 : 0);
         if (len == 0 || len >= sizeof host)
-            return lathe_fail(err, LATHE_E_INVALID, NULL, "\"%.80s\" has no address before the port", text);
+            return lathe_fail(err, LATHE_E_INVALID, NULL,
+                              "\"%.80s\" has no address before the port", text);
         memcpy(host, text + brackets, len);
         host[len] = 0;
     }

@@ -29,8 +29,9 @@ typedef struct lathe_http_text {
 } lathe_http_text;
 
 typedef struct lathe_http_request {
-    const char *method;  /* "GET", …; NUL-terminated */
-    const char *path;    /* percent-decoded, without the query; NUL-terminated, "..", "//" and NUL refused */
+    const char *method; /* "GET", …; NUL-terminated */
+    const char
+        *path; /* percent-decoded, without the query; NUL-terminated, "..", "//" and NUL refused */
     const char *query;   /* as sent, without '?'; "" where there is none */
     const uint8_t *body; /* inflated; 64-byte aligned */
     size_t body_len;
@@ -39,14 +40,14 @@ typedef struct lathe_http_request {
 } lathe_http_request;
 
 typedef struct lathe_http_limits {
-    size_t max_head;         /* bytes of request line and headers; 0: 16 KiB */
-    size_t max_body;         /* bytes, also after inflating; 0: 64 MiB */
-    size_t max_connections;  /* 0: 1024; a further one gets 503 and is closed */
-    size_t max_pipelined;    /* requests of one connection under way; 0: 16 */
-    uint64_t head_ms;        /* from the first byte of a head to its end; 0: 10 000 */
-    uint64_t body_ms;        /* for a body; 0: 60 000 */
-    uint64_t idle_ms;        /* between requests; 0: 75 000 */
-    uint64_t write_ms;       /* for the client to take an answer; 0: 60 000 */
+    size_t max_head;        /* bytes of request line and headers; 0: 16 KiB */
+    size_t max_body;        /* bytes, also after inflating; 0: 64 MiB */
+    size_t max_connections; /* 0: 1024; a further one gets 503 and is closed */
+    size_t max_pipelined;   /* requests of one connection under way; 0: 16 */
+    uint64_t head_ms;       /* from the first byte of a head to its end; 0: 10 000 */
+    uint64_t body_ms;       /* for a body; 0: 60 000 */
+    uint64_t idle_ms;       /* between requests; 0: 75 000 */
+    uint64_t write_ms;      /* for the client to take an answer; 0: 60 000 */
 } lathe_http_limits;
 
 typedef struct lathe_http_options {
@@ -64,7 +65,8 @@ int32_t lathe_http_start(uv_loop_t *loop, int socket, const lathe_http_options *
 
 /* No new connections; idle ones close; those with a request under way close after its answer. on_stopped is called
  * once all are gone, or after `grace_ms`, when the rest is cut. */
-void lathe_http_stop(lathe_http *server, uint64_t grace_ms, void (*on_stopped)(void *user), void *user);
+void lathe_http_stop(lathe_http *server, uint64_t grace_ms, void (*on_stopped)(void *user),
+                     void *user);
 size_t lathe_http_connections(const lathe_http *server);
 
 /* ---- requests ---- */
@@ -73,7 +75,8 @@ const lathe_http_request *lathe_http_get(const lathe_exchange *exchange);
 /* A header by lower-case name; ptr NULL: absent. Repeats are joined by ", ". */
 lathe_http_text lathe_http_header(const lathe_exchange *exchange, const char *name);
 /* A query parameter, percent-decoded into buf; NULL: absent or too long. */
-const char *lathe_http_query(const lathe_exchange *exchange, const char *name, char *buf, size_t size);
+const char *lathe_http_query(const lathe_exchange *exchange, const char *name, char *buf,
+                             size_t size);
 /* "127.0.0.1:4711" */
 const char *lathe_http_peer(const lathe_exchange *exchange);
 
@@ -84,11 +87,11 @@ void lathe_http_on_gone(lathe_exchange *exchange, void (*on_gone)(void *user), v
 
 /* Further header lines "name: value\r\n", joined; NULL: none. The layer itself sends content-length, content-type, date,
  * connection and server. */
-void lathe_http_reply(lathe_exchange *exchange, int status, const char *content_type, const char *headers,
-                      const void *body, size_t len);
+void lathe_http_reply(lathe_exchange *exchange, int status, const char *content_type,
+                      const char *headers, const void *body, size_t len);
 /* {"error": "<message>"} */
-void lathe_http_fail(lathe_exchange *exchange, int status, const char *headers, const char *fmt, ...)
-    LATHE_PRINTF(4, 5);
+void lathe_http_fail(lathe_exchange *exchange, int status, const char *headers, const char *fmt,
+                     ...) LATHE_PRINTF(4, 5);
 
 /* Room in the connection's own output buffer for an answer of at most `max` bytes, written by the caller without a
  * copy; then commit with its real length. NULL: out of memory (then answer 503). */

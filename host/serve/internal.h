@@ -4,6 +4,7 @@
 
 #include "pipeline/lines.h"
 #include "pipeline/parent.h"
+#include "serve/auth.h"
 #include "serve/http.h"
 #include "serve/supervisor.h"
 
@@ -63,6 +64,9 @@ struct lathe_supervisor {
     lathe_store *store;
     lathe_slots *slots;
     int slots_fd;
+    lathe_auth *auth;
+    const char *own_actor; /* of the store, when no token acts */
+    int64_t used_saved_ns; /* when the tokens' last use was noted */
     lathe_route_numbers numbers;
     cJSON *unloaded; /* names that an administrator unloaded: {"name": true} */
     cJSON *table;    /* the routes that workers were sent last */
@@ -83,7 +87,8 @@ struct lathe_supervisor {
 /* ---- workers.c ---- */
 int32_t lathe_workers_start(lathe_supervisor *s, lathe_error *err);
 void lathe_workers_send(lathe_supervisor *s, const cJSON *message); /* to all that run */
-void lathe_workers_check(lathe_supervisor *s);                      /* hung, too large: killed */
+void lathe_workers_send_auth(lathe_supervisor *s); /* the tokens, to all that run */
+void lathe_workers_check(lathe_supervisor *s);     /* hung, too large: killed */
 void lathe_workers_drain(lathe_supervisor *s);
 int lathe_workers_alive(const lathe_supervisor *s);
 int lathe_workers_ready(const lathe_supervisor *s);
@@ -93,15 +98,28 @@ void lathe_supervisor_worker_gone(lathe_supervisor *s);
 
 /* ---- supervisor.c ---- */
 /* Reads the routes anew and sends them. done (may be NULL) is called when all workers serve them, or after 30 s. */
-int32_t lathe_supervisor_reroute(lathe_supervisor *s, void (*done)(void *user, bool reached), void *user,
-                                 lathe_error *err);
+int32_t lathe_supervisor_reroute(lathe_supervisor *s, void (*done)(void *user, bool reached),
+                                 void *user, lathe_error *err);
 void lathe_supervisor_reached(lathe_supervisor *s);
-/* An administrative verb, from the control plane or forwarded by a worker: load, unload. */
+/* An administrative verb, from the control plane or forwarded by a worker: load, unload. actor: for the audit log; "": the
+ * service's own. */
 int32_t lathe_supervisor_admin(lathe_supervisor *s, const char *verb, const char *name,
-                               void (*done)(void *user, bool reached), void *user, lathe_error *err);
+                               const char *actor, void (*done)(void *user, bool reached),
+                               void *user, lathe_error *err);
 
-/* ---- api.c, metrics.c, queue.c ---- */
+/* What follows is done by this one, until it is called with NULL: the service itself. "" and NULL are the same. */
+int32_t lathe_supervisor_act_as(lathe_supervisor *s, const char *actor, lathe_error *err);
+/* Reads the tokens anew and sends them. A reroute after it tells when all workers have them. */
+int32_t lathe_supervisor_reauth(lathe_supervisor *s, lathe_error *err);
+
+/* ---- api.c, api_tokens.c, metrics.c, queue.c ---- */
 void lathe_api_request(void *user, lathe_exchange *exchange);
+/* Tokens as JSON; no secret or digest is in it. NULL: err. */
+cJSON *lathe_api_tokens(lathe_supervisor *s, lathe_arena *arena, lathe_error *err);
+/* verb: "create" (name is in the body), "rotate" or "revoke". The answer, with the secret that was made; NULL: err. Workers
+ * know the new tokens before they know any later route. */
+cJSON *lathe_api_token_change(lathe_supervisor *s, const char *verb, const char *name,
+                              const cJSON *body, lathe_error *err);
 void lathe_metrics_write(const lathe_supervisor *s, lathe_buf *out);
 /* Checks and queues a document. *number gets its place in the queue's count. diags says what is wrong with it. */
 int32_t lathe_queue_submit(lathe_supervisor *s, const char *text, size_t len, int64_t *number,

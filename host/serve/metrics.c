@@ -23,8 +23,8 @@ static uint64_t sum_model(const lathe_supervisor *s, int model, size_t member) {
     return sum;
 }
 
-static void put_counter(const lathe_supervisor *s, lathe_buf *out, const char *name, const char *help,
-                        size_t member) {
+static void put_counter(const lathe_supervisor *s, lathe_buf *out, const char *name,
+                        const char *help, size_t member) {
     lathe_buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n", name, help, name);
     for (int m = 0; m < s->numbers.count; m++) {
         lathe_buf_printf(out, "%s{", name);
@@ -36,12 +36,13 @@ static void put_counter(const lathe_supervisor *s, lathe_buf *out, const char *n
 static void put_latency(const lathe_supervisor *s, lathe_buf *out) {
     static const char name[] = "lathe_inference_request_duration_seconds";
     lathe_buf_printf(out,
-                     "# HELP %s Time from a complete request to its answer.\n# TYPE %s histogram\n", name,
-                     name);
+                     "# HELP %s Time from a complete request to its answer.\n# TYPE %s histogram\n",
+                     name, name);
     for (int m = 0; m < s->numbers.count; m++) {
         uint64_t total = 0;
         for (int b = 0; b < LATHE_SLOTS_BUCKETS; b++) {
-            total += sum_model(s, m, offsetof(lathe_slot_model, latency) + (size_t)b * sizeof(uint64_t));
+            total +=
+                sum_model(s, m, offsetof(lathe_slot_model, latency) + (size_t)b * sizeof(uint64_t));
             lathe_buf_printf(out, "%s_bucket{", name);
             put_labels(out, s->numbers.names[m]);
             if (b + 1 < LATHE_SLOTS_BUCKETS)
@@ -51,7 +52,8 @@ static void put_latency(const lathe_supervisor *s, lathe_buf *out) {
         }
         lathe_buf_printf(out, "%s_sum{", name);
         put_labels(out, s->numbers.names[m]);
-        lathe_buf_printf(out, "} %.9g\n", (double)sum_model(s, m, offsetof(lathe_slot_model, success_ns)) * 1e-9);
+        lathe_buf_printf(out, "} %.9g\n",
+                         (double)sum_model(s, m, offsetof(lathe_slot_model, success_ns)) * 1e-9);
         lathe_buf_printf(out, "%s_count{", name);
         put_labels(out, s->numbers.names[m]);
         lathe_buf_printf(out, "} %" PRIu64 "\n", total);
@@ -63,27 +65,33 @@ static void put_workers(const lathe_supervisor *s, lathe_buf *out) {
         const char *name, *type, *help;
         size_t member;
     } series[] = {
-        {"lathe_worker_restarts_total", "counter", "Replacements of a worker.", offsetof(lathe_slot, restarts)},
-        {"lathe_worker_connections", "gauge", "Open connections.", offsetof(lathe_slot, connections)},
-        {"lathe_worker_requests_total", "counter", "Requests, of all kinds.", offsetof(lathe_slot, requests)},
+        {"lathe_worker_restarts_total", "counter", "Replacements of a worker.",
+         offsetof(lathe_slot, restarts)},
+        {"lathe_worker_connections", "gauge", "Open connections.",
+         offsetof(lathe_slot, connections)},
+        {"lathe_worker_requests_total", "counter", "Requests, of all kinds.",
+         offsetof(lathe_slot, requests)},
         {"lathe_worker_http_errors_total", "counter", "Answers of 400 and above.",
          offsetof(lathe_slot, http_errors)},
         {"lathe_worker_cancelled_total", "counter", "Requests whose client left.",
          offsetof(lathe_slot, cancelled)},
     };
     for (size_t i = 0; i < sizeof series / sizeof *series; i++) {
-        lathe_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", series[i].name, series[i].help, series[i].name,
-                         series[i].type);
+        lathe_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", series[i].name, series[i].help,
+                         series[i].name, series[i].type);
         for (int w = 0; w < s->n_workers; w++) {
             const char *base = (const char *)lathe_slots_at(s->slots, w);
-            const _Atomic uint64_t *value = (const _Atomic uint64_t *)(const void *)(base + series[i].member);
-            lathe_buf_printf(out, "%s{worker=\"%d\"} %" PRIu64 "\n", series[i].name, w, atomic_load(value));
+            const _Atomic uint64_t *value =
+                (const _Atomic uint64_t *)(const void *)(base + series[i].member);
+            lathe_buf_printf(out, "%s{worker=\"%d\"} %" PRIu64 "\n", series[i].name, w,
+                             atomic_load(value));
         }
     }
 }
 
 static void put_gauge(lathe_buf *out, const char *name, const char *help, double value) {
-    lathe_buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %.9g\n", name, help, name, name, value);
+    lathe_buf_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %.9g\n", name, help, name, name,
+                     value);
 }
 
 void lathe_metrics_write(const lathe_supervisor *s, lathe_buf *out) {
@@ -99,7 +107,8 @@ void lathe_metrics_write(const lathe_supervisor *s, lathe_buf *out) {
                 offsetof(lathe_slot_model, flagged));
     put_latency(s, out);
     put_workers(s, out);
-    put_gauge(out, "lathe_workers_ready", "Workers that serve the newest routes.", lathe_workers_ready(s));
+    put_gauge(out, "lathe_workers_ready", "Workers that serve the newest routes.",
+              lathe_workers_ready(s));
     put_gauge(out, "lathe_runs_running", "Pipelines that run now.", s->running);
     put_gauge(out, "lathe_uptime_seconds", "Time since the service started.",
               (double)(lathe_now_ns() - s->started_ns) * 1e-9);

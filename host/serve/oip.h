@@ -51,8 +51,8 @@ typedef lathe_plan *(*lathe_oip_plan_fn)(void *user, int64_t rows, lathe_error *
 /* Reads a body of `len` bytes; its first header_length bytes are JSON, tensors follow. header_length -1: the header is not
  * there, all is JSON; 0: all is one binary tensor. The body must stay until the plan has run. No allocation once the
  * context has seen as large a body. */
-int32_t lathe_oip_parse(lathe_oip *oip, const lathe_oip_model *model, const uint8_t *body, size_t len,
-                        int64_t header_length, lathe_oip_plan_fn plan_for, void *user,
+int32_t lathe_oip_parse(lathe_oip *oip, const lathe_oip_model *model, const uint8_t *body,
+                        size_t len, int64_t header_length, lathe_oip_plan_fn plan_for, void *user,
                         lathe_error *err);
 lathe_plan *lathe_oip_plan(const lathe_oip *oip);
 int64_t lathe_oip_rows(const lathe_oip *oip);

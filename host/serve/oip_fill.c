@@ -201,7 +201,7 @@ int32_t oip_fill_json(lathe_oip *o, const oip_input *in, lathe_error *err) {
 /* IEEE 754 half to double: exact. */
 static double half(uint16_t bits) {
     const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
-    const double magnitude = exponent == 31 ? (mantissa ? (double)NAN : (double)INFINITY)
+    const double magnitude = exponent == 31  ? (mantissa ? (double)NAN : (double)INFINITY)
                              : exponent == 0 ? ldexp(mantissa, -24)
                                              : ldexp(mantissa + 1024, exponent - 25);
     return bits & 0x8000 ? -magnitude : magnitude;
@@ -271,8 +271,8 @@ int32_t oip_fill_binary(lathe_oip *o, const oip_input *in, const uint8_t *data, 
         }
         if (size - at < 4)
             return wrong_size(in, size, err);
-        const size_t len = (size_t)data[at] | (size_t)data[at + 1] << 8 | (size_t)data[at + 2] << 16 |
-                           (size_t)data[at + 3] << 24;
+        const size_t len = (size_t)data[at] | (size_t)data[at + 1] << 8 |
+                           (size_t)data[at + 2] << 16 | (size_t)data[at + 3] << 24;
         at += 4;
         if (size - at < len)
             return wrong_size(in, size, err);

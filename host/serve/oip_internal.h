@@ -26,9 +26,9 @@ typedef enum oip_type {
 
 typedef struct oip_type_info {
     const char *name;
-    int size;       /* bytes; 0: each element has its own length */
-    int64_t low;    /* of an integer type */
-    uint64_t high;  /* 0: no integer type */
+    int size;      /* bytes; 0: each element has its own length */
+    int64_t low;   /* of an integer type */
+    uint64_t high; /* 0: no integer type */
 } oip_type_info;
 extern const oip_type_info oip_types[OIP_TYPES];
 
@@ -47,7 +47,7 @@ extern const char *const oip_output_names[OIP_OUTPUTS];
 
 typedef struct oip_output {
     bool wanted;
-    int8_t binary; /* -1: as the request says for all */
+    int8_t binary;   /* -1: as the request says for all */
     int64_t classes; /* of the classification extension; 0: none */
 } oip_output;
 

@@ -13,7 +13,7 @@
 
 typedef struct oip_cursor {
     const char *at, *begin, *end;
-    char *text; /* room for unescaped texts: as many bytes as the body has */
+    char *text;        /* room for unescaped texts: as many bytes as the body has */
     const char *fault; /* what was expected; NULL: none so far */
     const char *fault_at;
 } oip_cursor;

@@ -50,7 +50,8 @@ void lathe_oip_model_free(lathe_oip_model *m) {
 }
 
 /* One tensor: of the metadata (shape with the batch's dimension), of the configuration (dims without it). */
-static void put_tensor(lathe_jsonw *w, const char *name, const char *type, int64_t width, bool config) {
+static void put_tensor(lathe_jsonw *w, const char *name, const char *type, int64_t width,
+                       bool config) {
     char typed[24];
     snprintf(typed, sizeof typed, "TYPE_%s", strcmp(type, "BYTES") == 0 ? "STRING" : type);
     lathe_jsonw_begin_object(w);
@@ -69,17 +70,20 @@ static void put_tensors(lathe_jsonw *w, const lathe_oip_model *m, bool config) {
     lathe_jsonw_key(w, config ? "input" : "inputs");
     lathe_jsonw_begin_array(w);
     for (int64_t c = 0; c < m->raw->n_columns; c++)
-        put_tensor(w, m->raw->columns[c].name, oip_types[oip_type_of(m->raw->columns[c].type)].name, 1, config);
+        put_tensor(w, m->raw->columns[c].name, oip_types[oip_type_of(m->raw->columns[c].type)].name,
+                   1, config);
     lathe_jsonw_end_array(w);
     lathe_jsonw_key(w, config ? "output" : "outputs");
     lathe_jsonw_begin_array(w);
-    put_tensor(w, oip_output_names[OIP_PREDICTION], m->info->n_classes > 0 ? "BYTES" : "FP32", 1, config);
+    put_tensor(w, oip_output_names[OIP_PREDICTION], m->info->n_classes > 0 ? "BYTES" : "FP32", 1,
+               config);
     if (m->info->n_classes > 0)
         put_tensor(w, oip_output_names[OIP_PROBABILITY], "FP32", m->info->n_classes, config);
     lathe_jsonw_end_array(w);
 }
 
-void lathe_oip_metadata(const lathe_oip_model *m, const char *const *versions, size_t n, lathe_buf *out) {
+void lathe_oip_metadata(const lathe_oip_model *m, const char *const *versions, size_t n,
+                        lathe_buf *out) {
     lathe_jsonw w = lathe_jsonw_to(out);
     lathe_jsonw_begin_object(&w);
     lathe_jsonw_kv_str(&w, "name", m->name);
@@ -109,8 +113,9 @@ void lathe_oip_config(const lathe_oip_model *m, lathe_buf *out) {
 }
 
 void lathe_oip_server(lathe_buf *out) {
-    static const char *const extensions[] = {"binary_tensor_data", "classification", "model_configuration",
-                                             "model_repository", "statistics"};
+    static const char *const extensions[] = {"binary_tensor_data", "classification",
+                                             "model_configuration", "model_repository",
+                                             "statistics"};
     lathe_jsonw w = lathe_jsonw_to(out);
     lathe_jsonw_begin_object(&w);
     lathe_jsonw_kv_str(&w, "name", "lathe");
@@ -176,8 +181,10 @@ static void put_empty(lathe_jsonw *w, const char *name, bool object) {
     }
 }
 
-void lathe_oip_stats(lathe_slots *slots, int slot, const char *name, const char *version, lathe_buf *out) {
-    const sums s = slots != NULL && slot >= 0 && slot < LATHE_SLOTS_MODELS ? sum_up(slots, slot) : (sums){0};
+void lathe_oip_stats(lathe_slots *slots, int slot, const char *name, const char *version,
+                     lathe_buf *out) {
+    const sums s =
+        slots != NULL && slot >= 0 && slot < LATHE_SLOTS_MODELS ? sum_up(slots, slot) : (sums){0};
     const uint64_t good = s.requests - (s.failures < s.requests ? s.failures : s.requests);
     lathe_jsonw w = lathe_jsonw_to(out);
     lathe_jsonw_begin_object(&w);

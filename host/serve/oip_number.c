@@ -9,14 +9,34 @@ __extension__ typedef unsigned __int128 u128;
 
 #define POWERS 28 /* 5^27 is the largest power of 5 below 2^63 */
 
-static const uint64_t pow5[POWERS] = {
-    UINT64_C(1), UINT64_C(5), UINT64_C(25), UINT64_C(125), UINT64_C(625), UINT64_C(3125),
-    UINT64_C(15625), UINT64_C(78125), UINT64_C(390625), UINT64_C(1953125), UINT64_C(9765625),
-    UINT64_C(48828125), UINT64_C(244140625), UINT64_C(1220703125), UINT64_C(6103515625),
-    UINT64_C(30517578125), UINT64_C(152587890625), UINT64_C(762939453125), UINT64_C(3814697265625),
-    UINT64_C(19073486328125), UINT64_C(95367431640625), UINT64_C(476837158203125),
-    UINT64_C(2384185791015625), UINT64_C(11920928955078125), UINT64_C(59604644775390625),
-    UINT64_C(298023223876953125), UINT64_C(1490116119384765625), UINT64_C(7450580596923828125)};
+static const uint64_t pow5[POWERS] = {UINT64_C(1),
+                                      UINT64_C(5),
+                                      UINT64_C(25),
+                                      UINT64_C(125),
+                                      UINT64_C(625),
+                                      UINT64_C(3125),
+                                      UINT64_C(15625),
+                                      UINT64_C(78125),
+                                      UINT64_C(390625),
+                                      UINT64_C(1953125),
+                                      UINT64_C(9765625),
+                                      UINT64_C(48828125),
+                                      UINT64_C(244140625),
+                                      UINT64_C(1220703125),
+                                      UINT64_C(6103515625),
+                                      UINT64_C(30517578125),
+                                      UINT64_C(152587890625),
+                                      UINT64_C(762939453125),
+                                      UINT64_C(3814697265625),
+                                      UINT64_C(19073486328125),
+                                      UINT64_C(95367431640625),
+                                      UINT64_C(476837158203125),
+                                      UINT64_C(2384185791015625),
+                                      UINT64_C(11920928955078125),
+                                      UINT64_C(59604644775390625),
+                                      UINT64_C(298023223876953125),
+                                      UINT64_C(1490116119384765625),
+                                      UINT64_C(7450580596923828125)};
 
 /* ---- reading ---- */
 
@@ -146,7 +166,7 @@ const char *lathe_number_read(const char *text, const char *end, lathe_number *n
 
 /* ---- writing ---- */
 
-size_t lathe_int_write(int64_t value, char out[LATHE_FLOAT_TEXT]) {
+size_t lathe_int_write(int64_t value, char *out) {
     char digits[20];
     uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
     size_t n = 0, len = 0;

@@ -24,6 +24,7 @@ const char *lathe_number_read(const char *text, const char *end, lathe_number *n
 #define LATHE_FLOAT_TEXT 24
 /* A finite float; no NUL. Returns the length. 0.5, 3, 1e-7, 123456790, 1.5e+20. -0 is "-0". */
 size_t lathe_float_write(float value, char out[LATHE_FLOAT_TEXT]);
-size_t lathe_int_write(int64_t value, char out[LATHE_FLOAT_TEXT]);
+/* At most 20 bytes. */
+size_t lathe_int_write(int64_t value, char *out);
 
 #endif

@@ -49,8 +49,9 @@ int lathe_oip_status(int32_t code) {
 }
 
 int32_t oip_broken(const lathe_oip *o, lathe_error *err) {
-    return lathe_fail(err, LATHE_E_INVALID, NULL, "the body is no valid JSON: at byte %lld %s is expected",
-                      (long long)(o->c.fault_at - o->c.begin), o->c.fault ? o->c.fault : "something else");
+    return lathe_fail(
+        err, LATHE_E_INVALID, NULL, "the body is no valid JSON: at byte %lld %s is expected",
+        (long long)(o->c.fault_at - o->c.begin), o->c.fault ? o->c.fault : "something else");
 }
 
 static int len_of(lathe_str s) {
@@ -60,9 +61,11 @@ static int len_of(lathe_str s) {
 /* ---- parameters ---- */
 
 /* Is the object's value of `key` handled? Else it is skipped. */
-typedef int32_t (*parameter_fn)(lathe_oip *o, void *user, lathe_str key, bool *handled, lathe_error *err);
+typedef int32_t (*parameter_fn)(lathe_oip *o, void *user, lathe_str key, bool *handled,
+                                lathe_error *err);
 
-static int32_t read_parameters(lathe_oip *o, parameter_fn on_parameter, void *user, lathe_error *err) {
+static int32_t read_parameters(lathe_oip *o, parameter_fn on_parameter, void *user,
+                               lathe_error *err) {
     oip_cursor *c = &o->c;
     bool closed = false;
     if (!oip_take(c, '{', "an object of parameters"))
@@ -90,13 +93,14 @@ static int32_t request_parameter(lathe_oip *o, void *user, lathe_str key, bool *
     (void)user;
     if (key.len >= 7 && memcmp(key.ptr, "triton_", 7) == 0)
         return lathe_fail(err, LATHE_E_INVALID, NULL,
-                          "the parameter \"%.*s\" begins with \"triton_\", which is reserved", len_of(key),
-                          key.ptr);
+                          "the parameter \"%.*s\" begins with \"triton_\", which is reserved",
+                          len_of(key), key.ptr);
     *handled = oip_is(key, "binary_data_output");
     return *handled && !oip_bool(&o->c, &o->binary_output) ? oip_broken(o, err) : LATHE_OK;
 }
 
-static int32_t input_parameter(lathe_oip *o, void *user, lathe_str key, bool *handled, lathe_error *err) {
+static int32_t input_parameter(lathe_oip *o, void *user, lathe_str key, bool *handled,
+                               lathe_error *err) {
     oip_input *in = user;
     *handled = oip_is(key, "binary_data_size");
     if (!*handled)
@@ -108,7 +112,8 @@ static int32_t input_parameter(lathe_oip *o, void *user, lathe_str key, bool *ha
                : lathe_fail(err, LATHE_E_INVALID, NULL, "a \"binary_data_size\" is below 0");
 }
 
-static int32_t output_parameter(lathe_oip *o, void *user, lathe_str key, bool *handled, lathe_error *err) {
+static int32_t output_parameter(lathe_oip *o, void *user, lathe_str key, bool *handled,
+                                lathe_error *err) {
     oip_output *out = user;
     bool binary;
     if (oip_is(key, "binary_data")) {
@@ -134,10 +139,11 @@ static int32_t find_type(lathe_str name, oip_type *type, lathe_error *err) {
             *type = (oip_type)t;
             return LATHE_OK;
         }
-    return lathe_fail(err, LATHE_E_INVALID, NULL,
-                      "\"%.*s\" is no datatype; BOOL, UINT8 to UINT64, INT8 to INT64, FP16, BF16, FP32, "
-                      "FP64 and BYTES are",
-                      len_of(name), name.ptr);
+    return lathe_fail(
+        err, LATHE_E_INVALID, NULL,
+        "\"%.*s\" is no datatype; BOOL, UINT8 to UINT64, INT8 to INT64, FP16, BF16, FP32, "
+        "FP64 and BYTES are",
+        len_of(name), name.ptr);
 }
 
 /* Lists of column names are in the model's order as a rule: the one after the last comes first. */
@@ -164,33 +170,37 @@ static int32_t read_shape(lathe_oip *o, oip_input *in, lathe_error *err) {
         if (!oip_int(c, &dim))
             return oip_broken(o, err);
         if (dim < 0 || in->n_dims == 2)
-            return lathe_fail(err, LATHE_E_SHAPE, NULL,
-                              "a \"shape\" has a dimension below 0 or more than two; [rows, columns] is "
-                              "expected for all columns, [rows, 1] or [rows] for one");
+            return lathe_fail(
+                err, LATHE_E_SHAPE, NULL,
+                "a \"shape\" has a dimension below 0 or more than two; [rows, columns] is "
+                "expected for all columns, [rows, 1] or [rows] for one");
         in->shape[in->n_dims++] = dim;
     } while (oip_more(c, ']', &closed));
     return closed ? LATHE_OK : oip_broken(o, err);
 }
 
 static int32_t unknown_input(const lathe_oip *o, lathe_str name, lathe_error *err) {
-    return lathe_fail(err, LATHE_E_INVALID, NULL,
-                      "the model has no column \"%.*s\"; inputs are its %lld columns by name, or one tensor "
-                      "of shape [rows, %lld]",
-                      len_of(name), name.ptr, (long long)o->model->raw->n_columns,
-                      (long long)o->model->raw->n_columns);
+    return lathe_fail(
+        err, LATHE_E_INVALID, NULL,
+        "the model has no column \"%.*s\"; inputs are its %lld columns by name, or one tensor "
+        "of shape [rows, %lld]",
+        len_of(name), name.ptr, (long long)o->model->raw->n_columns,
+        (long long)o->model->raw->n_columns);
 }
 
 /* Rows agree among the inputs; the first one begins the plan's batch. */
 static int32_t begin_rows(lathe_oip *o, const oip_input *in, lathe_error *err) {
     const int64_t rows = in->shape[0];
-    if (o->rows == rows)
+    if (o->rows > 0 && o->rows == rows)
         return LATHE_OK;
     if (o->rows > 0)
-        return lathe_fail(err, LATHE_E_SHAPE, NULL, "input \"%.*s\" has %lld rows, others have %lld",
-                          len_of(in->name), in->name.ptr, (long long)rows, (long long)o->rows);
+        return lathe_fail(err, LATHE_E_SHAPE, NULL,
+                          "input \"%.*s\" has %lld rows, others have %lld", len_of(in->name),
+                          in->name.ptr, (long long)rows, (long long)o->rows);
     if (rows < 1 || rows > LATHE_OIP_MAX_ROWS)
-        return lathe_fail(err, LATHE_E_SHAPE, NULL, "input \"%.*s\" has %lld rows; 1 to %d are possible",
-                          len_of(in->name), in->name.ptr, (long long)rows, LATHE_OIP_MAX_ROWS);
+        return lathe_fail(err, LATHE_E_SHAPE, NULL,
+                          "input \"%.*s\" has %lld rows; 1 to %d are possible", len_of(in->name),
+                          in->name.ptr, (long long)rows, LATHE_OIP_MAX_ROWS);
     o->plan = o->plan_for(o->user, rows, err);
     if (o->plan == NULL)
         return err != NULL && err->code != LATHE_OK ? err->code : LATHE_E_MEMORY;
@@ -207,19 +217,19 @@ static int32_t check_input(lathe_oip *o, oip_input *in, lathe_error *err) {
         if (o->n_inputs > 0 || (!matrix && in->n_dims == 1))
             return unknown_input(o, in->name, err);
         if (!matrix)
-            return lathe_fail(err, LATHE_E_SHAPE, NULL,
-                              "input \"%.*s\" has %lld columns; the model has %lld", len_of(in->name),
-                              in->name.ptr, (long long)in->shape[1], (long long)k);
+            return lathe_fail(
+                err, LATHE_E_SHAPE, NULL, "input \"%.*s\" has %lld columns; the model has %lld",
+                len_of(in->name), in->name.ptr, (long long)in->shape[1], (long long)k);
         o->has_matrix = true;
         return begin_rows(o, in, err);
     }
     if (o->has_matrix || o->seen[in->column])
-        return lathe_fail(err, LATHE_E_INVALID, NULL, "input \"%.*s\" comes twice", len_of(in->name),
-                          in->name.ptr);
+        return lathe_fail(err, LATHE_E_INVALID, NULL, "input \"%.*s\" comes twice",
+                          len_of(in->name), in->name.ptr);
     if (in->n_dims == 2 && in->shape[1] != 1)
         return lathe_fail(err, LATHE_E_SHAPE, NULL,
-                          "input \"%.*s\" is one column: [rows] or [rows, 1] is expected", len_of(in->name),
-                          in->name.ptr);
+                          "input \"%.*s\" is one column: [rows] or [rows, 1] is expected",
+                          len_of(in->name), in->name.ptr);
     o->seen[in->column] = 1;
     return begin_rows(o, in, err);
 }
@@ -242,7 +252,8 @@ static int32_t read_data(lathe_oip *o, oip_input *in, lathe_error *err) {
 static int32_t read_input_key(lathe_oip *o, oip_input *in, lathe_str key, lathe_error *err) {
     lathe_str text;
     if (in->filled && (oip_is(key, "name") || oip_is(key, "shape") || oip_is(key, "datatype")))
-        return lathe_fail(err, LATHE_E_INVALID, NULL, "an input has two times \"%.*s\"", len_of(key), key.ptr);
+        return lathe_fail(err, LATHE_E_INVALID, NULL, "an input has two times \"%.*s\"",
+                          len_of(key), key.ptr);
     if (oip_is(key, "name"))
         return oip_string(&o->c, &in->name) ? LATHE_OK : oip_broken(o, err);
     if (oip_is(key, "shape"))
@@ -282,8 +293,9 @@ static int32_t take_tensor(lathe_oip *o, const oip_input *in, lathe_error *err) 
 static int32_t finish_input(lathe_oip *o, oip_input *in, lathe_error *err) {
     int32_t rc = LATHE_OK;
     if (in->filled && in->binary_size >= 0)
-        return lathe_fail(err, LATHE_E_INVALID, NULL, "input \"%.*s\" has \"data\" and \"binary_data_size\"",
-                          len_of(in->name), in->name.ptr);
+        return lathe_fail(err, LATHE_E_INVALID, NULL,
+                          "input \"%.*s\" has \"data\" and \"binary_data_size\"", len_of(in->name),
+                          in->name.ptr);
     if (!in->filled) {
         if (!is_ready(in))
             return lathe_fail(err, LATHE_E_INVALID, NULL,
@@ -349,11 +361,13 @@ static int32_t read_output(lathe_oip *o, lathe_error *err) {
                       : oip_is(name, "probability") && classes ? OIP_PROBABILITY
                                                                : -1;
     if (which < 0)
-        return lathe_fail(err, LATHE_E_INVALID, NULL, "the model has no output \"%.*s\"; it gives %s",
-                          len_of(name), name.ptr ? name.ptr : "",
+        return lathe_fail(err, LATHE_E_INVALID, NULL,
+                          "the model has no output \"%.*s\"; it gives %s", len_of(name),
+                          name.ptr ? name.ptr : "",
                           classes ? "\"prediction\" and \"probability\"" : "\"prediction\"");
     if (o->outputs[which].wanted)
-        return lathe_fail(err, LATHE_E_INVALID, NULL, "output \"%s\" comes twice", oip_output_names[which]);
+        return lathe_fail(err, LATHE_E_INVALID, NULL, "output \"%s\" comes twice",
+                          oip_output_names[which]);
     if (out.classes > 0 && which == OIP_PREDICTION)
         return lathe_fail(err, LATHE_E_INVALID, NULL,
                           "\"classification\" is for the output \"probability\" of a classifier");
@@ -366,8 +380,8 @@ static int32_t read_output(lathe_oip *o, lathe_error *err) {
 
 /* ---- the whole ---- */
 
-static int32_t read_list(lathe_oip *o, const char *expected, int32_t (*read_one)(lathe_oip *, lathe_error *),
-                         lathe_error *err) {
+static int32_t read_list(lathe_oip *o, const char *expected,
+                         int32_t (*read_one)(lathe_oip *, lathe_error *), lathe_error *err) {
     oip_cursor *c = &o->c;
     bool closed = false;
     if (!oip_take(c, '[', expected))
@@ -450,9 +464,10 @@ static int32_t check_complete(const lathe_oip *o, lathe_error *err) {
         return lathe_fail(err, LATHE_E_INVALID, NULL, "the request has no \"inputs\"");
     for (int64_t c = 0; !o->has_matrix && c < raw->n_columns; c++)
         if (!o->seen[c])
-            return lathe_fail(err, LATHE_E_INVALID, raw->columns[c].name,
-                              "input \"%.80s\" is not there; send every column, with null for missing values",
-                              raw->columns[c].name);
+            return lathe_fail(
+                err, LATHE_E_INVALID, raw->columns[c].name,
+                "input \"%.80s\" is not there; send every column, with null for missing values",
+                raw->columns[c].name);
     if (o->has_tensors && o->tensors != o->tensors_end)
         return lathe_fail(err, LATHE_E_SHAPE, NULL, "%zu bytes follow the last binary tensor",
                           (size_t)(o->tensors_end - o->tensors));
@@ -483,7 +498,8 @@ static int32_t make_room(lathe_oip *o, size_t len, lathe_error *err) {
     if (o->text_cap < len) {
         char *text = realloc(o->text, len);
         if (text == NULL)
-            return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for a body of %zu bytes", len);
+            return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for a body of %zu bytes",
+                              len);
         o->text = text;
         o->text_cap = len;
     }
@@ -508,7 +524,8 @@ static void want_all(lathe_oip *o) {
 }
 
 int32_t lathe_oip_parse(lathe_oip *o, const lathe_oip_model *model, const uint8_t *body, size_t len,
-                        int64_t header_length, lathe_oip_plan_fn plan_for, void *user, lathe_error *err) {
+                        int64_t header_length, lathe_oip_plan_fn plan_for, void *user,
+                        lathe_error *err) {
     if (header_length > 0 && (uint64_t)header_length > len)
         return lathe_fail(err, LATHE_E_INVALID, NULL,
                           "Inference-Header-Content-Length is %lld, and the body has %zu bytes",

@@ -133,7 +133,8 @@ static void put_floats(writer *w, const float *values, int64_t n) {
     }
 }
 
-static void put_binary_data(writer *w, const lathe_oip *o, int which, const lathe_plan_output *out) {
+static void put_binary_data(writer *w, const lathe_oip *o, int which,
+                            const lathe_plan_output *out) {
     const lathe_oip_model *m = o->model;
     const int64_t width = width_of(o, which), k = m->info->n_classes, n = o->rows * width;
     if (which == OIP_PREDICTION && k == 0) {
@@ -217,8 +218,9 @@ int32_t lathe_oip_write(const lathe_oip *o, const lathe_plan_output *output, uin
             put_binary_data(&w, o, o->order[i], output);
     *len = (size_t)(w.at - out);
     if (w.infinite)
-        return lathe_fail(err, LATHE_E_NUMERIC, NULL,
-                          "a prediction is infinite, which JSON cannot say; ask for binary outputs, and look "
-                          "at the model");
+        return lathe_fail(
+            err, LATHE_E_NUMERIC, NULL,
+            "a prediction is infinite, which JSON cannot say; ask for binary outputs, and look "
+            "at the model");
     return LATHE_OK;
 }

@@ -5,7 +5,11 @@
  *              "max_inline_cells": n}}                                     first line; descriptors are inherited
  *   {"generation": g, "routes": [{"name": "income", "model": "adult-income", "version": 3, "sha256": "…", "path": "…",
  *              "slot": 7, "weight": 1.0, "validation": {…}}, …]}           the whole table; replaces the last
- *   {"auth": {"required": bool, "tokens": [{"sha256": "…", "role": "infer", "project": "…", "rate": n}]}}
+ *   {"auth": {"required": bool, "insecure": bool, "tokens": [{"name": "…", "sha256": "…", "role": "infer", "project": "…",
+ *             "bucket": k, "rate": n, "expires_us": t, "previous": "<sha256>", "previous_until_us": t}]}}
+ *                                                                           the whole table (serve/auth.h reads it); a worker
+ *                                                                           that has had none yet refuses; buckets are
+ *                                                                           token_ns of slot 0
  *   {"drain": true}                                                         not ready, finish, end
  * Worker → supervisor
  *   {"ready": true}                                    plugins are known, the socket is served

@@ -24,8 +24,8 @@ static void on_end(void *user, const lathe_outcome *outcome) {
     lathe_queued_run *run = user;
     lathe_supervisor *s = run->s;
     lathe_error err = {0};
-    lathe_log(LATHE_LEVEL_INFO, "serve", "run %s of \"%s\": %s%s%s", run->id, run->pipeline, outcome->status,
-              outcome->error->message[0] ? ": " : "", outcome->error->message);
+    lathe_log(LATHE_LEVEL_INFO, "serve", "run %s of \"%s\": %s%s%s", run->id, run->pipeline,
+              outcome->status, outcome->error->message[0] ? ": " : "", outcome->error->message);
     s->running--;
     remove_run(s, run);
     /* it may have registered a version or moved an endpoint */
@@ -70,7 +70,8 @@ static void start_next(lathe_supervisor *s) {
         s->running++;
         if (start_run(s, run, &err) == LATHE_OK)
             continue;
-        lathe_log(LATHE_LEVEL_ERROR, "serve", "\"%s\" cannot be run: %s", run->pipeline, err.message);
+        lathe_log(LATHE_LEVEL_ERROR, "serve", "\"%s\" cannot be run: %s", run->pipeline,
+                  err.message);
         s->running--;
         remove_run(s, run);
     }
@@ -78,8 +79,8 @@ static void start_next(lathe_supervisor *s) {
 
 /* The document as a queued run, or NULL with diagnostics. A submitted document has no folder of its own: its paths resolve
  * under the data roots alone; without any it may read nothing. */
-static lathe_queued_run *check_document(lathe_supervisor *s, const char *text, size_t len, lathe_diags *diags,
-                                        lathe_error *err) {
+static lathe_queued_run *check_document(lathe_supervisor *s, const char *text, size_t len,
+                                        lathe_diags *diags, lathe_error *err) {
     static const char *const nowhere[] = {"/nonexistent"};
     lathe_catalogue *catalogue;
     const char *cache = lathe_arena_printf(s->arena, "%s/plugins.json", lathe_store_home(s->store));
@@ -118,7 +119,8 @@ int32_t lathe_queue_submit(lathe_supervisor *s, const char *text, size_t len, in
     for (const lathe_queued_run *r = s->queue; r != NULL; r = r->next)
         waiting += r->parent == NULL;
     if (waiting >= s->config.run_queue && s->running >= s->config.run_concurrent)
-        return lathe_fail(err, LATHE_E_STATE, NULL, "%d runs wait already; try again later", waiting);
+        return lathe_fail(err, LATHE_E_STATE, NULL, "%d runs wait already; try again later",
+                          waiting);
     lathe_queued_run *run = check_document(s, text, len, diags, err);
     if (run == NULL)
         return err->code ? err->code : LATHE_E_INVALID;

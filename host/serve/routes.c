@@ -43,8 +43,9 @@ static int32_t add_route(reading *r, const char *name, const char *model, int64_
     }
     const int slot = number_of(r->numbers, model, version);
     if (slot < 0) {
-        lathe_log(LATHE_LEVEL_WARN, "serve", "%s@%" PRId64 " is not served: at most %d versions are", model,
-                  version, LATHE_SLOTS_MODELS);
+        lathe_log(LATHE_LEVEL_WARN, "serve",
+                  "%s@%" PRId64 " is not served: at most %d versions are", model, version,
+                  LATHE_SLOTS_MODELS);
         return LATHE_OK;
     }
     int32_t rc = lathe_store_artifact_path(r->store, sha256, false, r->arena, &path, err);
@@ -95,8 +96,8 @@ static int32_t add_model(reading *r, const char *model, lathe_error *err) {
 
 static bool is_endpoint(const cJSON *routes, const char *name) {
     const cJSON *route;
-    cJSON_ArrayForEach(route, routes) if (strcmp(lathe_json_get(route, "name")->valuestring, name) == 0)
-        return true;
+    cJSON_ArrayForEach(route, routes) if (strcmp(lathe_json_get(route, "name")->valuestring,
+                                                 name) == 0) return true;
     return false;
 }
 
@@ -105,8 +106,9 @@ int32_t lathe_routes_read(lathe_store *store, uint64_t generation, const cJSON *
     reading r = {store, lathe_arena_new(), numbers, unloaded, cJSON_CreateArray()};
     lathe_model_list models;
     *table = NULL;
-    int32_t rc = r.arena && r.routes ? add_endpoints(&r, err)
-                                     : lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the routes");
+    int32_t rc = r.arena && r.routes
+                     ? add_endpoints(&r, err)
+                     : lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the routes");
     if (rc == LATHE_OK)
         rc = lathe_store_models(store, r.arena, &models, err);
     for (size_t i = 0; rc == LATHE_OK && i < models.count; i++)

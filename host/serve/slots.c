@@ -39,7 +39,8 @@ int32_t lathe_slots_create(int n_workers, lathe_slots **slots, int *fd, lathe_er
                           n_workers, LATHE_SLOTS_WORKERS);
     *fd = memfd_create("lathe-slots", MFD_CLOEXEC);
     if (*fd < 0 || ftruncate(*fd, (off_t)((size_t)n_workers * sizeof(lathe_slot))) != 0) {
-        const int32_t rc = lathe_fail_errno(err, errno, NULL, "no memory to share for the counters");
+        const int32_t rc =
+            lathe_fail_errno(err, errno, NULL, "no memory to share for the counters");
         if (*fd >= 0)
             close(*fd);
         *fd = -1;

@@ -23,7 +23,8 @@ extern const double lathe_slots_bounds[LATHE_SLOTS_BUCKETS - 1];
 
 /* Statistics of one model version in one worker. Times are sums in nanoseconds. */
 typedef struct lathe_slot_model {
-    char name[LATHE_SLOTS_NAME]; /* "model@version"; set by the supervisor before the worker learns of it */
+    char name
+        [LATHE_SLOTS_NAME]; /* "model@version"; set by the supervisor before the worker learns of it */
     _Atomic uint64_t requests, failures, rows, rejected, flagged;
     _Atomic uint64_t success_ns, queue_ns, input_ns, infer_ns, output_ns;
     _Atomic uint64_t last_ms; /* wall clock of the last inference */
@@ -34,8 +35,9 @@ typedef struct lathe_slot {
     _Atomic uint64_t alive_ns;   /* monotonic; written by the worker's loop some times a second */
     _Atomic uint64_t generation; /* of the routing table it serves */
     _Atomic uint64_t connections, requests, http_errors, cancelled;
-    _Atomic uint64_t restarts;   /* written by the supervisor */
-    _Atomic uint64_t token_ns[LATHE_SLOTS_TOKENS]; /* rates and last use by token (serve/auth.h): all share slot 0's */
+    _Atomic uint64_t restarts; /* written by the supervisor */
+    _Atomic uint64_t token_ns
+        [LATHE_SLOTS_TOKENS]; /* rates and last use by token (serve/auth.h): all share slot 0's */
     lathe_slot_model models[LATHE_SLOTS_MODELS];
 } lathe_slot;
 
@@ -47,7 +49,7 @@ int32_t lathe_slots_create(int n_workers, lathe_slots **slots, int *fd, lathe_er
 int32_t lathe_slots_attach(int fd, lathe_slots **slots, lathe_error *err);
 void lathe_slots_close(lathe_slots *slots);
 lathe_slot *lathe_slots_at(lathe_slots *slots, int worker); /* NULL: out of range */
-int lathe_slots_count(const lathe_slots *slots);         /* of workers */
+int lathe_slots_count(const lathe_slots *slots);            /* of workers */
 
 /* A counter that one thread alone writes: a load and a store, no locked instruction. [serve] */
 static inline void lathe_slot_add(_Atomic uint64_t *counter, uint64_t amount) {

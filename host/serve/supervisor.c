@@ -16,6 +16,7 @@
 #define DRAIN_MS 30000
 #define REROUTE_MS 30000
 #define TICK_MS 500
+#define USED_NS ((int64_t)60000000000) /* between two notes of when tokens were used */
 
 /* ---- generations ---- */
 
@@ -61,7 +62,8 @@ static int32_t add_waiter(lathe_supervisor *s, void (*done)(void *user, bool rea
     if (w == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory");
     w->s = s;
-    w->waiter = (lathe_waiter){.next = s->waiters, .generation = s->generation, .done = done, .user = user};
+    w->waiter =
+        (lathe_waiter){.next = s->waiters, .generation = s->generation, .done = done, .user = user};
     uv_timer_init(&s->loop, &w->waiter.timeout);
     w->waiter.timeout.data = w;
     uv_timer_start(&w->waiter.timeout, on_waiter_timeout, REROUTE_MS, 0);
@@ -69,10 +71,11 @@ static int32_t add_waiter(lathe_supervisor *s, void (*done)(void *user, bool rea
     return LATHE_OK;
 }
 
-int32_t lathe_supervisor_reroute(lathe_supervisor *s, void (*done)(void *user, bool reached), void *user,
-                                 lathe_error *err) {
+int32_t lathe_supervisor_reroute(lathe_supervisor *s, void (*done)(void *user, bool reached),
+                                 void *user, lathe_error *err) {
     cJSON *table;
-    int32_t rc = lathe_routes_read(s->store, s->generation + 1, s->unloaded, &s->numbers, &table, err);
+    int32_t rc =
+        lathe_routes_read(s->store, s->generation + 1, s->unloaded, &s->numbers, &table, err);
     if (rc != LATHE_OK)
         return rc;
     if (done != NULL) {
@@ -87,7 +90,8 @@ int32_t lathe_supervisor_reroute(lathe_supervisor *s, void (*done)(void *user, b
     cJSON_Delete(s->table);
     s->table = table;
     s->generation++;
-    for (int i = 0; i < s->n_workers; i++) { /* names of new numbers, before a worker counts under them */
+    for (int i = 0; i < s->n_workers;
+         i++) { /* names of new numbers, before a worker counts under them */
         lathe_slot *slot = lathe_slots_at(s->slots, i);
         for (int m = 0; m < s->numbers.count; m++)
             memcpy(slot->models[m].name, s->numbers.names[m], sizeof slot->models[m].name);
@@ -108,13 +112,44 @@ static bool is_known(lathe_supervisor *s, const char *name) {
     return known;
 }
 
+/* ---- who acts ---- */
+
+int32_t lathe_supervisor_act_as(lathe_supervisor *s, const char *actor, lathe_error *err) {
+    return lathe_store_set_actor(s->store, actor != NULL && actor[0] != 0 ? actor : s->own_actor,
+                                 err);
+}
+
+int32_t lathe_supervisor_reauth(lathe_supervisor *s, lathe_error *err) {
+    int32_t rc = lathe_auth_load(s->auth, s->store, err);
+    if (rc == LATHE_OK)
+        lathe_workers_send_auth(s);
+    return rc;
+}
+
+/* [loop] A token's last use is only told: a failure is logged and tried again. */
+static void save_used(lathe_supervisor *s) {
+    lathe_error err = {0};
+    s->used_saved_ns = lathe_now_ns();
+    if (lathe_auth_save_used(s->auth, s->store, &err) != LATHE_OK)
+        lathe_log(LATHE_LEVEL_WARN, "serve", "when tokens were used could not be noted: %s",
+                  err.message);
+}
+
 int32_t lathe_supervisor_admin(lathe_supervisor *s, const char *verb, const char *name,
-                               void (*done)(void *user, bool reached), void *user, lathe_error *err) {
+                               const char *actor, void (*done)(void *user, bool reached),
+                               void *user, lathe_error *err) {
     const bool load = strcmp(verb, "load") == 0;
     if (!load && strcmp(verb, "unload") != 0)
         return lathe_fail(err, LATHE_E_INVALID, NULL, "there is no verb \"%.40s\"", verb);
     if (!is_known(s, name))
-        return lathe_fail(err, LATHE_E_NOT_FOUND, NULL, "there is no endpoint or model \"%.100s\"", name);
+        return lathe_fail(err, LATHE_E_NOT_FOUND, NULL, "there is no endpoint or model \"%.100s\"",
+                          name);
+    int32_t rc = lathe_supervisor_act_as(s, actor, err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_audit_add(s->store, load ? "serve.load" : "serve.unload", name, NULL, err);
+    lathe_supervisor_act_as(s, NULL, NULL);
+    if (rc != LATHE_OK)
+        return rc;
     cJSON_DeleteItemFromObjectCaseSensitive(s->unloaded, name);
     if (!load)
         cJSON_AddTrueToObject(s->unloaded, name);
@@ -172,9 +207,11 @@ static void on_hup(uv_signal_t *signal, int number) {
     lathe_diags diags = {0};
     lathe_error err = {0};
     (void)number;
-    if (s->config_file != NULL && !lathe_serve_config_load(s->config_file, s->arena, &s->config, &diags)) {
+    if (s->config_file != NULL &&
+        !lathe_serve_config_load(s->config_file, s->arena, &s->config, &diags)) {
         lathe_diags_error(&diags, LATHE_E_INVALID, &err);
-        lathe_log(LATHE_LEVEL_ERROR, "serve", "the configuration stays as it was: %s: %s", err.where, err.message);
+        lathe_log(LATHE_LEVEL_ERROR, "serve", "the configuration stays as it was: %s: %s",
+                  err.where, err.message);
     }
     lathe_diags_free(&diags);
     lathe_log_set_format(s->config.log_json ? LATHE_LOG_JSON : LATHE_LOG_TEXT);
@@ -187,19 +224,41 @@ static void on_tick(uv_timer_t *timer) {
     lathe_supervisor *s = timer->data;
     if (!s->draining)
         lathe_workers_check(s);
+    if (lathe_now_ns() - s->used_saved_ns > USED_NS)
+        save_used(s);
 }
 
 /* ---- beginning ---- */
 
-/* Off-loopback is for those who said so. */
+/* Off-loopback is for those who have tokens, or said so. */
 static int32_t check_exposure(const lathe_supervisor *s, const char *text, lathe_error *err) {
     struct sockaddr_storage address;
     int32_t rc = lathe_serve_address(text, &address, err);
-    if (rc == LATHE_OK && !s->config.insecure && !lathe_serve_is_loopback(&address))
+    if (rc != LATHE_OK || lathe_serve_is_loopback(&address))
+        return rc;
+    if (!lathe_auth_required(s->auth) && !s->config.insecure)
         return lathe_fail(err, LATHE_E_INVALID, text,
-                          "this address can be reached from other machines, and requests are not authenticated; "
-                          "put a proxy in front and listen on loopback, or say --insecure");
+                          "this address can be reached from other machines, and there is no token "
+                          "yet, so that anyone "
+                          "could change what is served; make one (lathe tokens create NAME --role "
+                          "admin), listen on "
+                          "loopback, or say --insecure");
+    lathe_log(LATHE_LEVEL_WARN, "serve", "%s can be reached from other machines%s", text,
+              lathe_auth_required(s->auth)
+                  ? "; tokens cross the network as they are where nothing encrypts it"
+                  : " and needs no token");
     return rc;
+}
+
+/* The tokens of the store, and who acts where none does. */
+static int32_t open_auth(lathe_supervisor *s, lathe_error *err) {
+    s->used_saved_ns = lathe_now_ns();
+    s->own_actor = lathe_arena_strdup(s->arena, lathe_store_get_actor(s->store));
+    s->auth = lathe_auth_new();
+    if (s->auth == NULL || s->own_actor == NULL)
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the tokens");
+    lathe_auth_set_insecure(s->auth, s->config.insecure);
+    return lathe_auth_load(s->auth, s->store, err);
 }
 
 static int32_t open_control(lathe_supervisor *s, lathe_error *err) {
@@ -208,8 +267,8 @@ static int32_t open_control(lathe_supervisor *s, lathe_error *err) {
     int32_t rc = lathe_serve_address(s->config.listen, &address, err);
     if (rc != LATHE_OK)
         return rc;
-    const socklen_t size = address.ss_family == AF_INET ? sizeof(struct sockaddr_in)
-                                                        : sizeof(struct sockaddr_in6);
+    const socklen_t size =
+        address.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
         bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, 128) != 0) {
@@ -222,8 +281,10 @@ static int32_t open_control(lathe_supervisor *s, lathe_error *err) {
     getsockname(fd, (struct sockaddr *)&address, &len);
     lathe_log(LATHE_LEVEL_INFO, "serve", "control plane on port %d (/api/v1, /metrics)",
               ntohs(((struct sockaddr_in *)&address)->sin_port));
-    const lathe_http_options options = {
-        .limits = s->config.limits, .server_name = "lathe", .on_request = lathe_api_request, .user = s};
+    const lathe_http_options options = {.limits = s->config.limits,
+                                        .server_name = "lathe",
+                                        .on_request = lathe_api_request,
+                                        .user = s};
     return lathe_http_start(&s->loop, fd, &options, &s->control, err);
 }
 
@@ -272,11 +333,13 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
     s->unloaded = cJSON_CreateObject();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-    int32_t rc = check_exposure(s, s->config.inference, err);
+    int32_t rc = lathe_store_open(options->home, LATHE_STORE_OWN, &s->store, err);
+    if (rc == LATHE_OK)
+        rc = open_auth(s, err);
+    if (rc == LATHE_OK)
+        rc = check_exposure(s, s->config.inference, err);
     if (rc == LATHE_OK)
         rc = check_exposure(s, s->config.listen, err);
-    if (rc == LATHE_OK)
-        rc = lathe_store_open(options->home, LATHE_STORE_OWN, &s->store, err);
     if (rc == LATHE_OK)
         rc = warm_cache(s, err);
     if (rc == LATHE_OK) {
@@ -293,6 +356,9 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
         lathe_workers_kill(s);
     /* the process ends here: what is still open goes with it, the store is closed in order */
     uv_walk(&s->loop, close_walked, NULL);
+    if (rc == LATHE_OK)
+        save_used(s);
+    lathe_auth_free(s->auth);
     lathe_store_close(s->store);
     lathe_slots_close(s->slots);
     cJSON_Delete(s->table);

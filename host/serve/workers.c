@@ -24,8 +24,8 @@ static void start_worker(lathe_worker *w);
 
 static int32_t make_socket(const struct sockaddr_storage *address, int *fd, lathe_error *err) {
     const int one = 1;
-    const socklen_t len = address->ss_family == AF_INET ? sizeof(struct sockaddr_in)
-                                                        : sizeof(struct sockaddr_in6);
+    const socklen_t len =
+        address->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     *fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (*fd < 0 || setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
         setsockopt(*fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0 ||
@@ -89,6 +89,21 @@ void lathe_workers_send(lathe_supervisor *s, const cJSON *message) {
         send_to(&s->workers[i], message);
 }
 
+static void send_auth(lathe_worker *worker) {
+    cJSON *message = lathe_auth_message(worker->s->auth);
+    if (message != NULL)
+        send_to(worker, message);
+    else if (worker->life !=
+             NULL) /* its replacement begins with no table, and so refuses until it has one */
+        uv_process_kill(&worker->life->process, SIGKILL);
+    cJSON_Delete(message);
+}
+
+void lathe_workers_send_auth(lathe_supervisor *s) {
+    for (int i = 0; i < s->n_workers; i++)
+        send_auth(&s->workers[i]);
+}
+
 /* A forwarded verb that waits for all workers. */
 typedef struct forwarded {
     lathe_worker *worker;
@@ -109,7 +124,8 @@ static void answer(const forwarded *f, int status, const char *error) {
 }
 
 static void on_forward_done(void *user, bool reached) {
-    answer(user, reached ? 200 : 503, reached ? NULL : "not every worker has loaded the models yet");
+    answer(user, reached ? 200 : 503,
+           reached ? NULL : "not every worker has loaded the models yet");
     free(user);
 }
 
@@ -126,7 +142,17 @@ static void on_forward(lathe_worker *w, const cJSON *message) {
         free(f);
         return;
     }
-    int32_t rc = lathe_supervisor_admin(w->s, verb->valuestring, name->valuestring, on_forward_done, f, &err);
+    /* a worker runs foreign code: who may change what is decided here, whatever it has checked */
+    lathe_auth_verdict verdict;
+    lathe_auth_check_secret(w->s->auth, cJSON_GetStringValue(lathe_json_get(message, "token")),
+                            LATHE_ROLE_OPERATE, lathe_wall_us(), &verdict);
+    if (verdict.status != 200) {
+        answer(f, verdict.status, verdict.message);
+        free(f);
+        return;
+    }
+    int32_t rc = lathe_supervisor_admin(w->s, verb->valuestring, name->valuestring,
+                                        verdict.who.actor, on_forward_done, f, &err);
     if (rc != LATHE_OK) {
         answer(f, rc == LATHE_E_NOT_FOUND ? 404 : rc == LATHE_E_INVALID ? 400 : 500, err.message);
         free(f);
@@ -191,14 +217,16 @@ static void on_closed(uv_handle_t *handle) {
 static void tell_death(const lathe_worker *w, int64_t status, int signal_number) {
     lathe_crash crash;
     char text[512] = "";
-    if (signal_number != 0 && w->crumbs != NULL && lathe_crumbs_read(w->crumbs, LATHE_CRUMBS_BYTES, &crash))
+    if (signal_number != 0 && w->crumbs != NULL &&
+        lathe_crumbs_read(w->crumbs, LATHE_CRUMBS_BYTES, &crash))
         lathe_crash_text(&crash, text, sizeof text);
     if (signal_number != 0)
-        lathe_log(LATHE_LEVEL_ERROR, "serve", "worker %d was ended by signal %d (%s): %s; it is replaced", w->index,
+        lathe_log(LATHE_LEVEL_ERROR, "serve",
+                  "worker %d was ended by signal %d (%s): %s; it is replaced", w->index,
                   signal_number, strsignal(signal_number), text[0] ? text : "no plugin is known");
     else if (!w->s->draining)
-        lathe_log(LATHE_LEVEL_ERROR, "serve", "worker %d ended with code %lld; it is replaced", w->index,
-                  (long long)status);
+        lathe_log(LATHE_LEVEL_ERROR, "serve", "worker %d ended with code %lld; it is replaced",
+                  w->index, (long long)status);
 }
 
 static void on_restart(uv_timer_t *timer) {
@@ -247,16 +275,18 @@ static void send_start(lathe_worker *w) {
     cJSON_AddNumberToObject(limits, "idle_ms", (double)l->idle_ms);
     send_to(w, message);
     cJSON_Delete(message);
+    send_auth(w);
     if (s->table != NULL)
         send_to(w, s->table);
 }
 
 static int spawn(lathe_worker *w, lathe_worker_life *life) {
     lathe_supervisor *s = w->s;
-    char *args[] = {(char *)(uintptr_t)s->executable, (char *)(uintptr_t)"worker", (char *)(uintptr_t)"infer",
-                    NULL};
+    char *args[] = {(char *)(uintptr_t)s->executable, (char *)(uintptr_t) "worker",
+                    (char *)(uintptr_t) "infer", NULL};
     uv_stdio_container_t stdio[7] = {0};
-    stdio[1].flags = stdio[2].flags = UV_INHERIT_FD; /* a plugin that prints does not reach stdout */
+    stdio[1].flags = stdio[2].flags =
+        UV_INHERIT_FD; /* a plugin that prints does not reach stdout */
     stdio[1].data.fd = stdio[2].data.fd = STDERR_FILENO;
     stdio[LATHE_SERVE_CONTROL_FD].flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE;
     stdio[LATHE_SERVE_CONTROL_FD].data.stream = (uv_stream_t *)&life->pipe;
@@ -291,7 +321,8 @@ static void start_worker(lathe_worker *w) {
     w->life = life;
     int code = spawn(w, life);
     if (code != 0) {
-        lathe_log(LATHE_LEVEL_ERROR, "serve", "worker %d cannot be started: %s", w->index, uv_strerror(code));
+        lathe_log(LATHE_LEVEL_ERROR, "serve", "worker %d cannot be started: %s", w->index,
+                  uv_strerror(code));
         w->life = NULL;
         uv_close((uv_handle_t *)&life->process, on_closed);
         uv_close((uv_handle_t *)&life->pipe, on_closed);
@@ -326,6 +357,8 @@ int32_t lathe_workers_start(lathe_supervisor *s, lathe_error *err) {
     int32_t rc = lathe_slots_create(s->n_workers, &s->slots, &s->slots_fd, err);
     if (rc == LATHE_OK)
         rc = open_sockets(s, err);
+    if (rc == LATHE_OK)
+        lathe_auth_share(s->auth, lathe_slots_at(s->slots, 0)->token_ns, LATHE_SLOTS_TOKENS);
     for (int i = 0; rc == LATHE_OK && i < s->n_workers; i++)
         start_worker(&s->workers[i]);
     return rc;
@@ -354,11 +387,14 @@ void lathe_workers_check(lathe_supervisor *s) {
         if (w->life == NULL)
             continue;
         if (now - (alive > w->started_ns ? alive : w->started_ns) > s->config.hang_ns) {
-            lathe_log(LATHE_LEVEL_ERROR, "serve", "worker %d has not moved for %lld s and is killed", i,
+            lathe_log(LATHE_LEVEL_ERROR, "serve",
+                      "worker %d has not moved for %lld s and is killed", i,
                       (long long)(s->config.hang_ns / 1000000000));
             uv_process_kill(&w->life->process, SIGKILL);
-        } else if (s->config.worker_memory > 0 && resident(w->life->process.pid) > s->config.worker_memory) {
-            lathe_log(LATHE_LEVEL_ERROR, "serve", "worker %d holds more than its %lld MB and is killed", i,
+        } else if (s->config.worker_memory > 0 &&
+                   resident(w->life->process.pid) > s->config.worker_memory) {
+            lathe_log(LATHE_LEVEL_ERROR, "serve",
+                      "worker %d holds more than its %lld MB and is killed", i,
                       (long long)(s->config.worker_memory >> 20));
             uv_process_kill(&w->life->process, SIGKILL);
         }

@@ -101,9 +101,8 @@ static char *new_json(const lathe_token_new *info, bool scope) {
 static int32_t need_free_name(lathe_store *store, const char *name, lathe_error *err) {
     int64_t revoked = 0;
     bool found = false;
-    int32_t rc =
-        lathe_db_int(store, &revoked, &found, err,
-                     "SELECT coalesce(revoked, 0) FROM tokens WHERE name = ?", "t", name);
+    int32_t rc = lathe_db_int(store, &revoked, &found, err,
+                              "SELECT coalesce(revoked, 0) FROM tokens WHERE name = ?", "t", name);
     if (rc != LATHE_OK || !found)
         return rc;
     return lathe_fail(err, LATHE_E_EXISTS, store->home,
@@ -204,9 +203,9 @@ static int32_t find_token(lathe_store *store, const char *name, lathe_arena *are
     }
     const char *near = lathe_nearest(name, names, list.count);
     return lathe_fail(err, LATHE_E_NOT_FOUND, store->home,
-                      near != NULL       ? "there is no token '%s'; did you mean '%s'?"
+                      near != NULL      ? "there is no token '%s'; did you mean '%s'?"
                       : list.count == 0 ? "there is no token '%s': none has been made yet%s"
-                                         : "there is no token '%s'%s",
+                                        : "there is no token '%s'%s",
                       name, near != NULL ? near : "");
 }
 

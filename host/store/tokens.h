@@ -42,10 +42,12 @@ typedef struct lathe_token_record {
     int64_t id; /* in the order of creation */
     const char *name;
     const char *sha256; /* of the secret */
-    lathe_role role;    /* LATHE_ROLE_NONE where the database holds no role: such a token may do nothing */
+    lathe_role
+        role; /* LATHE_ROLE_NONE where the database holds no role: such a token may do nothing */
     const char *project;
     double rate;
-    const char *previous; /* sha256 of the secret before the last rotation, valid until `previous_until`; "" */
+    const char *
+        previous; /* sha256 of the secret before the last rotation, valid until `previous_until`; "" */
     int64_t previous_until;
     int64_t created, expires, revoked;
     int64_t used; /* to the minute */

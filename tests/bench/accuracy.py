@@ -220,8 +220,6 @@ def show(rows):
             return ""
         return f"{value:.0f}" if row["metric"] == "rmse" else f"{value:.4f}"
 
-    print(f"{'set':14} {'model':16} {'metric':9} {'lathe':>8} {'sklearn':>8} {'bar':>8} "
-          f"{'fit s':>7}  verdict")
     for row in rows:
         print(f"{row['set']:14} {row['model']:16} {row['metric']:9} {number(row, 'lathe'):>8} "
               f"{number(row, 'scikit_learn'):>8} {number(row, 'bar'):>8} "
@@ -245,6 +243,8 @@ def main():
     if args.peer:
         from peer_sklearn import scores as peer
     rows = []
+    print(f"{'set':14} {'model':16} {'metric':9} {'lathe':>8} {'sklearn':>8} {'bar':>8} "
+          f"{'fit s':>7}  verdict", flush=True)
     with tempfile.TemporaryDirectory(prefix="lathe-accuracy-") as folder:
         for name in chosen:
             one = everything[name]
@@ -256,8 +256,9 @@ def main():
             seeds = [run(str(args.lathe), pathlib.Path(folder), name, one, seed, peer)
                      for seed in range(1, args.seeds + 1)]
             print(f"{name}: {time.monotonic() - start:.1f} s", file=sys.stderr)
-            rows += rows_of(name, one, seeds)
-    show(rows)
+            done = rows_of(name, one, seeds)
+            show(done)
+            rows += done
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps({"seeds": args.seeds, "rows": rows}, indent=1))
     verdicts = {row["verdict"] for row in rows}

@@ -53,14 +53,17 @@ class File:
         for key in sorted(meta):
             if isinstance(meta[key], str):
                 total = zlib.crc32(key.encode() + b"\0" + meta[key].encode() + b"\0", total)
-        found = {"__metadata__": f"{total:08x}"}
-        for name, entry in self.header.items():
+        found = {}
+        for name, entry in sorted(self.header.items()):
             try:
                 begin, end = entry["data_offsets"]
                 if not name.startswith("pad."):
                     found[name] = f"{zlib.crc32(bytes(self.data[begin:end])):08x}"
-            except (TypeError, ValueError, KeyError):
+                    shape = "".join(f"{n}," for n in entry["shape"])
+                    total = zlib.crc32(name.encode() + b"\0" + entry["dtype"].encode() + b"\0" + shape.encode(), total)
+            except (TypeError, ValueError, KeyError, AttributeError):
                 pass
+        found["__metadata__"] = f"{total:08x}"
         meta["crc32"] = json.dumps(found) if sums else self.meta["crc32"]
         text = json.dumps({"__metadata__": dict(sorted(meta.items())), **self.header}, separators=(",", ":")).encode()
         text += b" " * (-(len(text) + 8) % 64)

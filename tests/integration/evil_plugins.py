@@ -180,8 +180,7 @@ def check_deaf(checks):
         for plugin, what in (("villain", "loop"), ("rogue", "hang_fit")):
             name = f"{plugin}, {what}"
             path = lathe.write("p.json", document(data, {**STEPS, "bad": bad(plugin, what)}))
-            p = lathe.start("run", path)
-            wait_until(lambda: "running" in lathe.run("runs", "list").stdout and started(lathe, "train/bad"))
+            p = lathe.start_until("train/bad", path)
             start = time.monotonic()
             p.send_signal(signal.SIGINT)
             code, _, stderr = finish(p)
@@ -195,19 +194,12 @@ def check_deaf(checks):
         check_left(checks, "deaf", lathe, data)
 
 
-def started(lathe, step):
-    """Has the latest run begun this step?"""
-    r = lathe.run("runs", "events", "latest")
-    return any(f'"step":"{step}"' in line and '"started"' in line for line in r.stdout.splitlines())
-
-
 def check_orphan(checks):
     """The parent is killed while a deaf plugin runs: the worker does not live on."""
     with Lathe(plugins=["villain"]) as lathe:
         data = lathe.write("data.csv", ROWS)
         path = lathe.write("p.json", document(data, {**STEPS, "bad": bad("villain", "loop")}))
-        p = lathe.start("run", path)
-        wait_until(lambda: started(lathe, "train/bad"))
+        p = lathe.start_until("train/bad", path)
         worker = worker_of(p.pid)
         checks.that("orphan: there is a worker", worker, "none")
         p.kill()

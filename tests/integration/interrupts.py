@@ -1,6 +1,7 @@
 """Stopping: Ctrl-C ends a run within about a second, says where, and a rerun goes on from what was finished; kill -9
 leaves a home that works; two owners of one home are one too many."""
 
+import gzip
 import os
 import signal
 import time
@@ -27,20 +28,13 @@ def document(candidates, **more):
             "train": {"candidates": candidates}, "deploy": {"endpoint": "long"}, **more}
 
 
-def running(lathe, step):
-    """Has the latest run begun this step? The home's readers work beside its owner."""
-    r = lathe.run("runs", "events", "latest")
-    return any(f'"step":"{step}"' in line and '"started"' in line for line in r.stdout.splitlines())
-
-
 def check_learners(checks):
     """One home for all: each run finds the quick candidate in the cache, and is stopped in the long one."""
     with Lathe() as lathe:
         for name, use in LONG.items():
             path = lathe.write("p.json", document({"quick": {"tree": {"max_leaves": 8}}, "long": use}))
-            p = lathe.start("run", path, "--json")
-            checks.that(f"{name}: it trains", wait_until(lambda: p.poll() is not None or running(lathe, "train/long"), 60)
-                        and p.poll() is None, "it does not")
+            p = lathe.start_until("train/long", path, "--json")
+            checks.that(f"{name}: it trains", p.poll() is None, "it does not")
             time.sleep(0.3)
             start = time.monotonic()
             p.send_signal(signal.SIGINT)
@@ -67,16 +61,14 @@ def check_terminal(checks):
     """A terminal sends SIGINT to the whole group: the worker too."""
     with Lathe() as lathe:
         path = lathe.write("p.json", document({"quick": {"tree": {}}, "long": LONG["gbdt"]}))
-        p = lathe.start("run", path)
-        wait_until(lambda: running(lathe, "train/long"), 60)
+        p = lathe.start_until("train/long", path)
         start = time.monotonic()
         os.killpg(p.pid, signal.SIGINT)
         code, _, stderr = finish(p)
         checks.equal("group: exit code", code, 130)
         checks.that("group: within a second", time.monotonic() - start < 1.5 * SLOWER, time.monotonic() - start)
         checks.has("group: where", stderr, "stopped at train/long")
-        p = lathe.start("run", path)
-        wait_until(lambda: running(lathe, "train/long"), 60)
+        p = lathe.start_until("train/long", path)
         p.send_signal(signal.SIGTERM)
         code, _, stderr = finish(p)
         checks.equal("SIGTERM: exit code", code, 130)
@@ -95,8 +87,7 @@ def check_kill(checks):
     with Lathe() as lathe:
         path = lathe.write("p.json", document({"quick": {"tree": {}}, "long": LONG["mlp"]}))
         for who in ("parent", "worker", "both"):
-            p = lathe.start("run", path)
-            wait_until(lambda: running(lathe, "train/long"), 60)
+            p = lathe.start_until("train/long", path)
             if who == "parent":
                 p.kill()
             elif who == "both":
@@ -143,8 +134,7 @@ def check_owners(checks):
         code, _, _ = lathe.pipeline(document({"quick": {"tree": {}}}))
         checks.equal("owner: first", code, 0)
         path = lathe.write("p.json", document({"long": LONG["gbdt"]}))
-        p = lathe.start("run", path)
-        wait_until(lambda: running(lathe, "train/long"), 60)
+        p = lathe.start_until("train/long", path)
         for args in (["run", path], ["models", "promote", "long@1"], ["models", "rollback", "long"], ["gc"]):
             r = lathe.run(*args)
             checks.equal(f"owner: {args[0]}: exit code", r.returncode, 1)
@@ -163,7 +153,6 @@ def check_owners(checks):
 
 
 def adult_rows(n):
-    import gzip
     with gzip.open(ADULT, "rt") as file:
         return "".join(next(file) for _ in range(n + 1))
 

@@ -104,6 +104,25 @@ class Lathe:
                                 stdin=subprocess.DEVNULL, start_new_session=True, encoding="utf-8",
                                 errors="replace")
 
+    def start_until(self, step, *args):
+        """Starts a run and waits until it has begun a step; the home's readers work beside its owner."""
+        before = self.latest()
+        p = self.start("run", *args)
+
+        def begun():
+            run = self.latest()
+            events = self.run("runs", "events", run).stdout if run != before else ""
+            return p.poll() is not None or any(
+                f'"step":"{step}"' in line and '"started"' in line for line in events.splitlines())
+
+        wait_until(begun, 60)
+        return p
+
+    def latest(self):
+        """The id of the newest run; None: there is none."""
+        record = parse(self.run("runs", "show", "latest", "--json").stdout)
+        return record and record["run"]
+
     def pipeline(self, document, *args, **kwargs):
         """`lathe run --json` of a document; gives (exit code, the JSON object or None, stderr)."""
         path = self.write("pipeline.json", document)

@@ -3,7 +3,6 @@
 #include "serve/oip_number.h"
 #include "support_model.h"
 
-
 #include <float.h>
 #include <math.h>
 
@@ -29,14 +28,34 @@ static void same_as_strtod(const char *text) {
 
 START_TEST(reads_as_strtod) {
     char text[64];
-    static const char *const hard[] = {
-        "0", "-0", "0.0", "1e0", "9007199254740993", "9007199254740992.5", "9007199254740993.0000001",
-        "18446744073709551615", "18446744073709551616", "9223372036854775807", "0.1", "1e22", "1e23",
-        "4.35", "7.2057594037927933e16", "1e27", "1e-27", "123456789012345678e-27", "2.2250738585072014e-308",
-        "5e-324", "4.9e-324", "1.7976931348623157e308", "0.000000000000000000000000000000000000001",
-        "8.41e21", "9.5367431640625e-7", "1.00000000000000011102230246251565404236316680908203125",
-        "1.00000000000000011102230246251565404236316680908203124",
-        "1.00000000000000011102230246251565404236316680908203126"};
+    static const char *const hard[] = {"0",
+                                       "-0",
+                                       "0.0",
+                                       "1e0",
+                                       "9007199254740993",
+                                       "9007199254740992.5",
+                                       "9007199254740993.0000001",
+                                       "18446744073709551615",
+                                       "18446744073709551616",
+                                       "9223372036854775807",
+                                       "0.1",
+                                       "1e22",
+                                       "1e23",
+                                       "4.35",
+                                       "7.2057594037927933e16",
+                                       "1e27",
+                                       "1e-27",
+                                       "123456789012345678e-27",
+                                       "2.2250738585072014e-308",
+                                       "5e-324",
+                                       "4.9e-324",
+                                       "1.7976931348623157e308",
+                                       "0.000000000000000000000000000000000000001",
+                                       "8.41e21",
+                                       "9.5367431640625e-7",
+                                       "1.00000000000000011102230246251565404236316680908203125",
+                                       "1.00000000000000011102230246251565404236316680908203124",
+                                       "1.00000000000000011102230246251565404236316680908203126"};
     for (size_t i = 0; i < sizeof hard / sizeof *hard; i++)
         same_as_strtod(hard[i]);
     for (int i = 0; i < 300000; i++) {
@@ -57,11 +76,12 @@ START_TEST(reads_as_strtod) {
 END_TEST
 
 START_TEST(refuses_what_is_no_number) {
-    static const char *const bad[] = {"", "-", "+1", "01", "-01", ".5", "1.", "1.e3", "1e", "1e+", "e5",
-                                      "NaN", "x", "1e999", "-1e400", "--1"};
+    static const char *const bad[] = {"",   "-",   "+1", "01",  "-01", ".5",    "1.",     "1.e3",
+                                      "1e", "1e+", "e5", "NaN", "x",   "1e999", "-1e400", "--1"};
     lathe_number number;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        ck_assert_msg(lathe_number_read(bad[i], bad[i] + strlen(bad[i]), &number) == NULL, "%s", bad[i]);
+        ck_assert_msg(lathe_number_read(bad[i], bad[i] + strlen(bad[i]), &number) == NULL, "%s",
+                      bad[i]);
     const char *text = "12,";
     ck_assert_ptr_eq(lathe_number_read(text, text + 3, &number), text + 2);
     ck_assert(number.is_integer && number.integer == 12);
@@ -103,19 +123,30 @@ START_TEST(writes_the_shortest_float) {
         ck_assert_uint_le(len, LATHE_FLOAT_TEXT);
         text[len] = '\0';
         const float back = strtof(text, NULL);
-        ck_assert_msg(memcmp(&back, &value, sizeof back) == 0, "%s is not %.9g", text, (double)value);
+        ck_assert_msg(memcmp(&back, &value, sizeof back) == 0, "%s is not %.9g", text,
+                      (double)value);
         int precision = 1;
         do
             snprintf(c_text, sizeof c_text, "%.*e", precision - 1, (double)value);
         while (strtof(c_text, NULL) != value && precision++ < 9);
-        ck_assert_msg(count_digits(text) <= count_digits(c_text), "%s is longer than %s", text, c_text);
+        ck_assert_msg(count_digits(text) <= count_digits(c_text), "%s is longer than %s", text,
+                      c_text);
     }
     static const struct {
         float value;
         const char *text;
-    } known[] = {{0, "0"},         {-0.0f, "-0"},    {0.5f, "0.5"},           {3, "3"},
-                 {0.1f, "0.1"},    {1e-7f, "1e-7"},  {123456790.0f, "123456790"}, {1.5e20f, "150000000000000000000"},
-                 {-2.5e-9f, "-2.5e-9"}, {1e21f, "1e+21"}, {1e-45f, "1e-45"},  {3.4028235e38f, "3.4028235e+38"},
+    } known[] = {{0, "0"},
+                 {-0.0f, "-0"},
+                 {0.5f, "0.5"},
+                 {3, "3"},
+                 {0.1f, "0.1"},
+                 {1e-7f, "1e-7"},
+                 {123456790.0f, "123456790"},
+                 {1.5e20f, "150000000000000000000"},
+                 {-2.5e-9f, "-2.5e-9"},
+                 {1e21f, "1e+21"},
+                 {1e-45f, "1e-45"},
+                 {3.4028235e38f, "3.4028235e+38"},
                  {0.00001f, "0.00001"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         text[lathe_float_write(known[i].value, text)] = '\0';
@@ -188,36 +219,53 @@ static const char *infer_text(const char *body) {
     return text;
 }
 
-#define INPUT(name, type, data) "{\"name\":\"" name "\",\"shape\":[2],\"datatype\":\"" type "\",\"data\":" data "}"
-#define BIRDS                                                                                                \
-    INPUT("island", "BYTES", "[\"Biscoe\",\"Dream\"]")                                                       \
-    "," INPUT("bill_length_mm", "FP64", "[46.5,38.9]") "," INPUT("bill_depth_mm", "FP32", "[17.9,null]")     \
-    "," INPUT("flipper_length_mm", "FP64", "[192,1.9e2]") "," INPUT("body_mass_g", "INT32", "[3500,3600]")   \
-    "," INPUT("sex", "BYTES", "[\"female\",null]")
+#define INPUT(name, type, data)                                                                    \
+    "{\"name\":\"" name "\",\"shape\":[2],\"datatype\":\"" type "\",\"data\":" data "}"
+#define YEARS INPUT("year", "INT64", "[2008,2009]")
+#define BIRDS                                                                                      \
+    INPUT("island", "BYTES", "[\"Biscoe\",\"Dream\"]")                                             \
+    "," INPUT("bill_length_mm", "FP64", "[46.5,38.9]") "," INPUT(                                  \
+        "bill_depth_mm", "FP32",                                                                   \
+        "[17.9,null]") "," INPUT("flipper_length_mm", "FP64",                                      \
+                                 "[192,1.9e2]") "," INPUT("body_mass_g", "INT32",                  \
+                                                          "[3500,3600]") "," INPUT("sex", "BYTES", \
+                                                                                   "[\"female\","  \
+                                                                                   "null]") "," YEARS
 
 START_TEST(answers) {
     char want[2000];
     snprintf(want, sizeof want, "%s", infer_text("{\"inputs\":[" BIRDS "]}"));
-    ck_assert_ptr_eq(strstr(want, "{\"model_name\":\"birds \\\"x\\\"\",\"model_version\":\"3\",\"outputs\":["), want);
-    ck_assert_ptr_nonnull(strstr(want, "{\"name\":\"prediction\",\"datatype\":\"BYTES\",\"shape\":[2,1],\"data\":[\""));
-    ck_assert_ptr_nonnull(strstr(want, "\"name\":\"probability\",\"datatype\":\"FP32\",\"shape\":[2,3]"));
+    ck_assert_ptr_eq(
+        strstr(want, "{\"model_name\":\"birds \\\"x\\\"\",\"model_version\":\"3\",\"outputs\":["),
+        want);
+    ck_assert_ptr_nonnull(strstr(
+        want, "{\"name\":\"prediction\",\"datatype\":\"BYTES\",\"shape\":[2,1],\"data\":[\""));
+    ck_assert_ptr_nonnull(
+        strstr(want, "\"name\":\"probability\",\"datatype\":\"FP32\",\"shape\":[2,3]"));
     /* other forms of the same */
     static const char *const same[] = {
-        " { \"outputs\" : [ { \"name\" : \"prediction\" } , {\"parameters\":{},\"name\":\"probability\"} ] , \"inputs\" : [" BIRDS
-        " ] , \"parameters\":{\"timeout\":5,\"x\":{\"y\":[1,\"\\u00e9\"]}}, \"other\" : [[],{}] }\n",
-        "{\"inputs\":[{\"data\":[[\"Bis\\u0063oe\"],[\"Dream\"]],\"datatype\":\"BYTES\",\"shape\":[2,1],\"name\":\"isl\\u0061nd\"},"
+        " { \"outputs\" : [ { \"name\" : \"prediction\" } , "
+        "{\"parameters\":{},\"name\":\"probability\"} ] , \"inputs\" : [" BIRDS
+        " ] , \"parameters\":{\"timeout\":5,\"x\":{\"y\":[1,\"\\u00e9\"]}}, \"other\" : [[],{}] "
+        "}\n",
+        "{\"inputs\":[{\"data\":[[\"Bis\\u0063oe\"],[\"Dream\"]],\"datatype\":\"BYTES\",\"shape\":["
+        "2,1],\"name\":\"isl\\u0061nd\"},"
         "{\"shape\":[2],\"datatype\":\"FP32\",\"data\":[17.9,NaN],\"name\":\"bill_depth_mm\"},"
         "{\"name\":\"sex\",\"shape\":[2],\"datatype\":\"BYTES\",\"data\":[\"female\",\"\"]},"
-        "{\"name\":\"bill_length_mm\",\"datatype\":\"BYTES\",\"shape\":[2],\"data\":[\"46.5\",38.9]}," INPUT(
-            "flipper_length_mm", "UINT8", "[192.0,190]") "," INPUT("body_mass_g", "FP16", "[3500,3600]") "]}",
-        "{\"inputs\":[{\"name\":\"all\",\"shape\":[2,6],\"datatype\":\"BYTES\",\"data\":[[\"Biscoe\",46.5,17.9,192,3500,\"female\"],"
-        "[\"Dream\",\"38.9\",null,\"190\",3600,null]]}]}",
-        "{\"inputs\":[{\"name\":\"all\",\"shape\":[2,6],\"datatype\":\"BYTES\",\"data\":[\"Biscoe\",46.5,17.9,192,3500,\"female\","
-        "\"Dream\",\"38.9\",\"\",\"190\",3600,null]}]}"};
+        "{\"name\":\"bill_length_mm\",\"datatype\":\"BYTES\",\"shape\":[2],\"data\":[\"46.5\",38.9]"
+        "}," INPUT("flipper_length_mm", "UINT8",
+                   "[192.0,190]") "," INPUT("body_mass_g", "FP16", "[3500,3600]") "," YEARS "]}",
+        "{\"inputs\":[{\"name\":\"all\",\"shape\":[2,7],\"datatype\":\"BYTES\",\"data\":[["
+        "\"Biscoe\",46.5,17.9,192,3500,\"female\",2008],"
+        "[\"Dream\",\"38.9\",null,\"190\",3600,null,2009]]}]}",
+        "{\"inputs\":[{\"name\":\"all\",\"shape\":[2,7],\"datatype\":\"BYTES\",\"data\":["
+        "\"Biscoe\",46.5,17.9,192,3500,\"female\",2008,"
+        "\"Dream\",\"38.9\",\"\",\"190\",3600,null,2009]}]}"};
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         ck_assert_str_eq(infer_text(same[i]), want);
-    const char *text = infer_text("{\"id\":\"a\\\"b\\u00e9\",\"outputs\":[{\"name\":\"probability\",\"parameters\":"
-                                  "{\"classification\":2}}],\"inputs\":[" BIRDS "]}");
+    const char *text = infer_text(
+        "{\"id\":\"a\\\"b\\u00e9\",\"outputs\":[{\"name\":\"probability\",\"parameters\":"
+        "{\"classification\":2}}],\"inputs\":[" BIRDS "]}");
     ck_assert_ptr_nonnull(strstr(text, ",\"id\":\"a\\\"b\\u00e9\","));
     ck_assert_ptr_nonnull(strstr(text, "\"datatype\":\"BYTES\",\"shape\":[2,2],\"data\":[\"0."));
     ck_assert_ptr_null(strstr(text, "prediction"));
@@ -233,18 +281,27 @@ START_TEST(binary) {
     lathe_error err = {0};
     lathe_buf b = {0};
     char want[2000];
-    snprintf(want, sizeof want,
-             "%s", infer_text("{\"inputs\":[" INPUT("island", "BYTES", "[\"Biscoe\",\"Dream\"]") "," INPUT(
-                       "bill_length_mm", "FP32", "[46.5,38.75]") "," INPUT("bill_depth_mm", "FP32", "[17.5,null]") "," INPUT(
-                       "flipper_length_mm", "FP32", "[192,190]") "," INPUT("body_mass_g", "FP32", "[3500,3600]") "," INPUT(
-                       "sex", "BYTES", "[\"female\",null]") "]}"));
-#define BINARY(name, type, size)                                                                             \
-    "{\"name\":\"" name "\",\"parameters\":{\"binary_data_size\":" size "},\"shape\":[2,1],\"datatype\":\"" type "\"}"
-    const char *head = "{\"id\":\"\",\"inputs\":[" BINARY("island", "BYTES", "19") "," BINARY("bill_length_mm", "FP32", "8") "," BINARY(
-        "bill_depth_mm", "FP32", "8") "," BINARY("flipper_length_mm", "FP32", "8") "," BINARY("body_mass_g", "FP32",
-                                                                                             "8") "," BINARY("sex",
-                                                                                                             "BYTES",
-                                                                                                             "14") "]";
+    snprintf(want, sizeof want, "%s",
+             infer_text("{\"inputs\":[" INPUT("island", "BYTES", "[\"Biscoe\",\"Dream\"]") "," INPUT("bill_length_mm", "FP32", "[46.5,38.75]") "," INPUT(
+                 "bill_depth_mm", "FP32",
+                 "[17.5,null]") "," INPUT("flipper_length_mm", "FP32",
+                                          "[192,190]") "," INPUT("body_mass_g", "FP32",
+                                                                 "[3500,3600]") "," INPUT("sex",
+                                                                                          "BYTES",
+                                                                                          "[\"femal"
+                                                                                          "e\","
+                                                                                          "null]") "," YEARS
+                                                                                                   "]}"));
+#define BINARY(name, type, size)                                                                   \
+    "{\"name\":\"" name "\",\"parameters\":{\"binary_data_size\":" size                            \
+    "},\"shape\":[2,1],\"datatype\":\"" type "\"}"
+    const char *head = "{\"id\":\"\",\"inputs\":[" BINARY("island", "BYTES", "19") "," BINARY(
+        "bill_length_mm", "FP32",
+        "8") "," BINARY("bill_depth_mm", "FP32",
+                        "8") "," BINARY("flipper_length_mm", "FP32",
+                                        "8") "," BINARY("body_mass_g", "FP32",
+                                                        "8") "," BINARY("sex", "BYTES",
+                                                                        "14") "," YEARS "]";
     lathe_buf_append_str(&b, head);
     lathe_buf_append_str(&b, "}");
     size_t header = b.len;
@@ -263,14 +320,16 @@ START_TEST(binary) {
     /* binary out: all by the request's parameter, but for one */
     lathe_buf_clear(&b);
     lathe_buf_append_str(&b, head);
-    lathe_buf_append_str(&b, ",\"outputs\":[{\"name\":\"probability\"},{\"name\":\"prediction\",\"parameters\":{\"binary_data\":"
+    lathe_buf_append_str(&b, ",\"outputs\":[{\"name\":\"probability\"},{\"name\":\"prediction\","
+                             "\"parameters\":{\"binary_data\":"
                              "false}}],\"parameters\":{\"binary_data_output\":true}}");
     header = b.len;
     lathe_buf_append(&b, tensors.data, tensors.len);
     fixture_ok(infer(b.data, b.len, (int64_t)header, &err), &err, "binary");
     ck_assert_uint_eq(answer_len, json_len + 24);
     answer[json_len - 1] = '\0';
-    ck_assert_ptr_nonnull(strstr((char *)answer, "\"shape\":[2,3],\"parameters\":{\"binary_data_size\":24}}"));
+    ck_assert_ptr_nonnull(
+        strstr((char *)answer, "\"shape\":[2,3],\"parameters\":{\"binary_data_size\":24}}"));
     ck_assert_ptr_nonnull(strstr((char *)answer, "\"shape\":[2,1],\"data\":[\""));
     float p[6];
     memcpy(p, answer + json_len, sizeof p);
@@ -280,7 +339,8 @@ START_TEST(binary) {
         char *copy = malloc(cut + 1);
         memcpy(copy, b.data, cut);
         const int32_t rc = infer(copy, cut, cut < header ? -1 : (int64_t)header, &err);
-        ck_assert_msg(lathe_oip_status(rc) == 400, "cut at %zu of %zu: %d %s", cut, b.len, (int)rc, err.message);
+        ck_assert_msg(lathe_oip_status(rc) == 400, "cut at %zu of %zu: %d %s", cut, b.len, (int)rc,
+                      err.message);
         free(copy);
     }
     lathe_buf_append_char(&b, 'x');
@@ -309,28 +369,42 @@ START_TEST(refusals) {
         {"{\"inputs\":[" INPUT("sex", "BYTES", "[null]") "]}", "fewer"},
         {"{\"inputs\":[" INPUT("sex", "BYTES", "[null,null,null]") "]}", "more"},
         {"{\"inputs\":[" INPUT("sex", "BYTES", "[[null],null]") "]}", "a string or null"},
-        {"{\"inputs\":[" INPUT("body_mass_g", "FP32", "[1,\"2\"]") "]}", "row 2, column \"body_mass_g\""},
+        {"{\"inputs\":[" INPUT("body_mass_g", "FP32", "[1,\"2\"]") "]}",
+         "row 2, column \"body_mass_g\""},
         {"{\"inputs\":[" INPUT("body_mass_g", "UINT8", "[1,256]") "]}", "range"},
         {"{\"inputs\":[" INPUT("body_mass_g", "INT8", "[1,2.5]") "]}", "row 2"},
         {"{\"inputs\":[" INPUT("body_mass_g", "FP64", "[1,1e999]") "]}", "row 2"},
         {"{\"inputs\":[" INPUT("bill_depth_mm", "BYTES", "[\"deep\",\"1\"]") "]}",
          "row 1 of column 'bill_depth_mm' is 'deep'"},
-        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[2,5],\"datatype\":\"FP32\",\"data\":[1]}]}", "has 5 columns"},
-        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[4294967296,4294967296],\"datatype\":\"FP32\",\"data\":[1]}]}", "columns"},
-        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[99999999,6],\"datatype\":\"FP32\",\"data\":[1]}]}", "99999999 rows"},
-        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[-1,6],\"datatype\":\"FP32\",\"data\":[1]}]}", "below 0"},
-        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[0,6],\"datatype\":\"FP32\",\"data\":[]}]}", "0 rows"},
-        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[1.5,6],\"datatype\":\"FP32\",\"data\":[]}]}", "whole number"},
-        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[1,6],\"datatype\":\"FP32\"}]}", "either \"data\""},
+        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[2,5],\"datatype\":\"FP32\",\"data\":[1]}]}",
+         "has 5 columns"},
+        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[4294967296,4294967296],\"datatype\":\"FP32\","
+         "\"data\":[1]}]}",
+         "columns"},
+        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[99999999,7],\"datatype\":\"FP32\",\"data\":[1]}]"
+         "}",
+         "99999999 rows"},
+        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[-1,7],\"datatype\":\"FP32\",\"data\":[1]}]}",
+         "below 0"},
+        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[0,7],\"datatype\":\"FP32\",\"data\":[]}]}",
+         "0 rows"},
+        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[1.5,7],\"datatype\":\"FP32\",\"data\":[]}]}",
+         "whole number"},
+        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[1,7],\"datatype\":\"FP32\"}]}",
+         "either \"data\""},
         {"{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"data\":[]}]}", "lacks"},
-        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[1,6],\"datatype\":\"FP32\",\"parameters\":{\"binary_data_size\":24}}]}",
+        {"{\"inputs\":[{\"name\":\"x\",\"shape\":[1,7],\"datatype\":\"FP32\",\"parameters\":{"
+         "\"binary_data_size\":24}}]}",
          "Inference-Header-Content-Length"},
         {"{\"inputs\":[" BIRDS "],\"outputs\":[{\"name\":\"score\"}]}", "no output \"score\""},
-        {"{\"inputs\":[" BIRDS "],\"outputs\":[{\"name\":\"prediction\",\"parameters\":{\"classification\":1}}]}", "probability"},
+        {"{\"inputs\":[" BIRDS
+         "],\"outputs\":[{\"name\":\"prediction\",\"parameters\":{\"classification\":1}}]}",
+         "probability"},
         {"{\"inputs\":[" BIRDS "],\"parameters\":{\"triton_x\":1}}", "reserved"},
         {"{\"inputs\":[" BIRDS "],\"id\":7}", "a string"},
         {"{\"inputs\":[" BIRDS "],\"id\":\"\\ud800\"}", "an escape"},
-        {"{\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "64 levels"}};
+        {"{\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+         "64 levels"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         lathe_error err = {0};
         const size_t len = strlen(bad[i].body);
@@ -338,16 +412,18 @@ START_TEST(refusals) {
         memcpy(copy, bad[i].body, len);
         const int32_t rc = infer(copy, len, -1, &err);
         free(copy);
-        ck_assert_msg(lathe_oip_status(rc) == 400 && strstr(err.message, bad[i].part) != NULL, "%s: %d %s",
-                      bad[i].body, (int)rc, err.message);
+        ck_assert_msg(lathe_oip_status(rc) == 400 && strstr(err.message, bad[i].part) != NULL,
+                      "%s: %d %s", bad[i].body, (int)rc, err.message);
     }
 }
 END_TEST
 
 /* Cut or changed anywhere, a body is answered or refused, never more. */
 START_TEST(damaged_bodies) {
-    const char *body = "{\"id\":\"q\",\"parameters\":{\"binary_data_output\":true},\"inputs\":[" BIRDS "],\"outputs\":[{\"name\":"
-                       "\"probability\",\"parameters\":{\"binary_data\":true,\"classification\":3}}]}";
+    const char *body =
+        "{\"id\":\"q\",\"parameters\":{\"binary_data_output\":true},\"inputs\":[" BIRDS
+        "],\"outputs\":[{\"name\":"
+        "\"probability\",\"parameters\":{\"binary_data\":true,\"classification\":3}}]}";
     const size_t len = strlen(body);
     static const char bytes[] = "\"\\{}[],:0-9eE.ntf\xff\x00u";
     for (int i = 0; i < 40000; i++) {
@@ -357,8 +433,10 @@ START_TEST(damaged_bodies) {
         memcpy(copy, body, keep);
         for (int k = 0; keep > 0 && k < i % 4; k++)
             copy[random_bits() % keep] = bytes[random_bits() % (sizeof bytes - 1)];
-        const int status = lathe_oip_status(infer(copy, keep, i % 5 ? -1 : (int64_t)(random_bits() % (keep + 2)), &err));
-        ck_assert_msg(status == 200 || status == 400 || status == 503, "%d: %s", status, err.message);
+        const int status = lathe_oip_status(
+            infer(copy, keep, i % 5 ? -1 : (int64_t)(random_bits() % (keep + 2)), &err));
+        ck_assert_msg(status == 200 || status == 400 || status == 503, "%d: %s", status,
+                      err.message);
         free(copy);
     }
 }
@@ -373,7 +451,8 @@ START_TEST(no_allocation) {
     for (int i = 0; i < 100; i++) {
         lathe_plan_output out;
         const long before = heap_count();
-        int32_t rc = lathe_oip_parse(oip, shown, (const uint8_t *)body, len, -1, give_plan, plan, &err);
+        int32_t rc =
+            lathe_oip_parse(oip, shown, (const uint8_t *)body, len, -1, give_plan, plan, &err);
         if (rc == LATHE_OK)
             rc = lathe_plan_run(plan, &out, &err);
         if (rc == LATHE_OK)
@@ -391,11 +470,14 @@ START_TEST(documents) {
     const char *const versions[] = {"1", "3"};
     lathe_oip_metadata(shown, versions, 2, &b);
     ck_assert_ptr_nonnull(strstr(b.data, "\"versions\":[\"1\",\"3\"]"));
-    ck_assert_ptr_nonnull(strstr(b.data, "{\"name\":\"island\",\"datatype\":\"BYTES\",\"shape\":[-1,1]}"));
-    ck_assert_ptr_nonnull(strstr(b.data, "{\"name\":\"probability\",\"datatype\":\"FP32\",\"shape\":[-1,3]}"));
+    ck_assert_ptr_nonnull(
+        strstr(b.data, "{\"name\":\"island\",\"datatype\":\"BYTES\",\"shape\":[-1,1]}"));
+    ck_assert_ptr_nonnull(
+        strstr(b.data, "{\"name\":\"probability\",\"datatype\":\"FP32\",\"shape\":[-1,3]}"));
     lathe_buf_clear(&b);
     lathe_oip_config(shown, &b);
-    ck_assert_ptr_nonnull(strstr(b.data, "{\"name\":\"island\",\"data_type\":\"TYPE_STRING\",\"dims\":[1]}"));
+    ck_assert_ptr_nonnull(
+        strstr(b.data, "{\"name\":\"island\",\"data_type\":\"TYPE_STRING\",\"dims\":[1]}"));
     lathe_buf_clear(&b);
     lathe_oip_server(&b);
     ck_assert_ptr_nonnull(strstr(b.data, "\"binary_tensor_data\""));

@@ -170,9 +170,9 @@ START_TEST(values) {
     fixture_ok(lathe_plan_text(plan, age, 0, (lathe_str){" ", 1}, &err), &err, "blank");
     ck_assert(lathe_is_missing(&columns[age], 0));
     fixture_ok(lathe_plan_text(plan, sex, 0, (lathe_str){"Male", 4}, &err), &err, "text");
-    ck_assert_int_eq(((const int32_t *)columns[sex].values)[0],
-                     lathe_schema_code(lathe_model_get_info(model)->raw, sex,
-                                       (lathe_str){"Male", 4}));
+    ck_assert_int_eq(
+        ((const int32_t *)columns[sex].values)[0],
+        lathe_schema_code(lathe_model_get_info(model)->raw, sex, (lathe_str){"Male", 4}));
     ck_assert_int_ge(((const int32_t *)columns[sex].values)[0], 0);
     fixture_ok(lathe_plan_number(plan, sex, 0, 3, &err), &err, "number");
     ck_assert_int_eq(((const int32_t *)columns[sex].values)[0], LATHE_CODE_UNSEEN);

@@ -323,6 +323,34 @@ static void check_folds(const data *m, int64_t folds, int64_t n_train) {
     ck_assert_int_le(most - least, 1);
 }
 
+/* A validation part drawn from the rows that train: exact, keyed by row number, and the test part untouched. */
+START_TEST(named_parts_with_a_drawn_validation) {
+    const char *use = "{\"by_column\": {\"column\": \"x\", \"train\": [0, 1], \"test\": 2, "
+                      "\"validation\": [], \"validation_share\": 0.25}}";
+    make_data(&d, 900);
+    make_data(&e, 900);
+    for (int64_t i = 0; i < 900; i++) {
+        d.x[i] = (double)(i % 3);
+        e.x[899 - i] = d.x[i]; /* the same rows the other way round */
+        e.row_id[899 - i] = i;
+    }
+    split(&d, use, LATHE_TASK_BINARY, 5);
+    split(&e, use, LATHE_TASK_BINARY, 5);
+    expect_counts(&d, 450, 150, 300);
+    for (int64_t i = 0; i < 900; i++) {
+        ck_assert_int_eq(d.part[i] == LATHE_PART_TEST, i % 3 == 2);
+        ck_assert_int_eq(d.part[i], e.part[899 - i]);
+    }
+    split(&e, use, LATHE_TASK_BINARY, 6);
+    ck_assert_int_ne(memcmp(d.part, e.part, sizeof d.part[0] * 900), 0);
+    d.n = d.table.n_rows = 2; /* rows 0 and 1 train: half a row rounds to one */
+    split(&d, use, LATHE_TASK_BINARY, 5);
+    expect_counts(&d, 1, 1, 0);
+    d.n = d.table.n_rows = 1;
+    refuse(&d, use, LATHE_TASK_BINARY, LATHE_E_DATA, "none is left to train");
+}
+END_TEST
+
 START_TEST(folds) {
     int64_t n[3][16] = {{0}};
     make_data(&d, 1003);
@@ -360,6 +388,7 @@ int main(void) {
     tcase_add_test(cases, groups_stay_together);
     tcase_add_test(cases, time_goes_forward);
     tcase_add_test(cases, parts_named_by_a_column);
+    tcase_add_test(cases, named_parts_with_a_drawn_validation);
     tcase_add_test(cases, folds);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);

@@ -1,4 +1,4 @@
-"""Data of the benchmarks: each set is written once under build/bench/data, as the CSV that Lathe reads and as the
+"""Makes one set of data: make_data.py NAME ROWS PATH. It is written once under build/bench/data, as the CSV that Lathe reads and as the
 matrix (.npz) that the other programs load, with the same rows in the same parts.
 
 A column `part` says where a row belongs: train, validation (a few hundred rows that nobody trains on: without any,
@@ -11,41 +11,12 @@ category columns.
 import csv
 import gzip
 import math
-import os
 import pathlib
+import sys
 
 import numpy as np
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "build" / "bench" / "data"
-SHIPPED = ROOT / "pipelines" / "data"
-FASHION = pathlib.Path(os.environ.get("LATHE_FASHION_MNIST", "/usr/share/datasets/fashion-mnist"))
-PARTS = ("train", "validation", "test")
-VERSION = 1  # of the files: another number makes them anew
-
-# name → target, positive class (None: many classes or a regression), text of a missing value, columns left out
-REAL = {
-    "adult": dict(file="adult.csv.gz", target="income", positive=">50K", missing="?",
-                  task="classification", metric="auc", test=slice(32561, None)),
-    "bank": dict(file="bank_marketing.csv.gz", target="y", positive="yes",
-                 task="classification", metric="auc"),
-    "letter": dict(file="letter_recognition.csv.gz", target="lettr", positive=None,
-                   task="classification", metric="accuracy", test=slice(16000, None)),
-    "bike": dict(file="bike_sharing_hour.csv.gz", target="cnt", positive=None, task="regression",
-                 metric="rmse", drop=("instant", "dteday", "casual", "registered")),
-}
-
-
-def goal_of(name):
-    """The pipeline's goal: {"task", "target", "metric", "positive"?}."""
-    if name == "fashion":
-        return {"task": "classification", "target": "label", "metric": "accuracy"}
-    if name == "higgs":
-        return {"task": "classification", "target": "signal", "metric": "auc", "positive": "yes"}
-    one = REAL[name]
-    goal = {k: one[k] for k in ("task", "target", "metric")}
-    return goal | ({"positive": one["positive"]} if one["positive"] else {})
-
+from sets import FASHION, PARTS, REAL, SHIPPED
 
 # ---- the generated set ----
 
@@ -165,14 +136,8 @@ def save(path, x, y, part, categorical):
 
 # ---- for all ----
 
-def prepare(name, rows):
-    """Writes the set unless it is there. Gives the path of its files, without their ending; None: not available."""
-    if name == "fashion" and not FASHION.is_dir():
-        return None
-    path = FOLDER / (f"higgs-{rows}-v{VERSION}" if name == "higgs" else f"{name}-v{VERSION}")
-    if path.with_suffix(".npz").exists():
-        return path
-    FOLDER.mkdir(parents=True, exist_ok=True)
+def main():
+    name, rows, path = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
     if name == "higgs":
         write_higgs(path, rows)
     elif name == "fashion":
@@ -183,17 +148,7 @@ def prepare(name, rows):
         new = path.with_suffix(ending + ".new")
         if new.exists():
             new.rename(path.with_suffix(ending))
-    return path
 
 
-def pipeline_input(name, path):
-    """The pipeline's "prepare": source, split, transforms."""
-    if name == "fashion":
-        files = {"images": "train-images-idx3-ubyte.gz", "labels": "train-labels-idx1-ubyte.gz",
-                 "test_images": "t10k-images-idx3-ubyte.gz", "test_labels": "t10k-labels-idx1-ubyte.gz"}
-        return {"source": {"idx": {k: str(FASHION / v) for k, v in files.items()}},
-                "transforms": [{"min_max": {}}],
-                "split": {"by_column": {"column": "part", "validation": [], "validation_share": 0.01}},
-                "profile": False}
-    return {"source": {"csv": {"path": str(path.with_suffix(".csv"))}}, "transforms": [],
-            "split": {"by_column": {"column": "part"}}, "profile": False}
+if __name__ == "__main__":
+    main()

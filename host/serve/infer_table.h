@@ -1,0 +1,67 @@
+/* serve/infer_table.h: what an inference worker serves: names, versions, models.
+ *
+ * A table never changes once it is made (but for the plans and measurements of its models, which the serving thread alone
+ * touches). Models are shared between tables by their SHA-256 and counted. */
+#ifndef LATHE_SERVE_INFER_TABLE_H
+#define LATHE_SERVE_INFER_TABLE_H
+
+#include "data/text.h"
+#include "plugin/runtime.h"
+#include "serve/oip.h"
+
+#include <cjson/cJSON.h>
+#include <stdatomic.h>
+
+/* Rows that a model's own plan holds; more go to a plan of their own on another thread. */
+#define INFER_INLINE_ROWS 256
+
+typedef struct infer_model {
+    _Atomic int refs;
+    char sha256[LATHE_SHA256_HEX];
+    lathe_model *model;
+    lathe_plan *plan;   /* of INFER_INLINE_ROWS; the serving thread's */
+    int64_t ns_per_row; /* measured; the serving thread's */
+    int32_t crumb;      /* number of its learner's plugin */
+} infer_model;
+
+void infer_model_retain(infer_model *model);
+void infer_model_release(infer_model *model);
+
+/* A version under a name. */
+typedef struct infer_route {
+    char *name, *version, *step; /* step: "model@version", for breadcrumbs */
+    infer_model *model;          /* NULL: it could not be loaded, see error */
+    lathe_oip_model *shown;
+    lathe_buf metadata, config; /* answers */
+    char *error;
+    double weight;
+    int slot; /* of the counters */
+} infer_route;
+
+/* All routes of a name: routes[first … first + count). */
+typedef struct infer_group {
+    size_t first, count;
+    double weight; /* sum */
+} infer_group;
+
+typedef struct infer_table {
+    uint64_t generation;
+    infer_route *routes;
+    size_t n_routes;
+    infer_group *groups;
+    lathe_text_map names; /* name → group */
+} infer_table;
+
+/* [worker] Makes a table of {"generation", "routes"}; models that `old` (may be NULL) has are shared. A route whose model
+ * cannot be loaded keeps what `old` has under its name, else is there without a model. NULL: out of memory, or no such message. */
+infer_table *infer_table_new(lathe_runtime *runtime, lathe_crumbs *crumbs, const cJSON *message,
+                             const infer_table *old);
+void infer_table_free(infer_table *table); /* [worker] NULL is fine */
+
+/* [serve] NULL: no such name. */
+const infer_group *infer_table_find(const infer_table *table, const char *name, size_t len);
+/* [serve] The route of a version; version NULL: by weight, the point `key` of 2^64. NULL: no such version. */
+infer_route *infer_table_pick(const infer_table *table, const infer_group *group,
+                              const char *version, size_t version_len, uint64_t key);
+
+#endif

@@ -1,0 +1,117 @@
+"""What is compared: for every benchmark Lathe's learner and, with equal settings, its peers.
+
+A case: name, group (what the command line selects by, beside the name), data (a set of sets.py), learner (the
+candidate of Lathe's pipeline), peers (label → (function of peers.py, its threads when nothing is set: "cores" or a
+number, None: it has no such setting, extra settings)), params (what the peers read), rows (to train, of the
+generated set), kind: "fit" (of the matrix in memory), "process" (the whole process, from the CSV), "score".
+"""
+import dataclasses
+
+# A peer's result is equal to ours when it differs by less than this (a share of the value for rmse).
+TOLERANCE = {"auc": 0.001, "accuracy": 0.005, "rmse": 0.02}
+
+
+@dataclasses.dataclass
+class Case:
+    name: str
+    group: str
+    data: str
+    learner: dict
+    peers: dict
+    params: dict
+    rows: int = 200_000
+    kind: str = "fit"
+    tolerance: float = None  # instead of TOLERANCE's, where chance decides more
+    note: str = ""
+
+
+def gbdt(rounds, leaves):
+    return {"gbdt": {"rounds": rounds, "learning_rate": 0.1, "early_stopping": None, "base": {
+        "tree": {"max_leaves": leaves, "min_rows": 20, "min_hessian": 0.001, "max_bins": 255}}}}
+
+
+def boosting_case(name, data, leaves, **more):
+    peers = {"lightgbm": ("lightgbm", "cores", {}),
+             "lightgbm quantized": ("lightgbm", "cores", {"use_quantized_grad": True}),
+             "xgboost hist": ("xgboost", "cores", {}),
+             "sklearn HistGB": ("hist_gradient_boosting", "cores", {})}
+    return Case(name, more.pop("group", "gbdt"), data, gbdt(100, leaves), peers,
+                {"rounds": 100, "leaves": leaves, "learning_rate": 0.1}, **more)
+
+
+def forest_case(data, **more):
+    return Case(f"forest-{data}", "forest", data, {"random_forest": {"trees": 100}},
+                {"sklearn forest": ("random_forest", 1, {})}, {"trees": 100}, rows=50_000, **more)
+
+
+def mlp_case(name, data, layers, epochs, **more):
+    learner = {"mlp": {"layers": [{"units": u, "activation": "relu"} for u in layers], "batch": 128,
+                       "optimizer": {"adam": {"learning_rate": 0.001}}, "epochs": epochs,
+                       "early_stopping": None}}
+    return Case(name, "mlp", data, learner,
+                {"torch": ("torch_mlp", "cores", {}),
+                 "torch fused adam": ("torch_mlp", "cores", {"fused": True}),
+                 "sklearn MLP": ("sklearn_mlp", "cores", {})},
+                {"layers": layers, "epochs": epochs, "batch": 128}, **more)
+
+
+STACK = {"stacking": {"folds": 5, "final": "linear", "base": [
+    "linear", {"tree": {"max_leaves": 63, "min_rows": 20}}, {"random_forest": {"trees": 100}},
+    {"gbdt": {"rounds": 100}},
+    {"mlp": {"layers": [{"units": 64}], "batch": 128, "epochs": 10, "early_stopping": None}}]}}
+
+CASES = [
+    boosting_case("gbdt-higgs", "higgs", 255),
+    boosting_case("gbdt-adult", "adult", 31, tolerance=0.002),
+    boosting_case("gbdt-bank", "bank", 31, tolerance=0.002),
+    boosting_case("gbdt-letter", "letter", 31),
+    boosting_case("gbdt-bike", "bike", 31),
+    boosting_case("process-higgs", "higgs", 255, group="process", kind="process"),
+    boosting_case("process-adult", "adult", 31, group="process", kind="process", tolerance=0.002),
+    forest_case("higgs", tolerance=0.005),
+    forest_case("adult", tolerance=0.005, note="scikit-learn sees categories as ordered codes"),
+    forest_case("letter"),
+    forest_case("bike"),
+    Case("adaboost-higgs", "adaboost", "higgs", {"adaboost": {"rounds": 100, "algorithm": "samme"}},
+         {"sklearn AdaBoost": ("adaboost", None, {})}, {"rounds": 100}, rows=50_000, tolerance=0.005),
+    Case("logistic-higgs", "logistic", "higgs", {"linear": {}},
+         {"sklearn lbfgs": ("logistic", "cores", {"solver": "lbfgs"}),
+          "sklearn newton": ("logistic", "cores", {"solver": "newton-cholesky"}),
+          "sklearn newton f32": ("logistic", "cores", {"solver": "newton-cholesky", "dtype": "float32"})},
+         {}),
+    Case("logistic-letter", "logistic", "letter", {"linear": {}},
+         {"sklearn lbfgs": ("logistic", "cores", {"solver": "lbfgs"}),
+          "sklearn newton": ("logistic", "cores", {"solver": "newton-cholesky"})}, {}),
+    mlp_case("mlp-higgs", "higgs", [64, 64], 3, tolerance=0.005),
+    mlp_case("mlp-fashion", "fashion", [512, 256], 1, tolerance=0.02),
+    Case("bagging-higgs", "bagging", "higgs",
+         {"bagging": {"estimators": 20, "base": {"tree": {"max_leaves": None, "min_rows": 1}}}},
+         {"sklearn bagging": ("bagging", 1, {})}, {"estimators": 20}, rows=50_000, tolerance=0.005),
+    Case("stacking-higgs", "stacking", "higgs", STACK, {"sklearn stacking": ("stacking", 1, {})},
+         {"trees": 100, "rounds": 100, "epochs": 10}, rows=20_000, tolerance=0.005),
+    Case("predict-higgs", "predict", "higgs", gbdt(500, 63), {"lightgbm": ("lightgbm", "cores", {})},
+         {"rounds": 500, "leaves": 63, "learning_rate": 0.1}, kind="score"),
+]
+
+
+COUNTS = ("rounds", "trees", "estimators", "epochs")
+
+
+def shorten(case):
+    """The same with at most 5 rounds, trees, estimators or epochs."""
+    def cut(value):
+        if isinstance(value, dict):
+            return {k: min(v, 5) if k in COUNTS and isinstance(v, int) else cut(v)
+                    for k, v in value.items()}
+        return [cut(v) for v in value] if isinstance(value, list) else value
+
+    return dataclasses.replace(case, learner=cut(case.learner), params=cut(case.params))
+
+
+def select(words):
+    """The cases whose name or group is among the words; all, where there are none. Raises for an unknown word."""
+    for word in words:
+        if not any(word in (c.name, c.group) for c in CASES):
+            known = sorted({c.group for c in CASES}) + [c.name for c in CASES]
+            raise SystemExit(f"there is no benchmark '{word}'; there are: {', '.join(known)}")
+    return [c for c in CASES if not words or c.name in words or c.group in words]
