@@ -50,9 +50,6 @@ foreach(kind_path IN LISTS kinds)
         if(kind STREQUAL "sources") # the one kind that reads files, also compressed ones
             target_link_libraries(${target} PRIVATE PkgConfig::ZLIB)
         endif()
-        if(kind STREQUAL "sources") # they read gzip files
-            target_link_libraries(${target} PRIVATE PkgConfig::ZLIB)
-        endif()
         if(NOT LATHE_SANITIZE)
             target_link_options(${target} PRIVATE -Wl,-z,defs) # no symbol of the host's by accident
         endif()

@@ -21,26 +21,36 @@ static const char *text_of(const cJSON *object, const char *key) {
     return cJSON_IsString(node) ? node->valuestring : NULL;
 }
 
-/* The part that is shown: test where there is one. */
-static const cJSON *shown(const cJSON *candidate, const char **part) {
+/* The scores that are shown: of the test part where there is one. */
+static const cJSON *shown(const cJSON *candidate) {
     const cJSON *test = lathe_json_get(candidate, "test");
-    *part = test ? "test" : "validation";
     return test ? test : lathe_json_get(candidate, "validation");
 }
 
+static bool has_test(const cJSON *result) {
+    const cJSON *candidate;
+    cJSON_ArrayForEach(candidate, lathe_json_get(result, "candidates")) {
+        if (lathe_json_get(candidate, "test") != NULL)
+            return true;
+    }
+    return false;
+}
+
 static const char *number_text(lathe_arena *arena, double value, const char *format) {
-    return isnan(value) ? "" : lathe_arena_printf(arena, format, value);
+    if (isnan(value))
+        return "";
+    return fabs(value) >= 1e7 ? lathe_arena_printf(arena, "%.6g", value)
+                              : lathe_arena_printf(arena, format, value);
 }
 
 /* Names of the metrics of the first candidate that has some; the goal's first. */
 static size_t metric_names(const cJSON *result, const char *names[MAX_METRICS]) {
     const cJSON *candidate, *metric;
-    const char *part;
     size_t n = 0;
     if (text_of(result, "metric") != NULL)
         names[n++] = text_of(result, "metric");
     cJSON_ArrayForEach(candidate, lathe_json_get(result, "candidates")) {
-        const cJSON *scores = shown(candidate, &part);
+        const cJSON *scores = shown(candidate);
         if (scores == NULL)
             continue;
         cJSON_ArrayForEach(metric,
@@ -52,9 +62,11 @@ static size_t metric_names(const cJSON *result, const char *names[MAX_METRICS]) 
 }
 
 static void print_candidates(const cJSON *result, lathe_arena *arena) {
-    const char *names[MAX_METRICS] = {0}, *part = "test";
+    const char *names[MAX_METRICS] = {0};
     const cJSON *candidates = lathe_json_get(result, "candidates"), *candidate;
-    const size_t n_metrics = metric_names(result, names), columns = n_metrics + 4;
+    const size_t n_metrics = metric_names(result, names);
+    const size_t first = has_test(result) ? 0 : 1; /* the goal's metric stands there once */
+    const size_t columns = n_metrics - first + 4;
     const size_t rows = (size_t)cJSON_GetArraySize(candidates) + 1;
     const char **cells = lathe_arena_array(arena, rows * columns, sizeof *cells);
     const char *selected = text_of(result, "selected");
@@ -64,13 +76,13 @@ static void print_candidates(const cJSON *result, lathe_arena *arena) {
     cJSON_ArrayForEach(candidate, candidates) {
         const char **row = cells + r++ * columns;
         const char *error = text_of(candidate, "error");
-        const cJSON *scores = shown(candidate, &part);
+        const cJSON *scores = shown(candidate);
         row[0] = selected && strcmp(selected, candidate->string) == 0 ? "*" : "";
         row[1] = candidate->string;
         row[2] = number_text(arena, number_of(lathe_json_get(candidate, "validation"), names[0]),
                              "%.5f");
-        for (size_t m = 0; m < n_metrics; m++)
-            row[3 + m] = number_text(arena, number_of(scores, names[m]), "%.5f");
+        for (size_t m = first; m < n_metrics; m++)
+            row[3 + m - first] = number_text(arena, number_of(scores, names[m]), "%.5f");
         row[columns - 1] = error ? "failed"
                            : cJSON_IsTrue(lathe_json_get(candidate, "cached"))
                                ? "cached"
@@ -79,8 +91,8 @@ static void print_candidates(const cJSON *result, lathe_arena *arena) {
     cells[0] = "";
     cells[1] = "candidate";
     cells[2] = lathe_arena_printf(arena, "%s (validation)", names[0] ? names[0] : "");
-    for (size_t m = 0; m < n_metrics; m++)
-        cells[3 + m] = m == 0 ? lathe_arena_printf(arena, "%s (%s)", names[0], part) : names[m];
+    for (size_t m = first; m < n_metrics; m++)
+        cells[3 + m - first] = m == 0 ? lathe_arena_printf(arena, "%s (test)", names[0]) : names[m];
     cells[columns - 1] = "time";
     putchar('\n');
     cli_print_table(cells, rows, columns);

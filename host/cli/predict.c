@@ -128,20 +128,21 @@ static int32_t make_source(prediction_run *run, const char *path, lathe_error *e
 
 static int32_t predict_all(prediction_run *run, lathe_error *err) {
     const lathe_model_info *info = lathe_model_get_info(run->model);
-    put_header(info, run->out);
-    for (;;) {
+    for (bool headed = false;; headed = true) {
         lathe_table block = {0};
         lathe_prediction p = {0};
         if (atomic_load(&stop_requested))
             return lathe_fail(err, LATHE_E_CANCELLED, NULL, "stopped");
         int32_t rc = lathe_call_source_next(&run->source, run->stream, BLOCK_ROWS, &block, err);
+        if (rc == LATHE_OK && block.n_rows > 0)
+            rc = lathe_model_predict(run->model, &block, &p, err);
+        if (rc == LATHE_OK && !headed) /* not before something has succeeded */
+            put_header(info, run->out);
         if (rc != LATHE_OK || block.n_rows == 0)
             return rc;
-        rc = lathe_model_predict(run->model, &block, &p, err);
-        if (rc == LATHE_OK)
-            put_rows(info, &p, run->out);
+        put_rows(info, &p, run->out);
         lathe_prediction_free(&p);
-        if (rc == LATHE_OK && ferror(run->out))
+        if (ferror(run->out))
             rc = lathe_fail_errno(err, errno, NULL, "the predictions cannot be written");
         if (rc != LATHE_OK)
             return rc;

@@ -354,6 +354,18 @@ static int32_t next_schema(const link *l, const lathe_table *before, lathe_schem
     return rc;
 }
 
+/* A table of no rows through the chain: each transform looks at what its neighbour gives. */
+static int32_t try_empty(const lathe_chain *chain, const lathe_table *raw, lathe_error *err) {
+    const lathe_table none = {0, raw->n_columns, raw->columns};
+    lathe_frame *in = NULL, *out = NULL;
+    int32_t rc = lathe_frame_copy_table(&none, NULL, &in, err);
+    if (rc == LATHE_OK)
+        rc = lathe_chain_apply(chain, in, &out, err);
+    lathe_frame_free(out);
+    lathe_frame_free(in);
+    return rc;
+}
+
 int32_t lathe_chain_load(lathe_runtime *runtime, lathe_state *const *states, size_t n,
                          const lathe_table *raw, lathe_chain **out, lathe_error *err) {
     *out = NULL;
@@ -374,6 +386,8 @@ int32_t lathe_chain_load(lathe_runtime *runtime, lathe_state *const *states, siz
             wrap(err, i);
         }
     }
+    if (rc == LATHE_OK)
+        rc = try_empty(chain, raw, err);
     if (rc != LATHE_OK) {
         lathe_chain_free(chain);
         return rc;

@@ -147,6 +147,16 @@ static void apply_set(substitution *s, const char *set) {
     lathe_json_free(value);
 }
 
+/* Values of parameters are taken as they are: a reference in one would silently stay a text. */
+static void refuse_references(const substitution *s, const cJSON *value) {
+    if (cJSON_IsString(value) && strstr(value->valuestring, "${") != NULL)
+        lathe_diag_add(
+            s->diags, s->doc, value,
+            "a parameter's value cannot refer to another parameter; write the value itself");
+    for (const cJSON *child = value->child; child != NULL; child = child->next)
+        refuse_references(s, child);
+}
+
 void lathe_params_apply(lathe_json *doc, const char *const *sets, size_t n_sets,
                         lathe_diags *diags) {
     cJSON *root = lathe_json_root(doc);
@@ -158,6 +168,8 @@ void lathe_params_apply(lathe_json *doc, const char *const *sets, size_t n_sets,
     }
     for (size_t i = 0; i < n_sets; i++)
         apply_set(&s, sets[i]);
+    if (s.params != NULL)
+        refuse_references(&s, s.params);
     if (!cJSON_IsObject(root))
         return;
     for (cJSON *child = root->child, *next; child != NULL; child = next) {

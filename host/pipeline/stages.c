@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#define MAX_CANDIDATES 1000
+
 /* Binds each element of a list (a bare element stands for a list of one). */
 static const lathe_component **bind_list(const lathe_check *c, const lathe_binder *binder,
                                          const cJSON *node, const char *kind, const char *what,
@@ -71,6 +73,12 @@ void lathe_stage_train(const lathe_check *c, const lathe_binder *binder, lathe_p
         lathe_diag_add(c->diags, c->doc, list,
                        "\"candidates\" is %s; expected an object of at least one name: learner",
                        cJSON_IsObject(list) ? "empty" : lathe_json_type_name(list));
+        return;
+    }
+    if (cJSON_GetArraySize(list) > MAX_CANDIDATES) {
+        lathe_diag_add(c->diags, c->doc, list,
+                       "%d candidates are too many; at most %d can be compared",
+                       cJSON_GetArraySize(list), MAX_CANDIDATES);
         return;
     }
     lathe_candidate *items =

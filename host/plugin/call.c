@@ -36,9 +36,9 @@ void lathe_call_begin(lathe_call *call, lathe_impl *impl, const char *function) 
     call->impl = impl;
     call->function = function;
     call->zones_later = false;
-    if (impl->descriptor->concurrency == LATHE_CONCURRENCY_SERIAL)
+    if (impl->concurrency == LATHE_CONCURRENCY_SERIAL)
         pthread_mutex_lock(&impl->calls);
-    else if (impl->descriptor->concurrency == LATHE_CONCURRENCY_GLOBAL)
+    else if (impl->concurrency == LATHE_CONCURRENCY_GLOBAL)
         pthread_mutex_lock(&global_calls);
     call->float_mode = float_mode();
     lathe_crumb crumb = {impl->crumb, function, impl->scope};
@@ -51,9 +51,9 @@ void lathe_call_end(lathe_call *call) {
     if (call->mode_changed)
         set_float_mode(call->float_mode);
     lathe_crumbs_leave(impl->runtime->options.crumbs, &call->saved);
-    if (impl->descriptor->concurrency == LATHE_CONCURRENCY_SERIAL)
+    if (impl->concurrency == LATHE_CONCURRENCY_SERIAL)
         pthread_mutex_unlock(&impl->calls);
-    else if (impl->descriptor->concurrency == LATHE_CONCURRENCY_GLOBAL)
+    else if (impl->concurrency == LATHE_CONCURRENCY_GLOBAL)
         pthread_mutex_unlock(&global_calls);
 }
 

@@ -198,7 +198,7 @@ static int32_t check_prediction(const prediction *p, const lathe_guard *result, 
 int32_t lathe_call_predict(const lathe_instance *i, int64_t n, const float *x, int64_t stride,
                            float *out, lathe_error *err) {
     lathe_impl *impl = lathe_impl_of(i);
-    bool parallel = impl->descriptor->concurrency == LATHE_CONCURRENCY_CONST;
+    bool parallel = impl->concurrency == LATHE_CONCURRENCY_CONST;
     lathe_pool *pool = parallel ? impl->runtime->options.pool : NULL;
     int32_t n_workers = lathe_pool_workers(pool);
     lathe_output output;

@@ -113,12 +113,14 @@ static int32_t host_parallel_for(const lathe_host *host, int64_t n, int64_t grai
                                  lathe_chunk_fn fn, void *user) {
     lathe_impl *impl = impl_of(host);
     const lathe_runtime_options *o = &impl->runtime->options;
+    /* on one thread where the chunks may call a child that bears one call at a time */
+    lathe_pool *pool = impl->children_concurrency == LATHE_CONCURRENCY_CONST ? o->pool : NULL;
     if (o->crumbs == NULL)
-        return lathe_pool_run(o->pool, n, grain, fn, user);
+        return lathe_pool_run(pool, n, grain, fn, user);
     if (fn == NULL)
         return LATHE_E_INVALID;
     loop l = {impl, fn, user};
-    return lathe_pool_run(o->pool, n, grain, run_chunk, &l);
+    return lathe_pool_run(pool, n, grain, run_chunk, &l);
 }
 
 static int32_t host_n_workers(const lathe_host *host) {

@@ -128,6 +128,19 @@ static int32_t check_task(const lathe_descriptor *d, uint32_t needs, const lathe
 
 /* ---- creating ---- */
 
+/* A parent calls its children's tables without the host: where one of them may not be called concurrently, the
+ * parent may not either. The constants are ordered by strictness. */
+static uint32_t strictest_child(const lathe_component *component) {
+    uint32_t most = LATHE_CONCURRENCY_CONST;
+    for (size_t i = 0; component != NULL && i < component->n_children; i++) {
+        const lathe_component *child = component->children[i];
+        uint32_t own = child->descriptor->concurrency, below = strictest_child(child);
+        most = own > most ? own : most;
+        most = below > most ? below : most;
+    }
+    return most;
+}
+
 static lathe_impl *new_impl(lathe_runtime *rt, lathe_impl *parent, const lathe_component *component,
                             const lathe_descriptor *d) {
     lathe_impl *impl = calloc(1, sizeof *impl);
@@ -147,6 +160,9 @@ static lathe_impl *new_impl(lathe_runtime *rt, lathe_impl *parent, const lathe_c
     impl->descriptor = d;
     impl->id = d->id;
     impl->crumb = rt->options.crumbs != NULL ? lathe_crumbs_plugin(rt->options.crumbs, d->id) : -1;
+    impl->children_concurrency = strictest_child(component);
+    impl->concurrency =
+        d->concurrency > impl->children_concurrency ? d->concurrency : impl->children_concurrency;
     impl->blocks.next = impl->blocks.prev = &impl->blocks;
     if (parent != NULL && parent != rt->self) {
         impl->depth = parent->depth + 1;
@@ -269,6 +285,10 @@ const lathe_component *lathe_instance_component(const lathe_instance *instance) 
 
 lathe_runtime *lathe_instance_runtime(const lathe_instance *instance) {
     return lathe_impl_of(instance)->runtime;
+}
+
+uint32_t lathe_instance_concurrency(const lathe_instance *instance) {
+    return lathe_impl_of(instance)->concurrency;
 }
 
 int64_t lathe_instance_memory(const lathe_instance *instance) {

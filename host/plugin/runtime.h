@@ -95,6 +95,8 @@ void lathe_instance_set_scope(const lathe_instance *instance, const char *scope)
  * runs. */
 const lathe_component *lathe_instance_component(const lathe_instance *instance);
 lathe_runtime *lathe_instance_runtime(const lathe_instance *instance);
+/* LATHE_CONCURRENCY_…: the strictest of the plugin's own and of all below it. */
+uint32_t lathe_instance_concurrency(const lathe_instance *instance);
 int64_t lathe_instance_memory(
     const lathe_instance *instance); /* bytes it holds, children not counted */
 

@@ -36,6 +36,8 @@ struct lathe_impl {
     void *self;
     int32_t crumb; /* the plugin's number in the page, or -1 */
     int32_t depth;
+    uint32_t concurrency;          /* the strictest of the plugin's own and its children's */
+    uint32_t children_concurrency; /* of its children, and theirs */
     char scope[128];
     pthread_mutex_t lock; /* blocks, made, damage, scope */
     lathe_block blocks;   /* ring */

@@ -60,7 +60,7 @@ static int32_t compile_step(lathe_plan *p, plan_step *step, const lathe_column *
     if (step->columns == NULL || step->codes == NULL || step->strings == NULL)
         return no_memory(err);
     step->n_columns = n;
-    step->guarded = step->instance->descriptor->concurrency != LATHE_CONCURRENCY_CONST;
+    step->guarded = lathe_instance_concurrency(step->instance) != LATHE_CONCURRENCY_CONST;
     for (int64_t i = 0; i < n; i++) {
         const lathe_field *f = &fields[i];
         if (f->source >= 0) {
@@ -111,7 +111,7 @@ static int32_t compile_learner(lathe_plan *p, lathe_error *err) {
     const int32_t rc = lathe_learner_output(p->learner, p->n_classes, p->stride, &p->output, err);
     if (rc != LATHE_OK)
         return rc;
-    p->guarded = p->learner->descriptor->concurrency != LATHE_CONCURRENCY_CONST;
+    p->guarded = lathe_instance_concurrency(p->learner) != LATHE_CONCURRENCY_CONST;
     p->chunk = p->max_rows < CHUNK_ROWS ? p->max_rows : CHUNK_ROWS;
     const int64_t scratch = table->scratch ? table->scratch(p->learner->self, p->chunk) : 0;
     int64_t cells;

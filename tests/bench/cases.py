@@ -109,9 +109,9 @@ def shorten(case):
 
 
 def select(words):
-    """The cases whose name or group is among the words; all, where there are none. Raises for an unknown word."""
+    """The cases whose name or group is among the words; all, where there are none. ValueError: an unknown word."""
     for word in words:
         if not any(word in (c.name, c.group) for c in CASES):
             known = sorted({c.group for c in CASES}) + [c.name for c in CASES]
-            raise SystemExit(f"there is no benchmark '{word}'; there are: {', '.join(known)}")
+            raise ValueError(f"there is no benchmark '{word}'; there are: {', '.join(known)}")
     return [c for c in CASES if not words or c.name in words or c.group in words]

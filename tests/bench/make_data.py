@@ -1,5 +1,5 @@
-"""Makes one set of data: make_data.py NAME ROWS PATH. It is written once under build/bench/data, as the CSV that Lathe reads and as the
-matrix (.npz) that the other programs load, with the same rows in the same parts.
+"""Makes one set of data: make_data.py NAME ROWS PATH. It is written as PATH.csv, which Lathe reads, and as PATH.npz, the
+matrix that the other programs load, with the same rows in the same parts.
 
 A column `part` says where a row belongs: train, validation (a few hundred rows that nobody trains on: without any,
 Lathe would cross-validate) or test. Numbers of the CSV parse to exactly the matrix's values.
@@ -17,6 +17,7 @@ import sys
 import numpy as np
 
 from sets import FASHION, PARTS, REAL, SHIPPED
+
 
 # ---- the generated set ----
 

@@ -141,7 +141,7 @@ def random_forest(job):
     from sklearn import ensemble
     regression = job.task == "regression"
     make = ensemble.RandomForestRegressor if regression else ensemble.RandomForestClassifier
-    share = max(1, job.x.shape[1] // 3) if regression else "sqrt"
+    share = 1.0 if regression else "sqrt"  # of the features, drawn for every split
 
     def fit(x, y):
         return make(job["trees"], max_features=share, n_jobs=job.threads, random_state=1).fit(x, y)

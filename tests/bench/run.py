@@ -280,7 +280,10 @@ def parse(cases):
         parser.error("--rows must be at least 5000")
     if args.repeats < 1 or args.threads < 1:
         parser.error("--repeats and --threads must be at least 1")
-    args.cases = cases.select(args.names)
+    try:
+        args.cases = cases.select(args.names)
+    except ValueError as error:
+        parser.error(str(error))
     if args.quick:
         args.rows, args.repeats, args.threads = args.rows or 20000, 1, 1
         args.cases = [cases.shorten(case) for case in args.cases]

@@ -6,6 +6,8 @@ import json
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 
@@ -320,6 +322,9 @@ def check_triton(w):
         checks.has("triton 404", str(e), "404", "cats")
 
 
+if subprocess.run([BIN, "worker", "infer"], stdin=subprocess.DEVNULL, capture_output=True).returncode == 2:
+    print("this program was built without the inference worker")
+    sys.exit(77)
 with Lathe() as lathe:
     birds, mass = train(lathe, BIRDS), train(lathe, MASS)
     other = train(lathe, dict(BIRDS, seed=2, train={"candidates": {"a": {"random_forest": {"trees": 3}}}}))
@@ -327,7 +332,8 @@ with Lathe() as lathe:
     w.read("ready")
     checks.equal("not ready", w.ask_json("GET", "/v2/health/ready")[0], 503)
     checks.equal("not ready infer", w.ask_json("POST", "/v2/models/birds/infer", request([ROW]))[0], 503)
-    checks.that("loaded", w.routes(route(birds, 1), route(mass, 1, slot=1)).get("loaded"))
+    answer = w.routes(route(birds, 1), route(mass, 1, slot=1))
+    checks.that("loaded", answer.get("loaded"), answer)
     check_server(w)
     check_models(w)
     check_infer(w, lathe, birds["file"])

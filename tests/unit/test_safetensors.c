@@ -247,8 +247,9 @@ static const struct {
      "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
      8, "no JSON object"},
     {"{\"__metadata__\":{\"crc32\":\"{\"}}", 0, "no JSON"},
-    {"{\"__metadata__\":{\"crc32\":\"{\\\"a\\\":\\\"0\\\"}\"}}", 0, "not there"},
-    {"{\"__metadata__\":{\"crc32\":\"{\\\"__metadata__\\\":\\\"1\\\"}\"}}", 0, "does not match"},
+    {"{\"__metadata__\":{\"crc32\":\"{\\\"a\\\":\\\"00000000\\\"}\"}}", 0, "not there"},
+    {"{\"__metadata__\":{\"crc32\":\"{\\\"__metadata__\\\":\\\"00000001\\\"}\"}}", 0,
+     "does not match"},
     {"{\"__metadata__\":{\"crc32\":\"{}\"},\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":["
      "0,0]}}",
      0, "not in the list"},

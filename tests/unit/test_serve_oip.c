@@ -281,17 +281,22 @@ START_TEST(binary) {
     lathe_error err = {0};
     lathe_buf b = {0};
     char want[2000];
-    snprintf(want, sizeof want, "%s",
-             infer_text("{\"inputs\":[" INPUT("island", "BYTES", "[\"Biscoe\",\"Dream\"]") "," INPUT("bill_length_mm", "FP32", "[46.5,38.75]") "," INPUT(
-                 "bill_depth_mm", "FP32",
-                 "[17.5,null]") "," INPUT("flipper_length_mm", "FP32",
-                                          "[192,190]") "," INPUT("body_mass_g", "FP32",
-                                                                 "[3500,3600]") "," INPUT("sex",
-                                                                                          "BYTES",
-                                                                                          "[\"femal"
-                                                                                          "e\","
-                                                                                          "null]") "," YEARS
-                                                                                                   "]}"));
+    snprintf(
+        want, sizeof want, "%s",
+        infer_text("{\"inputs\":[" INPUT("island", "BYTES", "[\"Biscoe\",\"Dream\"]") "," INPUT(
+            "bill_length_mm", "FP32",
+            "[46.5,38.75]") "," INPUT("bill_depth_mm", "FP32",
+                                      "[17.5,null]") "," INPUT("flipper_length_mm", "FP32",
+                                                               "[192,190]") "," INPUT("body_"
+                                                                                      "mass_g",
+                                                                                      "FP32",
+                                                                                      "[3500,"
+                                                                                      "3600]") "," INPUT("sex",
+                                                                                                         "BYTES",
+                                                                                                         "[\"femal"
+                                                                                                         "e\","
+                                                                                                         "null]") "," YEARS
+                                                                                                                  "]}"));
 #define BINARY(name, type, size)                                                                   \
     "{\"name\":\"" name "\",\"parameters\":{\"binary_data_size\":" size                            \
     "},\"shape\":[2,1],\"datatype\":\"" type "\"}"

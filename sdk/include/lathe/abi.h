@@ -11,8 +11,12 @@
  * Growth. Within ABI major 1 tables only grow at their end; a changed meaning is a new interface id
  * ("lathe.learner/2"). Method tables, descriptors and data structs begin with `struct_size`; write it
  * with LATHE_SIZED(type). A reader copies min(sizes) and zero-fills the rest, so a member that an older
- * plugin lacks reads as NULL or 0. Hot value structs (lathe_error, lathe_str, lathe_tensor, lathe_column,
- * lathe_field, lathe_segment) carry no size and are frozen.
+ * plugin lacks reads as NULL or 0. A reader that is a plugin (an ensemble calls its children's tables
+ * directly) tests a member newer than its LATHE_TARGET_MINOR with LATHE_HAS before it reads it. Whoever fills
+ * a struct of the caller's writes it member by member, never `*out = …`: the caller's may be shorter.
+ * Frozen, for ever as they are: the value structs lathe_error, lathe_str, lathe_tensor, lathe_column, lathe_table,
+ * lathe_field, lathe_feature, lathe_segment; what a config holds (lathe_int_or_enum, lathe_scalar, lathe_list,
+ * lathe_map); lathe_task_default; lathe_instance.
  *
  * Thread tags, in every comment of these headers:
  *   [loop]    the event loop's thread: never blocks; the host calls no plugin there
@@ -47,6 +51,10 @@ extern "C" {
 
 /* For a struct's first member: `.struct_size = LATHE_SIZED(lathe_learner)`. */
 #define LATHE_SIZED(type) ((uint32_t)sizeof(type))
+
+/* Does *object, of a type that begins with struct_size, hold `member`? */
+#define LATHE_HAS(type, object, member)                                                            \
+    ((object)->struct_size >= offsetof(type, member) + sizeof((object)->member))
 
 #if defined(_WIN32)
 #define LATHE_EXPORT __declspec(dllexport)

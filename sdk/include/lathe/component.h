@@ -19,8 +19,10 @@ extern "C" {
 
 struct lathe_dataset;
 
-/* A child. `interface` is the kind's table as this host knows it: members that the child's older table
- * lacks are NULL. Filled by the host; passed on whole. */
+/* A child. Frozen. `interface` is the kind's table as this host knows it: members that the child's older table
+ * lacks are NULL. Filled by the host whatever it held; passed on whole. Destroy every child before your own
+ * destroy() returns. Calls to its table are yours to serialise as lathe/abi.h says; where a child's descriptor
+ * asks for more (LATHE_CONCURRENCY_…), the host runs the parent's loops on one thread. */
 typedef struct lathe_instance {
     uint32_t struct_size;
     uint32_t reserved0;

@@ -46,7 +46,7 @@ typedef struct lathe_drift_result {
 typedef struct lathe_drift {
     uint32_t struct_size;
     uint32_t reserved0;
-    /* [any] An empty side is LATHE_E_DATA, unequal bins LATHE_E_SHAPE. */
+    /* [any] Set result->struct_size first. An empty side is LATHE_E_DATA, unequal bins LATHE_E_SHAPE. */
     int32_t (*compare)(const void *self, const lathe_distribution *reference,
                        const lathe_distribution *current, lathe_drift_result *result,
                        lathe_error *err);

@@ -36,7 +36,9 @@ typedef struct lathe_host {
     void *impl;         /* the host's own */
 
     /* [any] `bytes` of zeroed memory aligned to 64 bytes, counted on this instance; NULL when there is
-     * none. Free it with free(); what an instance leaks is reported by name. */
+     * none. 0 bytes give a block too. Free it with free() of the same host table, which every instance has its
+     * own of: what another instance made is refused. What an instance leaks is freed after destroy and reported
+     * by name. */
     void *(*alloc)(const struct lathe_host *host, uint64_t bytes);
     void (*free)(const struct lathe_host *host, void *memory); /* NULL is fine */
 
@@ -48,14 +50,15 @@ typedef struct lathe_host {
     int32_t (*stopped)(const struct lathe_host *host);
     /* [any] Share of the work done, 0 to 1; shown on the terminal; rate-limited by the host. */
     void (*progress)(const struct lathe_host *host, double fraction, const char *message);
-    /* [any] A point of a curve ("train_loss", "validation_loss") for the report; step counts from 0. */
+    /* [any] A point of a curve ("train_loss", "validation_loss") for the report; step counts from 0. Texts given
+     * to log, progress and metric are copied. */
     void (*metric)(const struct lathe_host *host, const char *name, int64_t step, double value);
 
     /* [any] Runs fn over [0, n) in chunks [k*grain, min(n, (k+1)*grain)), on the one compute pool of the
      * process. The chunks depend on (n, grain) alone, never on the number of threads: write partial
      * results per chunk (begin / grain) and reduce them in order, and the bits are always the same.
-     * Nested calls are fine: the caller helps with the chunks of its own call only. The first error stops
-     * the rest and is returned. */
+     * Nested calls are fine: the caller helps with the chunks of its own call only. The first error (that of the
+     * lowest chunk) stops the rest and is returned. n <= 0 does nothing; grain < 1 is LATHE_E_INVALID. */
     int32_t (*parallel_for)(const struct lathe_host *host, int64_t n, int64_t grain,
                             lathe_chunk_fn fn, void *user);
     /* [any] Bound of the `worker` argument; may be larger than the number of threads. */

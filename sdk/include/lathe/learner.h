@@ -4,7 +4,9 @@
  *             or:  create → load → predict, save …
  * A context holds what is prepared once for a dataset (bins, encodings, buffers). It may be used with every
  * instance that was created from the same component, one fit at a time per context: boosting opens one
- * context and fits a thousand instances in it; a forest opens one per worker.
+ * context and fits a thousand instances in it; a forest opens one per worker. The instance that opened it
+ * owns its memory and closes it: it must live until then, and so must both datasets. An instance that was
+ * fitted in it does not need it afterwards, except for leaves().
  *
  * Learner and ensemble share this table; an ensemble is a learner with children.
  */
@@ -43,25 +45,33 @@ typedef struct lathe_open {
     int32_t task;      /* usually the dataset's; LATHE_TASK_REGRESSION when fitting gradients */
     int64_t n_classes; /* 0 for regression */
     const lathe_dataset *data;
-    const lathe_dataset *validation; /* for early stopping; same features; NULL: none */
+    /* For early stopping, never to learn from: the same features in the same order, at least one row, always
+     * with its own target and weights, whatever fit() is given. NULL: none. */
+    const lathe_dataset *validation;
 } lathe_open;
 
-/* What to fit. A NULL member means the usual: the dataset's target, its weights, all rows, all features. */
+/* What to fit. A NULL member means the usual: the dataset's target, its weights, all rows, all features. Only
+ * what the descriptor's flags say it takes is given; the same instance config, context, fit and key give the same
+ * bits. The pointers are valid during the call. */
 typedef struct lathe_fit {
     uint32_t struct_size;
     uint32_t reserved0;
     uint64_t key;        /* of every random number of this fit */
     const float *target; /* [n_rows of the dataset] instead of the dataset's */
-    const float *weight; /* [n_rows] instead of the dataset's; a row of weight 0 is as if absent */
+    const float
+        *weight; /* [n_rows] >= 0, instead of the dataset's (not a factor); a row of weight 0 is as
+                          * if absent */
     /* Instead of a target: the gradient and hessian of row i at [i * gradient_stride]; the learner gives a
-     * value v a row that makes sum(g v + h v^2 / 2) small. Weights are already in them. */
+     * value v a row that makes sum(g v + h v^2 / 2) small. Weights are already in them, and target and weight
+     * are not looked at. hessian NULL, or >= 0: NULL is 1 everywhere. */
     const float *gradient;
     const float *hessian;
     int64_t gradient_stride;
     const int32_t *rows; /* [n_rows_used] ascending row numbers to fit; NULL: all */
     int64_t n_rows_used;
-    const uint16_t *counts;  /* [n_rows] how often each row is in the bag (0: not); NULL: once. Not
-                              * together with rows */
+    const uint16_t
+        *counts; /* [n_rows] how often each row is in the bag (0: not); NULL: once. Each time
+                              * counts with the row's weight, gradient and hessian. Not together with rows */
     const int32_t *features; /* [n_features_used] ascending; NULL: all */
     int64_t n_features_used;
     /* Filled on success with the prediction of EVERY row of the dataset, in the bag or not, output o of row i at
@@ -102,18 +112,21 @@ enum { LATHE_IMPORTANCE_GAIN = 1, LATHE_IMPORTANCE_SPLITS = 2, LATHE_IMPORTANCE_
 typedef struct lathe_learner {
     uint32_t struct_size;
     uint32_t reserved0;
-    /* [worker] Prepares a dataset. `self` is any instance of the component. */
+    /* [worker] Prepares a dataset. `self` is any instance of the component, fitted or not, and stays as it is.
+     * After an error there is no context. */
     int32_t (*open)(void *self, const lathe_open *open, void **context, lathe_error *err);
     /* [worker] Fits. After an error the instance is as before create's end: unfitted, destroyable. */
     int32_t (*fit)(void *self, void *context, const lathe_fit *fit, lathe_error *err);
-    /* [worker] Frees a context. The instance stays fitted. */
+    /* [worker] Frees a context; `self` is the instance that opened it. Instances fitted in it stay fitted. */
     void (*close)(void *self, void *context);
     /* [any & fitted] */
     int32_t (*output)(const void *self, lathe_output *output); /* set output->struct_size first */
     /* [any & fitted] Bytes of scratch (64-byte aligned, host's) that predict needs for up to `rows` rows. */
     int64_t (*scratch)(const void *self, int64_t rows);
-    /* [worker|serve & fitted] x: float32 [n, stride], features as in lathe/dataset.h; out: float32 [n, n_outputs],
-     * compact. No allocation, lock or random number. A row's result does not depend on the other rows. */
+    /* [worker|serve & fitted] x: float32 [n, stride], features as in lathe/dataset.h, stride >= n_features, all
+     * of the dataset's features whichever were used; out: float32 [n, n_outputs], compact. scratch: scratch(n)
+     * bytes of undefined content, one a call; NULL where that is 0. n == 0 does nothing. No allocation, lock or
+     * random number. A row's result does not depend on the other rows. */
     int32_t (*predict)(const void *self, int64_t n, const float *x, int64_t stride, float *out,
                        void *scratch, lathe_error *err);
     int32_t (*save)(const void *self, const lathe_writer *writer,
@@ -129,7 +142,8 @@ typedef struct lathe_learner {
     /* [worker & fitted] float32 [n_leaves, n_outputs] */
     int32_t (*leaf_values)(const void *self, float *values, lathe_error *err);
     int32_t (*set_leaf_values)(void *self, const float *values, lathe_error *err);
-    /* [worker & !fitted] Makes self the sum of others; self was created from the same component. */
+    /* [worker & !fitted] Makes self the sum of others; self was created from the same component. It keeps nothing
+     * of theirs: they may be destroyed next. */
     int32_t (*combine)(void *self, const lathe_combine *combine, lathe_error *err);
     /* [worker & fitted] importance[n_features], not normalised; LATHE_E_UNSUPPORTED for a type it lacks. */
     int32_t (*importance)(const void *self, int32_t type, int64_t n_features, double *importance,

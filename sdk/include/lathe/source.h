@@ -27,7 +27,8 @@ typedef struct lathe_source_note {
 typedef struct lathe_source {
     uint32_t struct_size;
     uint32_t reserved0;
-    /* [worker] Opens a stream at its start; an instance may have several. */
+    /* [worker] Opens a stream at its start; an instance may have several, each used by one thread at a time,
+     * and outlives them. After an error there is no stream. */
     int32_t (*open)(void *self, void **stream, lathe_error *err);
     /* [worker] Column names and types, as a table of no rows; valid until close. The dictionary of a CATEGORY
      * column may still grow. */

@@ -41,8 +41,8 @@ typedef struct lathe_transform_fit {
 typedef struct lathe_transform {
     uint32_t struct_size;
     uint32_t reserved0;
-    int32_t (*fit)(void *self, const lathe_transform_fit *in,
-                   lathe_error *err); /* [worker & !fitted] */
+    /* [worker & !fitted] Once an instance; what `in` points to is valid during the call. */
+    int32_t (*fit)(void *self, const lathe_transform_fit *in, lathe_error *err);
     /* [any & fitted] The output columns, valid until destroy. */
     int32_t (*schema)(const void *self, const lathe_field **fields, int64_t *n_fields,
                       lathe_error *err);
@@ -71,7 +71,8 @@ typedef struct lathe_tables {
     uint32_t struct_size;
     uint32_t reserved0;
     /* [any] The columns of `table` that a selector means, in the table's order; columns[capacity]. A name
-     * that the table lacks is LATHE_E_NOT_FOUND with the nearest name. NULL selector: all. */
+     * that the table lacks is LATHE_E_NOT_FOUND with the nearest name; more than `capacity` columns are
+     * LATHE_E_SHAPE. NULL selector: all. */
     int32_t (*select)(const lathe_host *host, const lathe_selector *selector,
                       const lathe_table *table, int32_t *columns, int64_t capacity, int64_t *n,
                       lathe_error *err);
