@@ -57,6 +57,9 @@ foreach(layer IN LISTS LATHE_LAYERS)
     if(layer STREQUAL "web")
         add_dependencies(lathe_web lathe_web_headers)
     endif()
+    if(layer STREQUAL "serve") # only what serves needs HTTP and TLS
+        target_link_libraries(lathe_serve PUBLIC lathe_llhttp PkgConfig::SSL)
+    endif()
     list(APPEND LATHE_LAYER_TARGETS lathe_${layer})
 endforeach()
 

@@ -20,6 +20,7 @@ static const char usage[] =
     "  plugins list|info|rescan\n"
     "  tokens create|list|rotate|revoke   who may ask the service for what\n"
     "  data describe FILE       what a data file looks like\n"
+    "  serve                    the service: inference, control plane, runs\n"
     "  backup DIR | restore DIR | verify | gc\n"
     "\n"
     "`lathe COMMAND --help` tells more. Options for all: --home D (or $LATHE_HOME).\n";
@@ -28,11 +29,14 @@ static const struct {
     const char *name;
     cli_command_fn run;
 } commands[] = {
-    {"run", cli_run},         {"validate", cli_validate}, {"schema", cli_schema},
-    {"predict", cli_predict}, {"models", cli_models},     {"runs", cli_runs},
-    {"plugins", cli_plugins}, {"data", cli_data},         {"worker", cli_worker},
-    {"backup", cli_backup},   {"restore", cli_restore},   {"verify", cli_verify},
-    {"gc", cli_gc},           {"tokens", cli_tokens},
+    {"run", cli_run},         {"validate", cli_validate},
+    {"schema", cli_schema},   {"predict", cli_predict},
+    {"models", cli_models},   {"runs", cli_runs},
+    {"plugins", cli_plugins}, {"data", cli_data},
+    {"worker", cli_worker},   {"serve", cli_serve},
+    {"backup", cli_backup},   {"restore", cli_restore},
+    {"verify", cli_verify},   {"gc", cli_gc},
+    {"tokens", cli_tokens},
 };
 
 /* What was printed must have arrived: a full disk may not look like success. A reader that has left is no
