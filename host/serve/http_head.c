@@ -116,6 +116,9 @@ static http_event split(http_parse *p) {
         return http_refuse(p, 501, "the method is not known");
     if (rc == HPE_INVALID_URL)
         return http_refuse(p, 400, "the target has characters that must be percent-encoded");
+    const char *reason = llhttp_get_error_reason(&parser);
+    if (rc == HPE_INVALID_CONTENT_LENGTH && reason != NULL && strstr(reason, "overflow") != NULL)
+        return http_refuse(p, 413, "Content-Length is beyond any limit");
     if (rc == HPE_UNEXPECTED_CONTENT_LENGTH || rc == HPE_INVALID_CONTENT_LENGTH)
         return http_refuse(p, 400,
                            "Content-Length must stand once, as digits, and not beside "
