@@ -8,10 +8,12 @@
 #include "plugin/call.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char usage[] = "usage: lathe predict MODEL[@VERSION|@ALIAS]|FILE IN.csv [-o OUT.csv] "
@@ -157,25 +159,64 @@ static void close_run(prediction_run *run) {
     lathe_setup_close(&run->setup);
 }
 
-/* Writes to OUT.csv.tmp and renames when all is there; to stdout as it comes. */
+/* An output file that has no name until all is there: a crash leaves nothing behind. Where the file system cannot,
+ * it has the name `temporary` from the begin. A device or a pipe is written as it is: *direct. */
+static FILE *open_output(const char *path, const char *temporary, bool *direct, bool *named) {
+    struct stat st;
+    *named = *direct = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+    if (*direct)
+        return fopen(path, "w");
+    char *dir = lathe_path_dir(path);
+    const int fd = dir ? open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666) : -1;
+    free(dir);
+    if (fd >= 0)
+        return fdopen(fd, "w");
+    *named = true;
+    return fopen(temporary, "w");
+}
+
+/* Gives the finished file its temporary name. */
+static bool name_output(FILE *out, const char *temporary) {
+    char link[40];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fileno(out));
+    return linkat(AT_FDCWD, link, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) == 0;
+}
+
+static int32_t write_file(prediction_run *run, const char *path, const char *temporary,
+                          lathe_error *err) {
+    bool direct, named;
+    run->out = open_output(path, temporary, &direct, &named);
+    if (run->out == NULL)
+        return lathe_fail_errno(err, errno, path, "cannot be written");
+    int32_t rc = predict_all(run, err);
+    bool good = fflush(run->out) == 0;
+    if (rc == LATHE_OK && good && !named)
+        good = named = name_output(run->out, temporary);
+    if (fclose(run->out) != 0 || !good)
+        rc = rc == LATHE_OK
+                 ? lathe_fail_errno(err, errno, path, "the predictions cannot be written")
+                 : rc;
+    if (rc == LATHE_OK && !direct)
+        rc = lathe_rename_durable(temporary, path, err);
+    if (rc != LATHE_OK && named && !direct)
+        unlink(temporary);
+    return rc;
+}
+
+/* To a file, which appears when all is there; or to stdout as it comes. */
 static int32_t write_output(prediction_run *run, const char *path, lathe_error *err) {
     char *temporary = NULL;
-    run->out = stdout;
-    if (path != NULL && (asprintf(&temporary, "%s.%d.tmp", path, (int)getpid()) < 0 ||
-                         (run->out = fopen(temporary, "w")) == NULL)) {
-        int32_t rc = lathe_fail_errno(err, errno, path, "cannot be written");
+    if (path != NULL) {
+        if (asprintf(&temporary, "%s.%d.tmp", path, (int)getpid()) < 0)
+            return lathe_fail(err, LATHE_E_MEMORY, path, "out of memory");
+        int32_t rc = write_file(run, path, temporary, err);
         free(temporary);
         return rc;
     }
+    run->out = stdout;
     int32_t rc = predict_all(run, err);
-    const bool flushed = path != NULL ? fclose(run->out) == 0 : fflush(run->out) == 0;
-    if (rc == LATHE_OK && !flushed)
-        rc = lathe_fail_errno(err, errno, path, "the predictions cannot be written");
-    if (rc == LATHE_OK && path != NULL)
-        rc = lathe_rename_durable(temporary, path, err);
-    if (rc != LATHE_OK && temporary != NULL)
-        unlink(temporary);
-    free(temporary);
+    if (fflush(stdout) != 0 && rc == LATHE_OK)
+        rc = lathe_fail_errno(err, errno, NULL, "the predictions cannot be written");
     return rc;
 }
 

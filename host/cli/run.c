@@ -217,6 +217,11 @@ int cli_run(int argc, char **argv) {
     if (!cli_load_document(args[0], options[5].value, catalogue, sets, options[0].count, &document,
                            &diags)) {
         lathe_diags_print(&diags, stderr);
+        if (run.json) {
+            cJSON *faults = cli_diags_json(&diags);
+            cli_print_json(faults);
+            cJSON_Delete(faults);
+        }
     } else if (options[2].seen) {
         code = cli_print_plan(document.pipeline);
     } else if (lathe_store_open(options[5].value, LATHE_STORE_OWN, &store, &err) != LATHE_OK) {

@@ -321,6 +321,8 @@ def check_run(checks, lathe):
             checks.equal(f"run, {name}: exit code", r.returncode, 2)
             checks.equal(f"run, {name}: stdout", r.stdout, "")
             checks.equal(f"run, {name}: stderr", r.stderr, same.stderr)
+        r = lathe.run("run", "--json", path)
+        checks.equal(f"run --json, {name}", parse(r.stdout), parse(lathe.run("validate", "--json", path).stdout))
     r = lathe.run("runs", "list", "--json")
     checks.that("no run is stored", parse(r.stdout) in (None, []), r.stdout)
     checks.that("no database", not os.path.exists(os.path.join(lathe.home, "lathe.db")), "there is one")

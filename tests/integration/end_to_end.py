@@ -9,7 +9,7 @@ import os
 import shutil
 import struct
 
-from liblathe import DATA, Checks, Lathe, parse
+from liblathe import DATA, Checks, Lathe, finish, parse
 
 PENGUINS = {
     "lathe": 1, "name": "penguins", "seed": 3, "params": {"rounds": 15},
@@ -115,6 +115,14 @@ def check_predict(checks, lathe, source):
     r2 = lathe.run("predict", "penguins@1", source, "-o", out)
     checks.equal("predict -o: exit code", (r2.returncode, r2.stdout), (0, ""))
     checks.equal("predict -o", open(out, encoding="utf-8").read(), r.stdout)
+    r2 = lathe.run("predict", "penguins@1", source, "-o", out)
+    checks.equal("predict -o over a file", (r2.returncode, open(out, encoding="utf-8").read()), (0, r.stdout))
+    os.mkfifo(lathe.path("pipe"))
+    p = lathe.start("predict", "penguins@1", source, "-o", lathe.path("pipe"))
+    with open(lathe.path("pipe"), encoding="utf-8") as pipe:
+        checks.equal("predict -o into a pipe", pipe.read(), r.stdout)
+    checks.equal("predict -o into a pipe: exit code", finish(p)[0], 0)
+    checks.equal("predict: nothing is left behind", [n for n in os.listdir(lathe.dir) if n.endswith(".tmp")], [])
     # without the target, with columns in another order, and one more
     names = [n for n in truth[0] if n != "species"][::-1] + ["more"]
     text = io.StringIO()

@@ -1,6 +1,7 @@
 """Plugins that break every rule, through the real program: each is named with what it did, the exit code is right, the
 other candidates go on where the process lives, and nothing that was finished is lost."""
 
+import json
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from liblathe import BIN, FIXTURES, SLOWER, Checks, Lathe, finish, is_alive, parse, wait_until
+from liblathe import BIN, FIXTURES, SLOWER, Checks, Lathe, ModelFile, finish, is_alive, parse, wait_until
 
 ROWS = "x,y\n" + "".join(f"{i},{i % 7}\n" for i in range(100))
 STEPS = {"tree": "tree"}  # a candidate that is finished before the bad one
@@ -278,13 +279,40 @@ def check_changed(checks):
         checks.equal("gone, models verify needs no plugin", r.returncode, 0)
 
 
+def check_predict(checks):
+    """A model whose plugin goes wrong when it is used: `predict` names it, and writes no file."""
+    with Lathe(plugins=["rogue"]) as lathe:
+        data = lathe.write("data.csv", ROWS)
+        code, answer, stderr = lathe.pipeline(document(data, {"bad": bad("rogue", "none")}))
+        if not checks.equal("predict: trained", code, 0):
+            return
+        with open(answer["model"]["file"], "rb") as file:
+            good = ModelFile(file.read())
+        for what, says in (("crash_load", "plugin org.test.rogue crashed in load() (segmentation fault"),
+                           ("crash_predict", "plugin org.test.rogue crashed in predict() (segmentation fault"),
+                           ("nan_output", "org.test.rogue gave NaN"),
+                           ("overrun_output", "org.test.rogue wrote 12 bytes past the end of the predictions"),
+                           ("lie_output", "org.test.rogue declares an output that cannot be")):
+            model = good.copy()
+            model.change("node:learner", lambda t, w=what: t.update(config=json.dumps(
+                {"org.test.rogue": {"fault": w, "inner": None}})))
+            path, out = lathe.write("bad.lathe", model.bytes()), lathe.path("out.csv")
+            r = lathe.run("predict", path, data, "-o", out)
+            checks.equal(f"predict, {what}: exit code", r.returncode, 1)
+            checks.has(f"predict, {what}", r.stderr, says)
+            checks.that(f"predict, {what}: no output", not os.path.exists(out), "there is one")
+            checks.equal(f"predict, {what}: verify needs no plugin", lathe.run("models", "verify", path).returncode, 0)
+        left = [name for name in os.listdir(lathe.dir) if name.startswith("out.csv")]
+        checks.equal("predict: nothing is left behind", left, [])
+
+
 def main():
     checks = Checks()
     assert FIXTURES, "LATHE_FIXTURE_PLUGINS is not set"
     with ThreadPoolExecutor(3) as pool:
         jobs = [pool.submit(check, checks) for check in (
             check_scan, check_checkers, check_daemon, check_deaf, check_orphan, check_parent_killed_by_plugin,
-            check_changed)]
+            check_changed, check_predict)]
         jobs += [pool.submit(run_bad, checks, plugin, what, kind, says)
                  for kind, cases in (("survived", SURVIVED), ("tolerated", TOLERATED), ("fatal", FATAL))
                  for plugin, what, says in cases]

@@ -8,14 +8,17 @@
     checks.end()
 """
 
+import copy
 import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 BIN = os.environ["LATHE_BIN"]
 SOURCE = os.environ["LATHE_SOURCE"]
@@ -128,6 +131,62 @@ class Lathe:
         path = self.write("pipeline.json", document)
         r = self.run("run", path, "--json", *args, **kwargs)
         return r.returncode, parse(r.stdout), r.stderr
+
+
+class ModelFile:
+    """A model file taken apart. The sums are made anew by bytes(), so that what lies behind them is reached."""
+
+    def __init__(self, raw):
+        (size,) = struct.unpack("<Q", raw[:8])
+        self.header = json.loads(raw[8:8 + size])
+        self.data = bytearray(raw[8 + size:])
+        self.meta = self.header.pop("__metadata__")
+
+    def copy(self):
+        return copy.deepcopy(self)
+
+    def json(self, key):
+        return json.loads(self.meta[key])
+
+    def change(self, key, change):
+        """Applies change() to a JSON document of the metadata."""
+        tree = self.json(key)
+        result = change(tree)
+        self.meta[key] = json.dumps(tree if result is None else result, separators=(",", ":"))
+
+    def array(self, name, values=None):
+        """Elements of a tensor; or sets them."""
+        entry = self.header[name]
+        begin, end = entry["data_offsets"]
+        form = {"F32": "f", "F64": "d", "I32": "i", "U32": "I", "I64": "q", "U8": "B", "I8": "b", "U16": "H",
+                "U64": "Q"}[entry["dtype"]]
+        n = (end - begin) // struct.calcsize(form)
+        if values is None:
+            return list(struct.unpack(f"<{n}{form}", self.data[begin:end]))
+        self.data[begin:end] = struct.pack(f"<{n}{form}", *values)
+        return None
+
+    def bytes(self, sums=True):
+        meta = {k: v for k, v in self.meta.items() if k != "crc32"}
+        total = 0
+        for key in sorted(meta):
+            if isinstance(meta[key], str):
+                total = zlib.crc32(key.encode() + b"\0" + meta[key].encode() + b"\0", total)
+        found = {}
+        for name, entry in sorted(self.header.items()):
+            try:
+                begin, end = entry["data_offsets"]
+                if not name.startswith("pad."):
+                    found[name] = f"{zlib.crc32(bytes(self.data[begin:end])):08x}"
+                    shape = "".join(f"{n}," for n in entry["shape"])
+                    total = zlib.crc32(name.encode() + b"\0" + entry["dtype"].encode() + b"\0" + shape.encode(), total)
+            except (TypeError, ValueError, KeyError, AttributeError):
+                pass
+        found["__metadata__"] = f"{total:08x}"
+        meta["crc32"] = json.dumps(found) if sums else self.meta["crc32"]
+        text = json.dumps({"__metadata__": dict(sorted(meta.items())), **self.header}, separators=(",", ":")).encode()
+        text += b" " * (-(len(text) + 8) % 64)
+        return struct.pack("<Q", len(text)) + text + bytes(self.data)
 
 
 def parse(text):
