@@ -59,7 +59,7 @@ typedef struct lathe_http_options {
     void *user;
 } lathe_http_options;
 
-/* Takes over a bound, listening, non-blocking socket. */
+/* Takes over a bound, listening, non-blocking socket. Ignores SIGPIPE from now on, where nothing handles it. */
 int32_t lathe_http_start(uv_loop_t *loop, int socket, const lathe_http_options *options,
                          lathe_http **server, lathe_error *err);
 

@@ -3,6 +3,7 @@
 #include "serve/http_internal.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -201,6 +202,9 @@ static uint64_t tick_of(const lathe_http_limits *l) {
 int32_t lathe_http_start(uv_loop_t *loop, int socket, const lathe_http_options *options,
                          lathe_http **server, lathe_error *err) {
     *server = NULL;
+    struct sigaction pipe_action;
+    if (sigaction(SIGPIPE, NULL, &pipe_action) == 0 && pipe_action.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN); /* libuv writes without MSG_NOSIGNAL */
     if (options->on_request == NULL)
         return lathe_fail(err, LATHE_E_INVALID, "http", "the server has no on_request");
     lathe_http *s = calloc(1, sizeof *s);
