@@ -337,7 +337,8 @@ START_TEST(answers_what_a_handler_says) {
     hears(fd, 200, "hello");
     say(fd, GET("/fail?x\"y"));
     hears(fd, 404, "{\"error\":\"no \\\"x\\\"y\\\" \xef\xbf\xbd here\"}");
-    say(fd, "PUT /remember_not HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    say(fd,
+        "PUT /remember_not HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
     nap(30);
     say(fd, "2\r\nde\r\n0\r\n\r\n");
     hears(fd, 200, "abcde");
@@ -475,13 +476,15 @@ static int64_t drip(int fd, const char *text) {
 START_TEST(cuts_the_slow) {
     start(&hasty, NULL);
     int fd = dial();
-    int64_t took = drip(fd, "GET / HTTP/1.1\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    int64_t took =
+        drip(fd, "GET / HTTP/1.1\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
     is_json_error(hear(fd), 408);
     ck_assert_int_ge(took, 140);
     ck_assert_int_lt(took, 1500);
     fd = dial();
     say(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
-    took = drip(fd, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    took = drip(
+        fd, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
     is_json_error(hear(fd), 408);
     ck_assert_int_ge(took, 190);
     ck_assert_int_lt(took, 1500);
@@ -741,8 +744,9 @@ START_TEST(speaks_tls) {
         ck_assert_ptr_nonnull(strstr(text, "\r\n\r\nhelloHTTP/1.1 200 OK\r\n"));
         static char large[100000];
         memset(large, 'z', sizeof large);
-        const int n = snprintf(text, sizeof text,
-                               "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", sizeof large);
+        const int n =
+            snprintf(text, sizeof text, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n",
+                     sizeof large);
         ck_assert_int_gt(SSL_write(tls, text, n), 0);
         ck_assert_int_gt(SSL_write(tls, large, sizeof large), 0);
         tls_hear(tls, text, sizeof text, "\r\n\r\n");
