@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "data/dataset.h"
@@ -6,6 +7,7 @@
 #include "plugin/selector.h"
 #include "plugin/text.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -239,6 +241,13 @@ static const lathe_tables tables = {
     .select = tables_select,
 };
 
+static pthread_once_t cpu_once = PTHREAD_ONCE_INIT;
+static lathe_cpu cpu = {.struct_size = LATHE_SIZED(lathe_cpu)};
+
+static void find_cpu(void) {
+    cpu.level = lathe_cpu_level();
+}
+
 static const void *host_get(const lathe_host *host, const char *id) {
     (void)host;
     if (id == NULL)
@@ -249,6 +258,10 @@ static const void *host_get(const lathe_host *host, const char *id) {
         return lathe_datasets_service();
     if (strcmp(id, LATHE_HOST_TABLES) == 0)
         return &tables;
+    if (strcmp(id, LATHE_HOST_CPU) == 0) {
+        pthread_once(&cpu_once, find_cpu);
+        return &cpu;
+    }
     return NULL;
 }
 

@@ -1,4 +1,5 @@
 /* The host's services, and calls into a plugin that does one thing wrong at a time. */
+#include "base/cpu.h"
 #include "plugin_fixture.h"
 
 #include "base/rng.h"
@@ -223,6 +224,22 @@ START_TEST(events) {
 }
 END_TEST
 
+/* The level that kernels choose by: what the machine has, or what $LATHE_CPU leaves of it. */
+START_TEST(cpu_level) {
+    static const char *const wishes[] = {"baseline", "avx2", "avx512"};
+    const uint32_t most[] = {0, LATHE_CPU_AVX2_FMA, LATHE_CPU_AVX2_FMA | LATHE_CPU_AVX512};
+    ck_assert_int_eq(setenv("LATHE_CPU", wishes[_i], 1), 0); /* read once, at the first use */
+    setup();
+    const lathe_cpu *cpu = fx.host->get(fx.host, LATHE_HOST_CPU);
+    ck_assert_ptr_nonnull(cpu);
+    ck_assert_uint_eq(cpu->struct_size, LATHE_SIZED(lathe_cpu));
+    ck_assert_uint_eq(cpu->level & ~most[_i], 0);
+    ck_assert_uint_eq(cpu->level, lathe_cpu_level());
+    ck_assert_ptr_null(fx.host->get(fx.host, "lathe.host.cpu/0"));
+    teardown();
+}
+END_TEST
+
 START_TEST(made_components) {
     const lathe_host *h = fx.host;
     const lathe_components *kids = h->get(h, LATHE_HOST_COMPONENTS);
@@ -373,6 +390,9 @@ int main(void) {
     tcase_add_test(t, foreign_free);
     tcase_add_test(t, no_adapter);
     suite_add_tcase(s, t);
+    TCase *levels = tcase_create("levels");
+    tcase_add_loop_test(levels, cpu_level, 0, 3);
+    suite_add_tcase(s, levels);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
     int failed = srunner_ntests_failed(r);

@@ -5,6 +5,7 @@
  *   LATHE_HOST_DATASETS    "lathe.host.datasets/1"     lathe/dataset.h
  *   LATHE_HOST_COMPONENTS  "lathe.host.components/1"   lathe/component.h
  *   LATHE_HOST_TABLES      "lathe.host.tables/1"       lathe/transform.h
+ *   LATHE_HOST_CPU         "lathe.host.cpu/1"          below
  *
  * A plugin starts no thread, prints nothing, changes no locale, signal, floating-point mode or working
  * directory, and calls neither exit nor abort.
@@ -21,10 +22,19 @@ extern "C" {
 #define LATHE_HOST_DATASETS "lathe.host.datasets/1"
 #define LATHE_HOST_COMPONENTS "lathe.host.components/1"
 #define LATHE_HOST_TABLES "lathe.host.tables/1"
+#define LATHE_HOST_CPU "lathe.host.cpu/1"
 
 enum { LATHE_LOG_DEBUG = 0, LATHE_LOG_INFO = 1, LATHE_LOG_WARN = 2, LATHE_LOG_ERROR = 3 };
 
 enum { LATHE_NO_TRANS = 0, LATHE_TRANS = 1 };
+
+/* Service LATHE_HOST_CPU: which instructions a plugin's kernels may use beyond those that it was compiled for, so
+ * that one .so serves every processor. Choose once, at create; absent: the compiled ones alone. */
+typedef struct lathe_cpu {
+    uint32_t struct_size;
+    uint32_t
+        level; /* LATHE_CPU_… bits that processor and system offer; $LATHE_CPU may lower them */
+} lathe_cpu;
 
 /* One chunk [begin, end) of a parallel loop. `worker` is in [0, n_workers): two chunks that run at the
  * same time have different workers, so it indexes scratch memory. Returns LATHE_OK or an error code. */
