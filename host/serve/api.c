@@ -1,13 +1,21 @@
-/* The control plane: /api/v1, /metrics, /health. A table of routes; each handler reads the store and answers JSON. */
+/* The control API: from a request to its route's function, and back to an answer.
+ *
+ *     loop: find the route, admit, copy what the client sent   (the exchange goes where the client leaves)
+ *     pool: read query and body, run the function, print the answer
+ *     loop: what must follow (tokens, routes, the function's `then`), then the answer
+ *
+ * A call that runs on the loop goes through the same three steps at once. */
+#include "serve/api.h"
+
 #include "base/json.h"
 #include "base/log.h"
-#include "serve/api_internal.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int status_of(int32_t code) {
+/* ---- errors ---- */
+
+int api_status_of(int32_t code) {
     switch (code) {
     case LATHE_E_NOT_FOUND:
         return 404;
@@ -17,25 +25,273 @@ static int status_of(int32_t code) {
     case LATHE_E_STATE:
     case LATHE_E_EXISTS:
         return 409;
+    case LATHE_E_MEMORY:
+    case LATHE_E_TIMEOUT:
+        return 503;
     default:
         return 500;
     }
 }
 
-void api_reply_error(api_call *c) {
-    lathe_http_fail(c->exchange, status_of(c->err.code), NULL, "%s", c->err.message);
+static void reply_error(api_call *c) {
+    const int status = c->status != 0 ? c->status : api_status_of(c->err.code);
+    lathe_http_fail(c->exchange, status, c->headers[0] ? c->headers : NULL, "%s",
+                    c->err.message[0] ? c->err.message : lathe_status_name(c->err.code));
 }
 
-/* Sends a tree, and deletes it. */
-void api_reply_json(api_call *c, int status, cJSON *tree) {
-    lathe_buf text = {0};
-    lathe_json_print(NULL, tree, &text);
-    cJSON_Delete(tree);
-    if (text.failed)
-        lathe_http_fail(c->exchange, 503, NULL, "out of memory");
+/* ---- connections to the store ---- */
+
+/* One that no call uses, NULL: none; then the call opens its own. */
+static lathe_store *take_store(lathe_supervisor *s) {
+    return s->n_idle_stores > 0 ? s->idle_stores[--s->n_idle_stores] : NULL;
+}
+
+static void give_store(lathe_supervisor *s, lathe_store *store) {
+    if (store != NULL && s->n_idle_stores < (int)(sizeof s->idle_stores / sizeof *s->idle_stores))
+        s->idle_stores[s->n_idle_stores++] = store;
     else
-        lathe_http_reply(c->exchange, status, "application/json", NULL, text.data, text.len);
-    lathe_buf_free(&text);
+        lathe_store_close(store);
+}
+
+void lathe_api_close(lathe_supervisor *s) {
+    while (s->n_idle_stores > 0)
+        lathe_store_close(s->idle_stores[--s->n_idle_stores]);
+}
+
+/* ---- the end of a call ---- */
+
+static void free_call(api_call *c) {
+    cJSON_Delete(c->query);
+    cJSON_Delete(c->body);
+    lathe_buf_free(&c->out);
+    lathe_arena_free(c->arena); /* the call itself lives there */
+}
+
+static void reply(api_call *c) {
+    const int ok = c->route->status != 0 ? c->route->status : 200;
+    const char *type = c->type                 ? c->type
+                       : c->route->answer_type ? c->route->answer_type
+                                               : "application/json";
+    if (c->gone) {
+        /* nobody waits */
+    } else if (c->out.failed) {
+        lathe_http_fail(c->exchange, 503, NULL, "out of memory");
+    } else if (c->rc != LATHE_OK && c->out.len == 0) {
+        reply_error(c);
+    } else {
+        if (c->out.len == 0 && ok != 204)
+            lathe_buf_append_str(&c->out, "{}");
+        lathe_http_reply(c->exchange, c->status != 0 ? c->status : ok, type,
+                         c->headers[0] ? c->headers : NULL, lathe_buf_str(&c->out), c->out.len);
+    }
+    free_call(c);
+}
+
+static void on_reached(void *user, bool reached) {
+    api_call *c = user;
+    if (!reached && (c->after & API_ANYWAY) == 0) {
+        c->rc = lathe_fail(&c->err, LATHE_E_TIMEOUT, NULL,
+                           "the change is stored, but not every worker has loaded it yet");
+        snprintf(c->headers, sizeof c->headers, "retry-after: 5\r\n");
+        lathe_buf_clear(&c->out);
+    }
+    reply(c);
+}
+
+/* [loop] The function has returned. */
+static void finish(api_call *c) {
+    if (c->rc == LATHE_OK && (c->after & API_REAUTH) != 0)
+        c->rc = lathe_supervisor_reauth(c->s, &c->err);
+    if (c->rc == LATHE_OK && c->then != NULL)
+        c->then(c);
+    if (c->rc == LATHE_OK && (c->after & API_REROUTE) != 0) {
+        c->rc = lathe_supervisor_reroute(c->s, on_reached, c, &c->err);
+        if (c->rc == LATHE_OK)
+            return;
+        lathe_buf_clear(&c->out);
+    }
+    reply(c);
+}
+
+/* ---- the function ---- */
+
+/* Query and body by their fields, then the function. */
+static int32_t run(api_call *c, const char *query) {
+    const api_route *r = c->route;
+    int32_t rc = api_read_query(query, r->query, &c->query, &c->err);
+    if (rc == LATHE_OK && r->body_schema == NULL)
+        rc = api_read_body(c->text, c->len, r->body, &c->body, &c->err);
+    return rc == LATHE_OK ? r->run(c) : rc;
+}
+
+/* [pool] */
+static void on_work(uv_work_t *work) {
+    api_call *c = work->data;
+    c->rc = LATHE_OK;
+    if (c->route->place == API_STORE && c->store == NULL)
+        c->rc = lathe_store_open_beside(c->s->store, &c->store, &c->err);
+    if (c->route->place == API_STORE && c->rc == LATHE_OK)
+        c->rc = lathe_store_set_actor(
+            c->store, c->who.actor[0] != 0 ? c->who.actor : c->s->own_actor, &c->err);
+    if (c->rc == LATHE_OK)
+        c->rc = run(c, c->user);
+}
+
+static void on_worked(uv_work_t *work, int status) {
+    api_call *c = work->data;
+    (void)status;
+    give_store(c->s, c->store);
+    c->store = NULL;
+    finish(c);
+}
+
+static void on_gone(void *user) {
+    ((api_call *)user)->gone = true;
+}
+
+static void run_on_loop(api_call *c, const char *query) {
+    c->rc = lathe_supervisor_act_as(c->s, c->who.actor, &c->err);
+    if (c->rc == LATHE_OK)
+        c->rc = run(c, query);
+    lathe_supervisor_act_as(c->s, NULL, NULL);
+    if (c->taken)
+        free_call(c);
+    else
+        finish(c);
+}
+
+/* Copies what the client sent: the exchange may go while a thread reads it. */
+static void run_in_pool(api_call *c, const lathe_http_request *request) {
+    char *body = lathe_arena_alloc(c->arena, c->len + 1);
+    char *query = lathe_arena_strdup(c->arena, request->query);
+    if (body == NULL || query == NULL) {
+        lathe_http_fail(c->exchange, 503, NULL, "out of memory");
+        free_call(c);
+        return;
+    }
+    if (c->len > 0)
+        memcpy(body, c->text, c->len);
+    body[c->len] = 0;
+    c->text = body;
+    c->user = query;
+    c->work.data = c;
+    if (c->route->place == API_STORE)
+        c->store = take_store(c->s);
+    lathe_http_on_gone(c->exchange, on_gone, c);
+    uv_queue_work(&c->s->loop, &c->work, on_work, on_worked);
+}
+
+/* ---- the request ---- */
+
+/* Cuts the path into pieces. False: there are more than any route has, or an empty one. */
+static bool split_path(api_call *c, const char *path) {
+    char *rest = lathe_arena_strdup(c->arena, path), *save = NULL;
+    const size_t len = strlen(path);
+    if (rest == NULL || (len > 1 && path[len - 1] == '/'))
+        return false;
+    for (char *piece = strtok_r(rest, "/", &save); piece != NULL;
+         piece = strtok_r(NULL, "/", &save)) {
+        if (c->n_parts == API_PARTS)
+            return false;
+        c->part[c->n_parts++] = piece;
+    }
+    return true;
+}
+
+/* Who has no token does not learn which paths there are, either. */
+static bool admit(api_call *c) {
+    const lathe_role need = c->route ? c->route->role : LATHE_ROLE_INFER;
+    if (c->local) { /* the socket's permissions have let them in */
+        c->who = (lathe_auth_who){.role = LATHE_ROLE_ADMIN};
+        return true;
+    }
+    return lathe_auth_admit(c->s->auth, c->exchange, need, &c->who);
+}
+
+static void take(lathe_supervisor *s, lathe_exchange *exchange, bool local) {
+    const lathe_http_request *request = lathe_http_get(exchange);
+    lathe_arena *arena = lathe_arena_new();
+    api_call *c = arena ? lathe_arena_alloc(arena, sizeof *c) : NULL;
+    char allow[120], headers[160];
+    bool known = false;
+    if (c == NULL) {
+        lathe_arena_free(arena);
+        lathe_http_fail(exchange, 503, NULL, "out of memory");
+        return;
+    }
+    *c = (api_call){.s = s,
+                    .exchange = exchange,
+                    .arena = arena,
+                    .config = s->config,
+                    .executable = s->executable,
+                    .text = (const char *)request->body,
+                    .len = request->body_len,
+                    .local = local,
+                    .head = strcmp(request->method, "HEAD") == 0};
+    if (split_path(c, request->path))
+        c->route = api_find(request->method, c->part, c->n_parts, &known, allow, sizeof allow);
+    if (!admit(c)) {
+        free_call(c);
+    } else if (c->route == NULL && known) {
+        snprintf(headers, sizeof headers, "allow: %s\r\n", allow);
+        lathe_http_fail(exchange, 405, headers, "this path does not take %s, but %s",
+                        request->method, allow);
+        free_call(c);
+    } else if (c->route == NULL) {
+        lathe_http_fail(exchange, 404, NULL,
+                        "there is nothing at this path; see /api/v1/openapi.json");
+        free_call(c);
+    } else if (c->route->place == API_LOOP) {
+        run_on_loop(c, request->query);
+    } else {
+        run_in_pool(c, request);
+    }
+}
+
+void lathe_api_request(void *user, lathe_exchange *exchange) {
+    take(user, exchange, false);
+}
+
+/* ---- for the functions ---- */
+
+const char *api_part(const api_call *c, const char *name) {
+    const size_t len = strlen(name);
+    size_t i = 0;
+    for (const char *at = c->route->path; *at == '/' && i < c->n_parts; i++) {
+        const size_t n = strcspn(++at, "/");
+        if (n == len + 2 && at[0] == '{' && memcmp(at + 1, name, len) == 0)
+            return c->part[i];
+        at += n;
+    }
+    return "";
+}
+
+int32_t api_answer(api_call *c, cJSON *tree) {
+    if (tree == NULL)
+        return lathe_fail(&c->err, LATHE_E_MEMORY, NULL, "out of memory for the answer");
+    lathe_json_print(NULL, tree, &c->out);
+    cJSON_Delete(tree);
+    return LATHE_OK;
+}
+
+const char *api_text(const cJSON *from, const char *name, const char *def) {
+    const cJSON *node = lathe_json_get(from, name);
+    return cJSON_IsString(node) ? node->valuestring : def;
+}
+
+double api_number(const cJSON *from, const char *name, double def) {
+    const cJSON *node = lathe_json_get(from, name);
+    return cJSON_IsNumber(node) ? node->valuedouble : def;
+}
+
+int64_t api_int(const cJSON *from, const char *name, int64_t def) {
+    const cJSON *node = lathe_json_get(from, name);
+    return cJSON_IsNumber(node) ? (int64_t)node->valuedouble : def;
+}
+
+bool api_bool(const cJSON *from, const char *name, bool def) {
+    const cJSON *node = lathe_json_get(from, name);
+    return cJSON_IsBool(node) ? cJSON_IsTrue(node) : def;
 }
 
 void api_add_json(cJSON *object, const char *key, const char *text) {
@@ -44,141 +300,41 @@ void api_add_json(cJSON *object, const char *key, const char *text) {
         cJSON_AddItemToObject(object, key, tree);
 }
 
-/* A change that all workers must serve before the answer goes out. */
-typedef struct pending {
-    lathe_exchange *exchange;
-    bool gone;
-    int status;
-    bool
-        anyway; /* it holds where a worker lags, too: the answer has what cannot be asked for again */
-    lathe_buf answer;
-} pending;
-
-static void on_gone(void *user) {
-    ((pending *)user)->gone = true;
+void api_add_time(cJSON *object, const char *key, int64_t time) {
+    if (time != 0)
+        cJSON_AddNumberToObject(object, key, (double)time);
 }
 
-static void on_reached(void *user, bool reached) {
-    pending *p = user;
-    if (!p->gone && (reached || p->anyway))
-        lathe_http_reply(p->exchange, p->status, "application/json", NULL,
-                         lathe_buf_str(&p->answer), p->answer.len);
-    else if (!p->gone)
-        lathe_http_fail(p->exchange, 503, "retry-after: 5\r\n",
-                        "the change is stored, but not every worker has loaded it yet");
-    lathe_buf_free(&p->answer);
-    free(p);
+int64_t api_limit(const api_call *c) {
+    return api_int(c->query, "limit", API_PAGE_LIMIT);
 }
 
-/* Answers once every worker serves the store's new state. Deletes the tree. */
-void api_reply_json_when_served(api_call *c, int status, cJSON *tree, bool anyway) {
-    pending *p = calloc(1, sizeof *p);
-    if (p != NULL) {
-        *p = (pending){.exchange = c->exchange, .status = status, .anyway = anyway};
-        lathe_json_print(NULL, tree, &p->answer);
-    }
-    cJSON_Delete(tree);
-    if (p == NULL || p->answer.failed) {
-        lathe_http_fail(c->exchange, 503, NULL, "out of memory");
-    } else if (lathe_supervisor_reroute(c->s, on_reached, p, &c->err) == LATHE_OK) {
-        lathe_http_on_gone(c->exchange, on_gone, p);
-        return;
-    } else {
-        api_reply_error(c);
-    }
-    if (p != NULL)
-        lathe_buf_free(&p->answer);
-    free(p);
+bool api_int_cursor(api_call *c, int64_t def, int64_t *cursor) {
+    const char *text = api_text(c->query, "cursor", NULL);
+    char *end;
+    *cursor = def;
+    if (text == NULL)
+        return true;
+    *cursor = strtoll(text, &end, 10);
+    if (strlen(text) <= 18 && text[strspn(text, "0123456789")] == 0)
+        return true;
+    lathe_fail(&c->err, LATHE_E_INVALID, NULL,
+               "\"%.40s\" is no cursor of this list; take it from \"next\" of the page before",
+               text);
+    return false;
 }
 
-void api_reply_when_served(api_call *c, int64_t version) {
-    cJSON *out = cJSON_CreateObject();
-    cJSON_AddNumberToObject(out, "version", (double)version);
-    api_reply_json_when_served(c, 200, out, false);
+bool api_after_cursor(const api_call *c, const char *name) {
+    const char *cursor = api_text(c->query, "cursor", NULL);
+    return cursor == NULL || strcmp(name, cursor) > 0;
 }
 
-/* The body of a request as an object; NULL after an answer. An empty body is {}. */
-cJSON *api_read_body(api_call *c) {
-    const lathe_http_request *request = lathe_http_get(c->exchange);
-    if (request->body_len == 0)
-        return cJSON_CreateObject();
-    lathe_json *doc =
-        lathe_json_read((const char *)request->body, request->body_len, "body", NULL, &c->err);
-    cJSON *tree = doc && cJSON_IsObject(lathe_json_root(doc))
-                      ? cJSON_Duplicate(lathe_json_root(doc), 1)
-                      : NULL;
-    lathe_json_free(doc);
-    if (tree == NULL)
-        lathe_http_fail(c->exchange, 400, NULL, "the body is no JSON object: %s", c->err.message);
-    return tree;
-}
-
-const char *api_text_or(const cJSON *object, const char *key, const char *def) {
-    const cJSON *node = lathe_json_get(object, key);
-    return cJSON_IsString(node) ? node->valuestring : def;
-}
-
-/* ---- runs ---- */
-
-static cJSON *run_json(const lathe_run_record *r) {
-    cJSON *out = cJSON_CreateObject();
-    cJSON_AddStringToObject(out, "run", r->id);
-    cJSON_AddStringToObject(out, "pipeline", r->pipeline);
-    cJSON_AddStringToObject(out, "status", r->status);
-    cJSON_AddStringToObject(out, "reason", r->reason);
-    cJSON_AddNumberToObject(out, "started_us", (double)r->started);
-    if (r->finished > 0)
-        cJSON_AddNumberToObject(out, "finished_us", (double)r->finished);
-    api_add_json(out, "result", r->result);
-    return out;
-}
-
-static void get_runs(api_call *c) {
-    lathe_run_list list;
-    const lathe_run_filter filter = {.limit = 100};
-    if (lathe_store_runs(c->s->store, &filter, c->arena, &list, &c->err) != LATHE_OK) {
-        api_reply_error(c);
-        return;
-    }
-    cJSON *out = cJSON_CreateObject(), *runs = cJSON_AddArrayToObject(out, "runs");
-    for (size_t i = 0; i < list.count; i++)
-        cJSON_AddItemToArray(runs, run_json(&list.items[i]));
-    cJSON_AddItemToObject(out, "queue", lathe_queue_list(c->s));
-    api_reply_json(c, 200, out);
-}
-
-static void get_run(api_call *c) {
-    lathe_run_record run;
-    if (lathe_store_run(c->s->store, c->part[1], c->arena, &run, &c->err) == LATHE_OK)
-        api_reply_json(c, 200, run_json(&run));
-    else
-        api_reply_error(c);
-}
-
-static void get_run_events(api_call *c) {
-    lathe_event_list list;
-    char after[24];
-    const char *text = lathe_http_query(c->exchange, "after", after, sizeof after);
-    if (lathe_store_events(c->s->store, c->part[1], text ? atoll(text) : 0, 1000, c->arena, &list,
-                           &c->err) != LATHE_OK) {
-        api_reply_error(c);
-        return;
-    }
-    cJSON *out = cJSON_CreateArray();
-    for (size_t i = 0; i < list.count; i++) {
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddNumberToObject(item, "seq", (double)list.items[i].seq);
-        api_add_json(item, "event", list.items[i].json);
-        cJSON_AddItemToArray(out, item);
-    }
-    api_reply_json(c, 200, out);
-}
-
-static cJSON *diags_json(const lathe_diags *diags) {
+cJSON *api_diags_json(const lathe_diags *diags) {
     cJSON *out = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(out, "errors");
     cJSON_AddStringToObject(out, "error", "the document is not valid");
     for (size_t i = 0; i < diags->count; i++) {
         cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "file", diags->items[i].file);
         cJSON_AddNumberToObject(item, "line", diags->items[i].line);
         cJSON_AddNumberToObject(item, "column", diags->items[i].column);
         cJSON_AddStringToObject(item, "pointer", diags->items[i].pointer);
@@ -186,216 +342,4 @@ static cJSON *diags_json(const lathe_diags *diags) {
         cJSON_AddItemToArray(list, item);
     }
     return out;
-}
-
-/* What no row of the registry tells. It is done already: a log that cannot be written is told, not undone. */
-static void audit(api_call *c, const char *action, const char *subject) {
-    lathe_error err = {0};
-    if (lathe_store_audit_add(c->s->store, action, subject, NULL, &err) != LATHE_OK)
-        lathe_log(LATHE_LEVEL_ERROR, "serve", "%s of %s is not in the audit log: %s", action,
-                  subject, err.message);
-}
-
-/* POST /runs with a pipeline document. */
-static void submit_run(api_call *c) {
-    const lathe_http_request *request = lathe_http_get(c->exchange);
-    lathe_diags diags = {0};
-    int64_t number = 0;
-    int32_t rc = lathe_queue_submit(c->s, (const char *)request->body, request->body_len, &number,
-                                    &diags, &c->err);
-    if (rc == LATHE_OK) {
-        cJSON *out = cJSON_CreateObject();
-        cJSON_AddNumberToObject(out, "number", (double)number);
-        audit(c, "run.submit", lathe_arena_printf(c->arena, "%" PRId64, number));
-        api_reply_json(c, 202, out);
-    } else if (lathe_diags_any(&diags)) {
-        api_reply_json(c, 400, diags_json(&diags));
-    } else if (rc == LATHE_E_STATE) {
-        lathe_http_fail(c->exchange, 429, "retry-after: 10\r\n", "%s", c->err.message);
-    } else {
-        api_reply_error(c);
-    }
-    lathe_diags_free(&diags);
-}
-
-static void cancel_run(api_call *c) {
-    if (lathe_queue_cancel(c->s, c->part[1])) {
-        audit(c, "run.cancel", c->part[1]);
-        api_reply_json(c, 200, cJSON_CreateObject());
-    } else {
-        lathe_http_fail(c->exchange, 404, NULL, "no run \"%.60s\" waits or runs", c->part[1]);
-    }
-}
-
-/* ---- tokens ---- */
-
-static void get_tokens(api_call *c) {
-    cJSON *out = lathe_api_tokens(c->s, c->arena, &c->err);
-    if (out != NULL)
-        api_reply_json(c, 200, out);
-    else
-        api_reply_error(c);
-}
-
-static void change_token(api_call *c, const char *verb) {
-    const bool is_new = strcmp(verb, "create") == 0, is_end = strcmp(verb, "revoke") == 0;
-    cJSON *body = api_read_body(c);
-    if (body == NULL)
-        return;
-    cJSON *out = lathe_api_token_change(c->s, verb, c->part[1], body, &c->err);
-    cJSON_Delete(body);
-    if (out != NULL)
-        api_reply_json_when_served(c, is_new ? 201 : 200, out, !is_end);
-    else
-        api_reply_error(c);
-}
-
-static void create_token(api_call *c) {
-    change_token(c, "create");
-}
-
-static void rotate_token(api_call *c) {
-    change_token(c, "rotate");
-}
-
-static void revoke_token(api_call *c) {
-    change_token(c, "revoke");
-}
-
-/* ---- the service itself ---- */
-
-static void get_alerts(api_call *c) {
-    lathe_alert_list list;
-    const lathe_alert_filter filter = {.limit = 200};
-    if (lathe_store_alerts(c->s->store, &filter, c->arena, &list, &c->err) != LATHE_OK) {
-        api_reply_error(c);
-        return;
-    }
-    cJSON *out = cJSON_CreateArray();
-    for (size_t i = 0; i < list.count; i++) {
-        const lathe_alert_record *a = &list.items[i];
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddNumberToObject(item, "id", (double)a->id);
-        cJSON_AddNumberToObject(item, "time_us", (double)a->time);
-        cJSON_AddStringToObject(item, "severity", a->severity);
-        cJSON_AddStringToObject(item, "kind", a->kind);
-        cJSON_AddStringToObject(item, "message", a->message);
-        cJSON_AddStringToObject(item, "endpoint", a->endpoint);
-        cJSON_AddItemToArray(out, item);
-    }
-    api_reply_json(c, 200, out);
-}
-
-static void get_health(api_call *c) {
-    const int ready = lathe_workers_ready(c->s);
-    cJSON *out = cJSON_CreateObject();
-    cJSON_AddBoolToObject(out, "ready", ready == c->s->n_workers && !c->s->draining);
-    cJSON_AddNumberToObject(out, "workers", c->s->n_workers);
-    cJSON_AddNumberToObject(out, "workers_ready", ready);
-    cJSON_AddNumberToObject(out, "generation", (double)c->s->generation);
-    api_reply_json(c, ready == c->s->n_workers && !c->s->draining ? 200 : 503, out);
-}
-
-static void get_metrics(api_call *c) {
-    lathe_buf text = {0};
-    lathe_metrics_write(c->s, &text);
-    lathe_http_reply(c->exchange, text.failed ? 503 : 200,
-                     "text/plain; version=0.0.4; charset=utf-8", NULL, lathe_buf_str(&text),
-                     text.len);
-    lathe_buf_free(&text);
-}
-
-/* "*" stands for one piece of the path; role is what it needs at least. */
-typedef struct handler {
-    const char *method, *path[4];
-    lathe_role role;
-    void (*run)(api_call *c);
-} handler;
-
-static const handler handlers[] = {
-    {"GET", {"models"}, LATHE_ROLE_READ, api_get_models},
-    {"GET", {"models", "*"}, LATHE_ROLE_READ, api_get_model},
-    {"POST", {"models", "*", "promote"}, LATHE_ROLE_OPERATE, api_promote_model},
-    {"POST", {"models", "*", "rollback"}, LATHE_ROLE_OPERATE, api_rollback_model},
-    {"GET", {"endpoints"}, LATHE_ROLE_READ, api_get_endpoints},
-    {"POST", {"endpoints", "*", "rollback"}, LATHE_ROLE_OPERATE, api_rollback_endpoint},
-    {"GET", {"runs"}, LATHE_ROLE_READ, get_runs},
-    {"POST", {"runs"}, LATHE_ROLE_OPERATE, submit_run},
-    {"GET", {"runs", "*"}, LATHE_ROLE_READ, get_run},
-    {"GET", {"runs", "*", "events"}, LATHE_ROLE_READ, get_run_events},
-    {"POST", {"runs", "*", "cancel"}, LATHE_ROLE_OPERATE, cancel_run},
-    {"GET", {"alerts"}, LATHE_ROLE_READ, get_alerts},
-    {"GET", {"tokens"}, LATHE_ROLE_ADMIN, get_tokens},
-    {"POST", {"tokens"}, LATHE_ROLE_ADMIN, create_token},
-    {"POST", {"tokens", "*", "rotate"}, LATHE_ROLE_ADMIN, rotate_token},
-    {"POST", {"tokens", "*", "revoke"}, LATHE_ROLE_ADMIN, revoke_token},
-    {"GET", {"health"}, LATHE_ROLE_NONE, get_health},
-};
-
-static bool fits(const api_call *c, const char *const path[4]) {
-    size_t i = 0;
-    for (; i < 4 && path[i] != NULL; i++)
-        if (i >= c->n_parts || (strcmp(path[i], "*") != 0 && strcmp(path[i], c->part[i]) != 0))
-            return false;
-    return i == c->n_parts;
-}
-
-/* Runs a handler as the token that asks. */
-static void run_as(api_call *c, const handler *h) {
-    if (lathe_supervisor_act_as(c->s, c->who.actor, &c->err) != LATHE_OK) {
-        api_reply_error(c);
-        return;
-    }
-    h->run(c);
-    lathe_supervisor_act_as(c->s, NULL, NULL);
-}
-
-/* Who has no token does not learn which paths there are, either. */
-static void dispatch(api_call *c, const char *method) {
-    const handler *found = NULL;
-    bool known = false;
-    for (size_t i = 0; i < sizeof handlers / sizeof *handlers && found == NULL; i++) {
-        if (!fits(c, handlers[i].path))
-            continue;
-        known = true;
-        if (strcmp(handlers[i].method, method) == 0)
-            found = &handlers[i];
-    }
-    if (!lathe_auth_admit(c->s->auth, c->exchange, found ? found->role : LATHE_ROLE_INFER, &c->who))
-        return;
-    if (found != NULL)
-        run_as(c, found);
-    else if (known)
-        lathe_http_fail(c->exchange, 405, NULL, "this path does not take %s", method);
-    else
-        lathe_http_fail(c->exchange, 404, NULL, "there is nothing at this path");
-}
-
-void lathe_api_request(void *user, lathe_exchange *exchange) {
-    static const char prefix[] = "/api/v1/";
-    const lathe_http_request *request = lathe_http_get(exchange);
-    api_call c = {.s = user, .exchange = exchange, .arena = lathe_arena_new()};
-    if (c.arena == NULL) {
-        lathe_http_fail(exchange, 503, NULL, "out of memory");
-        return;
-    }
-    if (strcmp(request->path, "/metrics") == 0 && strcmp(request->method, "GET") == 0) {
-        if (lathe_auth_admit(c.s->auth, exchange, LATHE_ROLE_READ, &c.who))
-            get_metrics(&c);
-    } else if (strncmp(request->path, prefix, sizeof prefix - 1) == 0) {
-        char *rest = lathe_arena_strdup(c.arena, request->path + sizeof prefix - 1), *save = NULL;
-        for (char *piece = rest ? strtok_r(rest, "/", &save) : NULL; piece != NULL;
-             piece = strtok_r(NULL, "/", &save)) {
-            if (c.n_parts == 4) {
-                c.n_parts = 0; /* deeper than anything there is */
-                break;
-            }
-            c.part[c.n_parts++] = piece;
-        }
-        dispatch(&c, request->method);
-    } else if (lathe_auth_admit(c.s->auth, exchange, LATHE_ROLE_INFER, &c.who)) {
-        lathe_http_fail(exchange, 404, NULL,
-                        "there is nothing at this path; see /api/v1 and /metrics");
-    }
-    lathe_arena_free(c.arena);
 }

@@ -1,8 +1,10 @@
-/* /api/v1/models: versions, aliases, promotion. */
+/* Models: list, show, promote, roll back. */
+#include "serve/api.h"
+
 #include "base/json.h"
-#include "serve/api_internal.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static cJSON *version_json(const lathe_version_record *v) {
     cJSON *out = cJSON_CreateObject();
@@ -11,39 +13,62 @@ static cJSON *version_json(const lathe_version_record *v) {
     cJSON_AddStringToObject(out, "sha256", v->sha256);
     cJSON_AddNumberToObject(out, "bytes", (double)v->bytes);
     cJSON_AddStringToObject(out, "run", v->run);
-    cJSON_AddNumberToObject(out, "created_us", (double)v->created);
+    api_add_time(out, "created_us", v->created);
     cJSON_AddStringToObject(out, "aliases", v->aliases);
     api_add_json(out, "metrics", v->metrics);
     api_add_json(out, "goal", v->goal);
     return out;
 }
 
-void api_get_models(api_call *c) {
+static int32_t get_models(api_call *c) {
     lathe_model_list list;
-    if (lathe_store_models(c->s->store, c->arena, &list, &c->err) != LATHE_OK) {
-        api_reply_error(c);
-        return;
-    }
-    cJSON *out = cJSON_CreateArray();
+    int32_t rc = lathe_store_models(c->store, c->arena, &list, &c->err);
+    if (rc != LATHE_OK)
+        return rc;
+    cJSON *out = cJSON_CreateObject(), *models = cJSON_AddArrayToObject(out, "models");
+    int64_t left = api_limit(c);
+    const char *last = NULL;
     for (size_t i = 0; i < list.count; i++) {
+        const lathe_model_record *m = &list.items[i];
+        if (!api_after_cursor(c, m->name))
+            continue;
+        if (left-- == 0) {
+            cJSON_AddStringToObject(out, "next", last);
+            break;
+        }
         cJSON *item = cJSON_CreateObject();
-        cJSON_AddStringToObject(item, "name", list.items[i].name);
-        cJSON_AddNumberToObject(item, "versions", (double)list.items[i].versions);
-        cJSON_AddItemToArray(out, item);
+        cJSON_AddStringToObject(item, "name", last = m->name);
+        cJSON_AddStringToObject(item, "project", m->project);
+        cJSON_AddNumberToObject(item, "versions", (double)m->versions);
+        api_add_time(item, "created_us", m->created);
+        api_add_time(item, "updated_us", m->updated);
+        cJSON_AddItemToArray(models, item);
     }
-    api_reply_json(c, 200, out);
+    return api_answer(c, out);
 }
 
-void api_get_model(api_call *c) {
+static int32_t get_model(api_call *c) {
     lathe_version_list list;
-    if (lathe_store_versions(c->s->store, c->part[1], c->arena, &list, &c->err) != LATHE_OK) {
-        api_reply_error(c);
-        return;
+    int64_t below, left = api_limit(c);
+    if (!api_int_cursor(c, INT64_MAX, &below))
+        return LATHE_E_INVALID;
+    int32_t rc = lathe_store_versions(c->store, api_part(c, "model"), c->arena, &list, &c->err);
+    if (rc != LATHE_OK)
+        return rc;
+    cJSON *out = cJSON_CreateObject(), *versions = cJSON_AddArrayToObject(out, "versions");
+    for (size_t i = 0; i < list.count; i++) {
+        const lathe_version_record *v = &list.items[i]; /* newest first */
+        if (v->version >= below)
+            continue;
+        if (left-- == 0) {
+            char next[24];
+            snprintf(next, sizeof next, "%" PRId64, v->version + 1);
+            cJSON_AddStringToObject(out, "next", next);
+            break;
+        }
+        cJSON_AddItemToArray(versions, version_json(v));
     }
-    cJSON *out = cJSON_CreateArray();
-    for (size_t i = 0; i < list.count; i++)
-        cJSON_AddItemToArray(out, version_json(&list.items[i]));
-    api_reply_json(c, 200, out);
+    return api_answer(c, out);
 }
 
 static bool goal_refuses(const char *goal) {
@@ -53,41 +78,83 @@ static bool goal_refuses(const char *goal) {
     return refuses;
 }
 
-/* POST /models/M/promote {"version": 3, "alias": "live", "reason": "…"}: the goal's gates hold here too. */
-void api_promote_model(api_call *c) {
-    cJSON *body = api_read_body(c);
-    const cJSON *number = lathe_json_get(body, "version");
-    lathe_version_record v;
-    if (body == NULL)
-        return;
-    const char *ref = cJSON_IsNumber(number)
-                          ? lathe_arena_printf(c->arena, "%s@%.0f", c->part[1], number->valuedouble)
-                          : c->part[1];
-    int32_t rc = lathe_store_version(c->s->store, ref, c->arena, &v, &c->err);
-    if (rc == LATHE_OK && goal_refuses(v.goal))
-        rc = lathe_fail(&c->err, LATHE_E_STATE, NULL, "%s@%" PRId64 " did not meet its goal",
-                        v.model, v.version);
-    if (rc == LATHE_OK)
-        rc = lathe_store_alias_set(c->s->store, v.model, api_text_or(body, "alias", "live"),
-                                   v.version, api_text_or(body, "reason", ""), &c->err);
-    cJSON_Delete(body);
-    if (rc == LATHE_OK)
-        api_reply_when_served(c, v.version);
-    else
-        api_reply_error(c);
+static int32_t answer_version(api_call *c, int64_t version) {
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "version", (double)version);
+    c->after = API_REROUTE;
+    return api_answer(c, out);
 }
 
-void api_rollback_model(api_call *c) {
-    cJSON *body = api_read_body(c);
-    int64_t version = 0;
-    if (body == NULL)
-        return;
-    int32_t rc =
-        lathe_store_alias_rollback(c->s->store, c->part[1], api_text_or(body, "alias", "live"),
-                                   api_text_or(body, "reason", ""), &version, &c->err);
-    cJSON_Delete(body);
+/* The goal's gates hold here too. */
+static int32_t promote_model(api_call *c) {
+    const int64_t number = api_int(c->body, "version", 0);
+    const char *model = api_part(c, "model");
+    const char *ref =
+        number > 0 ? lathe_arena_printf(c->arena, "%s@%" PRId64, model, number) : model;
+    lathe_version_record v;
+    int32_t rc = lathe_store_version(c->store, ref, c->arena, &v, &c->err);
+    if (rc == LATHE_OK && !api_bool(c->body, "force", false) && goal_refuses(v.goal))
+        rc = lathe_fail(&c->err, LATHE_E_STATE, NULL,
+                        "%s@%" PRId64 " did not meet its goal; \"force\" promotes it all the same",
+                        v.model, v.version);
     if (rc == LATHE_OK)
-        api_reply_when_served(c, version);
-    else
-        api_reply_error(c);
+        rc = lathe_store_version_verify(c->store, ref, &c->err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_alias_set(c->store, v.model, api_text(c->body, "alias", "live"), v.version,
+                                   api_text(c->body, "reason", ""), &c->err);
+    return rc == LATHE_OK ? answer_version(c, v.version) : rc;
 }
+
+static int32_t rollback_model(api_call *c) {
+    int64_t version = 0;
+    int32_t rc = lathe_store_alias_rollback(c->store, api_part(c, "model"),
+                                            api_text(c->body, "alias", "live"),
+                                            api_text(c->body, "reason", ""), &version, &c->err);
+    return rc == LATHE_OK ? answer_version(c, version) : rc;
+}
+
+static const api_field page[] = {API_PAGE, {0}};
+
+static const api_field promote_body[] = {
+    {"version", API_INT, false, 1, 1e15, NULL, "of the model; default the newest", NULL},
+    {"alias", API_NAME, false, 0, 0, NULL, "that is to point at it; default \"live\"", NULL},
+    {"reason", API_TEXT, false, 0, 1000, NULL, "for the history", NULL},
+    {"force", API_BOOL, false, 0, 0, NULL, "also where it did not meet its goal", NULL},
+    {0}};
+
+static const api_field rollback_body[] = {
+    {"alias", API_NAME, false, 0, 0, NULL, "that goes back; default \"live\"", NULL},
+    {"reason", API_TEXT, false, 0, 1000, NULL, "for the history", NULL},
+    {0}};
+
+const api_route api_model_routes[] = {
+    {.method = "GET",
+     .path = "/api/v1/models",
+     .role = LATHE_ROLE_READ,
+     .summary = "Models by name",
+     .run = get_models,
+     .query = page,
+     .answer = "Models"},
+    {.method = "GET",
+     .path = "/api/v1/models/{model}",
+     .role = LATHE_ROLE_READ,
+     .summary = "Versions of a model, newest first",
+     .run = get_model,
+     .query = page,
+     .answer = "Versions"},
+    {.method = "POST",
+     .path = "/api/v1/models/{model}/promote",
+     .role = LATHE_ROLE_OPERATE,
+     .summary =
+         "Point an alias at a version; endpoints that follow it serve it when the answer comes",
+     .run = promote_model,
+     .body = promote_body,
+     .answer = "Moved"},
+    {.method = "POST",
+     .path = "/api/v1/models/{model}/rollback",
+     .role = LATHE_ROLE_OPERATE,
+     .summary = "Undo the last move of an alias",
+     .run = rollback_model,
+     .body = rollback_body,
+     .answer = "Moved"},
+    {0}};

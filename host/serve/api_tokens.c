@@ -1,8 +1,9 @@
 /* Tokens over the control plane. A secret is in the one answer that makes it; nothing here logs a body. */
+#include "serve/api.h"
+
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "serve/internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -21,137 +22,132 @@ static cJSON *token_json(const lathe_token_record *t) {
                             t->revoked != 0                        ? "revoked"
                             : t->expires != 0 && t->expires <= now ? "expired"
                                                                    : "valid");
-    cJSON_AddNumberToObject(out, "created_us", (double)t->created);
-    if (t->expires != 0)
-        cJSON_AddNumberToObject(out, "expires_us", (double)t->expires);
-    if (t->revoked != 0)
-        cJSON_AddNumberToObject(out, "revoked_us", (double)t->revoked);
-    if (t->used != 0)
-        cJSON_AddNumberToObject(out, "used_us", (double)t->used);
-    if (t->previous_until > now)
-        cJSON_AddNumberToObject(out, "previous_until_us", (double)t->previous_until);
+    api_add_time(out, "created_us", t->created);
+    api_add_time(out, "expires_us", t->expires);
+    api_add_time(out, "revoked_us", t->revoked);
+    api_add_time(out, "used_us", t->used);
+    api_add_time(out, "previous_until_us", t->previous_until > now ? t->previous_until : 0);
     return out;
 }
 
-cJSON *lathe_api_tokens(lathe_supervisor *s, lathe_arena *arena, lathe_error *err) {
+static int32_t get_tokens(api_call *c) {
     lathe_token_list list;
-    if (lathe_store_tokens(s->store, arena, &list, err) != LATHE_OK)
-        return NULL;
-    cJSON *out = cJSON_CreateArray();
-    for (size_t i = 0; i < list.count; i++)
-        cJSON_AddItemToArray(out, token_json(&list.items[i]));
-    return out;
+    int64_t after, left = api_limit(c);
+    if (!api_int_cursor(c, 0, &after))
+        return LATHE_E_INVALID;
+    int32_t rc = lathe_store_tokens(c->store, c->arena, &list, &c->err);
+    if (rc != LATHE_OK)
+        return rc;
+    cJSON *out = cJSON_CreateObject(), *tokens = cJSON_AddArrayToObject(out, "tokens");
+    for (size_t i = 0; i < list.count; i++) {
+        if (list.items[i].id <= after)
+            continue;
+        if (left-- == 0) {
+            char next[24];
+            snprintf(next, sizeof next, "%lld", (long long)list.items[i].id - 1);
+            cJSON_AddStringToObject(out, "next", next);
+            break;
+        }
+        cJSON_AddItemToArray(tokens, token_json(&list.items[i]));
+    }
+    return api_answer(c, out);
 }
 
 /* ---- changes ---- */
 
-static int32_t check_keys(const cJSON *body, const char *const *keys, lathe_error *err) {
-    const cJSON *item;
-    cJSON_ArrayForEach(item, body) {
-        bool known = false;
-        for (size_t i = 0; keys[i] != NULL; i++)
-            known = known || strcmp(item->string, keys[i]) == 0;
-        if (!known)
-            return lathe_fail(err, LATHE_E_INVALID, NULL,
-                              "the body has an unknown member \"%.60s\"", item->string);
-    }
-    return LATHE_OK;
-}
-
-/* A member that may be absent (*value stays) but must have its type. */
-static int32_t read_text(const cJSON *body, const char *key, const char **value, lathe_error *err) {
-    const cJSON *node = lathe_json_get(body, key);
-    if (node != NULL && !cJSON_IsString(node))
-        return lathe_fail(err, LATHE_E_INVALID, NULL, "\"%s\" is %s; expected a string", key,
-                          lathe_json_type_name(node));
-    if (node != NULL)
-        *value = node->valuestring;
-    return LATHE_OK;
-}
-
-static int32_t read_number(const cJSON *body, const char *key, double max, double *value,
-                           lathe_error *err) {
-    const cJSON *node = lathe_json_get(body, key);
-    if (node == NULL)
-        return LATHE_OK;
-    if (!cJSON_IsNumber(node) || !(node->valuedouble >= 0 && node->valuedouble <= max))
-        return lathe_fail(err, LATHE_E_INVALID, NULL, "\"%s\" is not a number from 0 to %g", key,
-                          max);
-    *value = node->valuedouble;
-    return LATHE_OK;
-}
-
-static int32_t create_token(lathe_supervisor *s, const cJSON *body, char secret[LATHE_TOKEN_TEXT],
-                            const char **name, lathe_error *err) {
-    static const char *const keys[] = {"name", "role", "project", "rate", "expires_seconds", NULL};
-    lathe_token_new info = {0};
-    const char *role = NULL;
-    double seconds = 0;
-    int32_t rc = check_keys(body, keys, err);
-    if (rc == LATHE_OK)
-        rc = read_text(body, "name", &info.name, err);
-    if (rc == LATHE_OK)
-        rc = read_text(body, "role", &role, err);
-    if (rc == LATHE_OK)
-        rc = read_text(body, "project", &info.project, err);
-    if (rc == LATHE_OK)
-        rc = read_number(body, "rate", LATHE_TOKEN_RATE_MAX, &info.rate, err);
-    if (rc == LATHE_OK)
-        rc = read_number(body, "expires_seconds", MAX_SECONDS, &seconds, err);
-    if (rc != LATHE_OK)
-        return rc;
-    info.role = lathe_role_parse(role);
-    info.expires = seconds > 0 ? lathe_wall_us() + (int64_t)ceil(seconds * 1e6) : 0;
-    *name = info.name;
-    return lathe_store_token_create(s->store, &info, secret, err);
-}
-
-static int32_t rotate_token(lathe_supervisor *s, const char *name, const cJSON *body,
-                            char secret[LATHE_TOKEN_TEXT], lathe_error *err) {
-    static const char *const keys[] = {"grace_seconds", NULL};
-    double seconds = 0;
-    int32_t rc = check_keys(body, keys, err);
-    if (rc == LATHE_OK)
-        rc = read_number(body, "grace_seconds", MAX_SECONDS, &seconds, err);
-    if (rc == LATHE_OK)
-        rc = lathe_store_token_rotate(s->store, name, (int64_t)(seconds * 1e6), secret, err);
-    return rc;
-}
-
-static int32_t revoke_token(lathe_supervisor *s, const char *name, const cJSON *body,
-                            lathe_error *err) {
-    static const char *const keys[] = {"reason", NULL};
-    const char *reason = NULL;
-    int32_t rc = check_keys(body, keys, err);
-    if (rc == LATHE_OK)
-        rc = read_text(body, "reason", &reason, err);
-    if (rc == LATHE_OK)
-        rc = lathe_store_token_revoke(s->store, name, reason, err);
-    return rc;
-}
-
-cJSON *lathe_api_token_change(lathe_supervisor *s, const char *verb, const char *name,
-                              const cJSON *body, lathe_error *err) {
-    char secret[LATHE_TOKEN_TEXT] = "";
-    int32_t rc;
-    if (strcmp(verb, "create") == 0)
-        rc = create_token(s, body, secret, &name, err);
-    else if (strcmp(verb, "rotate") == 0)
-        rc = rotate_token(s, name, body, secret, err);
-    else
-        rc = revoke_token(s, name, body, err);
-    if (rc == LATHE_OK)
-        rc = lathe_supervisor_reauth(s, err);
-    cJSON *out = rc == LATHE_OK ? cJSON_CreateObject() : NULL;
-    if (out != NULL) {
+/* The answer to a change, with the secret that was made; it wipes the secret. Workers know the new tokens before they
+ * know any later route. */
+static int32_t answer_change(api_call *c, int32_t rc, const char *verb, const char *name,
+                             char secret[LATHE_TOKEN_TEXT]) {
+    if (rc == LATHE_OK) {
+        cJSON *out = cJSON_CreateObject();
         cJSON_AddStringToObject(out, "name", name);
         if (secret[0] != 0)
             cJSON_AddStringToObject(out, "token", secret);
+        c->after = API_REAUTH | API_REROUTE | (secret[0] != 0 ? API_ANYWAY : 0);
         lathe_log(LATHE_LEVEL_INFO, "serve", "token \"%s\": %s by %s", name, verb,
-                  lathe_store_get_actor(s->store));
-    } else if (rc == LATHE_OK) {
-        lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the answer");
+                  lathe_store_get_actor(c->store));
+        rc = api_answer(c, out);
     }
-    explicit_bzero(secret, sizeof secret);
-    return out;
+    explicit_bzero(secret, LATHE_TOKEN_TEXT);
+    return rc;
 }
+
+static int32_t create_token(api_call *c) {
+    char secret[LATHE_TOKEN_TEXT] = "";
+    const double seconds = api_number(c->body, "expires_seconds", 0);
+    const lathe_token_new info = {
+        .name = api_text(c->body, "name", NULL),
+        .role = lathe_role_parse(api_text(c->body, "role", NULL)),
+        .project = api_text(c->body, "project", NULL),
+        .rate = api_number(c->body, "rate", 0),
+        .expires = seconds > 0 ? lathe_wall_us() + (int64_t)ceil(seconds * 1e6) : 0};
+    int32_t rc = lathe_store_token_create(c->store, &info, secret, &c->err);
+    return answer_change(c, rc, "create", info.name, secret);
+}
+
+static int32_t rotate_token(api_call *c) {
+    char secret[LATHE_TOKEN_TEXT] = "";
+    const char *name = api_part(c, "token");
+    const double grace = api_number(c->body, "grace_seconds", 0);
+    int32_t rc = lathe_store_token_rotate(c->store, name, (int64_t)(grace * 1e6), secret, &c->err);
+    return answer_change(c, rc, "rotate", name, secret);
+}
+
+static int32_t revoke_token(api_call *c) {
+    char secret[LATHE_TOKEN_TEXT] = "";
+    const char *name = api_part(c, "token");
+    int32_t rc =
+        lathe_store_token_revoke(c->store, name, api_text(c->body, "reason", NULL), &c->err);
+    return answer_change(c, rc, "revoke", name, secret);
+}
+
+static const api_field page[] = {API_PAGE, {0}};
+
+static const api_field create_body[] = {
+    {"name", API_NAME, true, 0, 0, NULL, "of the token, for ever", NULL},
+    {"role", API_CHOICE, true, 0, 0, "infer|read|operate|admin", "what it may do", NULL},
+    {"project", API_NAME, false, 0, 0, NULL, "the only one it may touch; default all", NULL},
+    {"rate", API_NUMBER, false, 0, LATHE_TOKEN_RATE_MAX, NULL, "requests a second; 0: no limit",
+     NULL},
+    {"expires_seconds", API_NUMBER, false, 0, MAX_SECONDS, NULL, "from now; 0: never", NULL},
+    {0}};
+
+static const api_field rotate_body[] = {{"grace_seconds", API_NUMBER, false, 0, MAX_SECONDS, NULL,
+                                         "that the secret before stays valid; default 0", NULL},
+                                        {0}};
+
+static const api_field revoke_body[] = {
+    {"reason", API_TEXT, false, 0, 1000, NULL, "for the audit log", NULL}, {0}};
+
+const api_route api_token_routes[] = {
+    {.method = "GET",
+     .path = "/api/v1/tokens",
+     .role = LATHE_ROLE_ADMIN,
+     .summary = "Tokens in the order of their creation, without secrets",
+     .run = get_tokens,
+     .query = page,
+     .answer = "Tokens"},
+    {.method = "POST",
+     .path = "/api/v1/tokens",
+     .role = LATHE_ROLE_ADMIN,
+     .summary = "Make a token; the answer alone holds its secret",
+     .run = create_token,
+     .body = create_body,
+     .answer = "Secret",
+     .status = 201},
+    {.method = "POST",
+     .path = "/api/v1/tokens/{token}/rotate",
+     .role = LATHE_ROLE_ADMIN,
+     .summary = "A new secret for a token",
+     .run = rotate_token,
+     .body = rotate_body,
+     .answer = "Secret"},
+    {.method = "POST",
+     .path = "/api/v1/tokens/{token}/revoke",
+     .role = LATHE_ROLE_ADMIN,
+     .summary = "End a token for ever",
+     .run = revoke_token,
+     .body = revoke_body,
+     .answer = "Secret"},
+    {0}};

@@ -82,6 +82,8 @@ struct lathe_supervisor {
     lathe_queued_run *queue; /* waiting and running, oldest first */
     int running;
     int64_t next_number;
+    lathe_store *idle_stores[4]; /* connections of the API's calls that no call uses */
+    int n_idle_stores;
 };
 
 /* ---- workers.c ---- */
@@ -112,14 +114,9 @@ int32_t lathe_supervisor_act_as(lathe_supervisor *s, const char *actor, lathe_er
 /* Reads the tokens anew and sends them. A reroute after it tells when all workers have them. */
 int32_t lathe_supervisor_reauth(lathe_supervisor *s, lathe_error *err);
 
-/* ---- api.c, api_tokens.c, metrics.c, queue.c ---- */
+/* ---- api.c, metrics.c, queue.c ---- */
 void lathe_api_request(void *user, lathe_exchange *exchange);
-/* Tokens as JSON; no secret or digest is in it. NULL: err. */
-cJSON *lathe_api_tokens(lathe_supervisor *s, lathe_arena *arena, lathe_error *err);
-/* verb: "create" (name is in the body), "rotate" or "revoke". The answer, with the secret that was made; NULL: err. Workers
- * know the new tokens before they know any later route. */
-cJSON *lathe_api_token_change(lathe_supervisor *s, const char *verb, const char *name,
-                              const cJSON *body, lathe_error *err);
+void lathe_api_close(lathe_supervisor *s);
 void lathe_metrics_write(const lathe_supervisor *s, lathe_buf *out);
 /* Checks and queues a document. *number gets its place in the queue's count. diags says what is wrong with it. */
 int32_t lathe_queue_submit(lathe_supervisor *s, const char *text, size_t len, int64_t *number,

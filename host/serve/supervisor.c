@@ -359,6 +359,7 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
     if (rc == LATHE_OK)
         save_used(s);
     lathe_auth_free(s->auth);
+    lathe_api_close(s);
     lathe_store_close(s->store);
     lathe_slots_close(s->slots);
     cJSON_Delete(s->table);

@@ -44,7 +44,8 @@ typedef struct lathe_alert_filter {
     const char *model;
     const char *run;
     int64_t since;
-    bool open; /* those not acknowledged alone */
+    bool open;      /* those not acknowledged alone */
+    int64_t before; /* the id of an alert: those that come after it in the list (older ones) */
     int64_t limit;
 } lathe_alert_filter;
 

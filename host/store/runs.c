@@ -239,13 +239,14 @@ int32_t lathe_store_runs(lathe_store *store, const lathe_run_filter *filter, lat
     const lathe_run_filter *f = filter != NULL ? filter : &none;
     sqlite3_stmt *q;
     memset(list, 0, sizeof *list);
-    int32_t rc =
-        lathe_db_query(store, &q, err,
-                       "SELECT " RUN_COLUMNS " FROM runs "
-                       "WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR pipeline = ?2) "
-                       "AND (?3 IS NULL OR status = ?3) "
-                       "ORDER BY started DESC, rowid DESC LIMIT ?4",
-                       "ttti", f->project, f->pipeline, f->status, f->limit > 0 ? f->limit : -1);
+    int32_t rc = lathe_db_query(
+        store, &q, err,
+        "SELECT " RUN_COLUMNS " FROM runs "
+        "WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR pipeline = ?2) "
+        "AND (?3 IS NULL OR status = ?3) AND (?4 IS NULL OR "
+        "(started, rowid) < (SELECT started, rowid FROM runs WHERE id = ?4)) "
+        "ORDER BY started DESC, rowid DESC LIMIT ?5",
+        "tttti", f->project, f->pipeline, f->status, f->before, f->limit > 0 ? f->limit : -1);
     if (rc == LATHE_OK)
         rc = lathe_db_collect(store, q, arena, sizeof *list->items, fill_run, (void **)&list->items,
                               &list->count, err);

@@ -62,6 +62,7 @@ typedef struct lathe_run_filter {
     const char *project;
     const char *pipeline;
     const char *status;
+    const char *before; /* the id of a run: those that come after it in the list (older ones) */
     int64_t limit;
 } lathe_run_filter;
 

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -327,6 +328,34 @@ int32_t lathe_store_open(const char *home, lathe_store_mode mode, lathe_store **
         rc = default_actor(s, err);
     if (rc == LATHE_OK)
         rc = mode == LATHE_STORE_OWN ? open_own(s, err) : open_read(s, err);
+    if (rc != LATHE_OK) {
+        lathe_store_close(s);
+        return rc;
+    }
+    *store = s;
+    return LATHE_OK;
+}
+
+/* How many further connections this process has opened. */
+static _Atomic uint64_t connections;
+
+int32_t lathe_store_open_beside(const lathe_store *owner, lathe_store **store, lathe_error *err) {
+    *store = NULL;
+    lathe_store *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return lathe_fail(err, LATHE_E_MEMORY, "home", "out of memory");
+    s->lock_fd = -1; // the owner's lock holds for both
+    s->mode = owner->mode;
+    s->temps = (atomic_fetch_add(&connections, 1) + 1)
+               << 32; // its temporary files have other names
+    s->home = strdup(owner->home);
+    s->db_path = strdup(owner->db_path);
+    int32_t rc = s->home && s->db_path ? default_actor(s, err)
+                                       : lathe_fail(err, LATHE_E_MEMORY, "home", "out of memory");
+    if (rc == LATHE_OK)
+        rc = lathe_db_open(s, err);
+    if (rc == LATHE_OK)
+        rc = lathe_db_wal(s, err);
     if (rc != LATHE_OK) {
         lathe_store_close(s);
         return rc;

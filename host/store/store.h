@@ -65,6 +65,11 @@ int32_t lathe_store_home_path(const char *home, char **path, lathe_error *err);
 int32_t lathe_store_open(const char *home, lathe_store_mode mode, lathe_store **store,
                          lathe_error *err);
 
+/* A further connection of the owner's process, for another thread: it may write while `owner` is open (which must outlive
+ * it), and its writes and the owner's wait for each other. Its actor is its own. owner: OWN. [any, `owner` in use by
+ * another thread meanwhile] */
+int32_t lathe_store_open_beside(const lathe_store *owner, lathe_store **store, lathe_error *err);
+
 /* Releases the lock. NULL is allowed. */
 void lathe_store_close(lathe_store *store);
 

@@ -1,0 +1,56 @@
+/* The list of route tables, and finding a route. */
+#include "serve/api.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const api_route *const api_tables[] = {
+    api_service_routes, api_model_routes, api_endpoint_routes,
+    api_run_routes,     api_token_routes, NULL,
+};
+
+/* Do the pieces of a path fit a pattern such as "/api/v1/models/{model}"? A piece in braces fits any. */
+static bool fits(const char *pattern, char *const *part, size_t n_parts) {
+    size_t i = 0;
+    while (*pattern == '/') {
+        const char *piece = ++pattern;
+        const size_t len = strcspn(piece, "/");
+        if (i == n_parts)
+            return false;
+        if (piece[0] != '{' && (strlen(part[i]) != len || memcmp(part[i], piece, len) != 0))
+            return false;
+        pattern += len;
+        i++;
+    }
+    return i == n_parts;
+}
+
+/* Adds a method to the list of those allowed. HEAD comes with GET. */
+static void allow_method(const char *method, char *allow, size_t size) {
+    const size_t len = strlen(allow);
+    snprintf(allow + len, size - len, "%s%s%s", len > 0 ? ", " : "", method,
+             strcmp(method, "GET") == 0 ? ", HEAD" : "");
+}
+
+const api_route *api_find(const char *method, char *const *part, size_t n_parts, bool *known,
+                          char *allow, size_t size) {
+    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    const api_route *found = NULL;
+    bool exact = false;
+    *known = false;
+    allow[0] = 0;
+    for (size_t t = 0; api_tables[t] != NULL; t++) {
+        for (const api_route *r = api_tables[t]; r->method != NULL; r++) {
+            if (!fits(r->path, part, n_parts))
+                continue;
+            *known = true;
+            allow_method(r->method, allow, size);
+            /* "/runs/compare" is no run: a pattern without braces comes first */
+            if (strcmp(r->method, wanted) == 0 && !exact) {
+                found = r;
+                exact = strchr(r->path, '{') == NULL;
+            }
+        }
+    }
+    return found;
+}
