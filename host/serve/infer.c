@@ -57,15 +57,24 @@ static void send_flag(infer_worker *w, const char *key) {
     cJSON_Delete(message);
 }
 
+static void add_failed(cJSON *failed, const infer_route *r, bool shadow, const char *error) {
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddStringToObject(item, "name", r->step);
+    cJSON_AddStringToObject(item, "endpoint", r->name);
+    if (shadow)
+        cJSON_AddTrueToObject(item, "shadow");
+    cJSON_AddStringToObject(item, "error", error ? error : "");
+    cJSON_AddItemToArray(failed, item);
+}
+
 static void send_loaded(infer_worker *w, const infer_table *t) {
     cJSON *message = cJSON_CreateObject(), *failed = cJSON_CreateArray();
     for (size_t i = 0; i < t->n_routes; i++) {
-        if (t->routes[i].model != NULL)
-            continue;
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddStringToObject(item, "name", t->routes[i].step);
-        cJSON_AddStringToObject(item, "error", t->routes[i].error ? t->routes[i].error : "");
-        cJSON_AddItemToArray(failed, item);
+        const infer_route *r = &t->routes[i];
+        if (r->model == NULL)
+            add_failed(failed, r, false, r->error);
+        if (r->shadow_error != NULL)
+            add_failed(failed, r, true, r->shadow_error);
     }
     cJSON_AddNumberToObject(message, "generation", (double)t->generation);
     if (cJSON_GetArraySize(failed) > 0) {
@@ -348,6 +357,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
 }
 
 static void close_worker(infer_worker *w) {
+    infer_shadows_stop(w);
     infer_table_free(w->table);
     cJSON_Delete(w->waiting);
     lathe_oip_free(w->oip);

@@ -208,16 +208,6 @@ static void parse_path(const char *rest, model_path *p) {
         p->verb = rest + 1;
 }
 
-/* One client's requests keep to one version: by the header x-lathe-key where there is one. */
-static uint64_t traffic_key(infer_worker *w, const lathe_exchange *exchange,
-                            const infer_group *group) {
-    if (group->count == 1)
-        return 0;
-    const lathe_http_text key = lathe_http_header(exchange, "x-lathe-key");
-    return key.ptr != NULL ? lathe_hash_bytes(key.ptr, (int64_t)key.len, 1)
-                           : lathe_hash_mix(++w->sequence);
-}
-
 /* NULL: it has been answered. */
 static infer_route *find_route(infer_worker *w, lathe_exchange *exchange, const model_path *p) {
     if (w->table == NULL) {
@@ -231,7 +221,7 @@ static infer_route *find_route(infer_worker *w, lathe_exchange *exchange, const 
         return NULL;
     }
     infer_route *route = infer_table_pick(w->table, group, p->version, p->version_len,
-                                          traffic_key(w, exchange, group));
+                                          infer_traffic_key(w, exchange, group));
     if (route == NULL)
         lathe_http_fail(exchange, 404, NULL, "\"%.*s\" has no version \"%.*s\" that is served",
                         (int)(p->name_len < 100 ? p->name_len : 100), p->name,

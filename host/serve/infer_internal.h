@@ -9,6 +9,7 @@
 #include "serve/infer_table.h"
 
 typedef struct infer_worker infer_worker;
+typedef struct infer_shadows infer_shadows;
 
 /* An administrative verb that the supervisor works on. */
 typedef struct infer_forward {
@@ -41,7 +42,8 @@ struct infer_worker {
     infer_forward *forwards;
     uint64_t sequence; /* of requests, for sharing traffic */
     int64_t wall_offset_us;
-    lathe_buf body; /* of answers that are no predictions */
+    infer_shadows *shadows; /* NULL: no copy was taken yet */
+    lathe_buf body;         /* of answers that are no predictions */
 };
 
 /* infer.c: sends one line to the supervisor. */
@@ -56,6 +58,26 @@ void infer_request(void *user, lathe_exchange *exchange);
 void infer_answer(infer_worker *w, const cJSON *message);
 /* infer_run.c: POST …/infer on a route that has its model. */
 void infer_predict(infer_worker *w, lathe_exchange *exchange, infer_route *route);
+/* infer_sticky.c: a request's point on the line of keys: by the key that its client sends, else anywhere. */
+uint64_t infer_traffic_key(infer_worker *w, const lathe_exchange *exchange,
+                           const infer_group *group);
+/* The text of the "id" in the request's outermost object, as it stands there. False: there is none. [any] */
+bool infer_request_id(const char *text, size_t len, lathe_str *id);
+
+/* A request and its answer: what a shadow is given. */
+typedef struct infer_offer {
+    const infer_route *route; /* with a shadow */
+    const uint8_t *body;      /* [len] */
+    size_t len;
+    int64_t header; /* as of lathe_oip_parse */
+    const lathe_plan_output *output;
+    int64_t rows;
+} infer_offer;
+/* infer_shadow.c: copies it for the shadow, or drops it. Never waits. */
+void infer_shadow_offer(infer_worker *w, const infer_offer *offer);
+/* Ends the thread; copies that wait are dropped. NULL shadows are fine. [loop] */
+void infer_shadows_stop(infer_worker *w);
+
 /* An error's status and sentence as an answer. */
 void infer_refuse(infer_worker *w, lathe_exchange *exchange, const lathe_error *err);
 

@@ -17,6 +17,7 @@ void infer_refuse(infer_worker *w, lathe_exchange *exchange, const lathe_error *
 
 typedef struct times {
     int64_t begin, started, parsed, predicted; /* started: = begin where inline */
+    int64_t header;                            /* of the request's body; -1: all is JSON */
 } times;
 
 static lathe_slot_model *counters(infer_worker *w, const infer_route *route) {
@@ -24,8 +25,17 @@ static lathe_slot_model *counters(infer_worker *w, const infer_route *route) {
                                                                 : NULL;
 }
 
+static lathe_slot_arm *arm_counters(infer_worker *w, const infer_route *route) {
+    return route->arm >= 0 && route->arm < LATHE_SLOTS_ARMS ? &w->slot->arms[route->arm] : NULL;
+}
+
 static void count_failure(infer_worker *w, const infer_route *route, int status) {
     lathe_slot_model *m = counters(w, route);
+    lathe_slot_arm *arm = arm_counters(w, route);
+    if (arm != NULL) {
+        lathe_slot_add(&arm->requests, 1);
+        lathe_slot_add(status >= 500 ? &arm->errors : &arm->rejected, 1);
+    }
     if (m == NULL)
         return;
     lathe_slot_add(&m->requests, 1);
@@ -34,9 +44,25 @@ static void count_failure(infer_worker *w, const infer_route *route, int status)
         lathe_slot_add(&m->rejected, 1);
 }
 
-static void count_success(infer_worker *w, const infer_route *route, const times *t, int64_t rows) {
+static void count_arm(lathe_slot_arm *arm, const lathe_plan_output *output, int64_t rows,
+                      uint64_t ns) {
+    lathe_slot_add(&arm->requests, 1);
+    lathe_slot_add(&arm->rows, (uint64_t)rows);
+    lathe_slot_add(&arm->ns, ns);
+    lathe_arm_latency(arm, ns);
+    for (int64_t i = 0; output->label != NULL && i < rows; i++) {
+        const int32_t c = output->label[i];
+        lathe_slot_add(&arm->classes[c < LATHE_ARM_CLASSES ? c : LATHE_ARM_CLASSES - 1], 1);
+    }
+}
+
+static void count_success(infer_worker *w, const infer_route *route, const times *t,
+                          const lathe_plan_output *output, int64_t rows) {
     lathe_slot_model *m = counters(w, route);
+    lathe_slot_arm *arm = arm_counters(w, route);
     const int64_t end = lathe_now_ns();
+    if (arm != NULL)
+        count_arm(arm, output, rows, (uint64_t)(end - t->begin));
     if (m == NULL)
         return;
     lathe_slot_add(&m->requests, 1);
@@ -95,9 +121,14 @@ static void answer_inline(infer_worker *w, lathe_exchange *exchange, infer_route
         return;
     }
     const int64_t rows = lathe_oip_rows(w->oip);
+    if (route->shadow != NULL) { /* a copy; the request goes with its answer */
+        const lathe_http_request *request = lathe_http_get(exchange);
+        infer_shadow_offer(
+            w, &(infer_offer){route, request->body, request->body_len, t->header, output, rows});
+    }
     lathe_http_commit(exchange, 200, content_type(json_len, len),
                       answer_headers(json_len, len, headers, sizeof headers), len);
-    count_success(w, route, t, rows);
+    count_success(w, route, t, output, rows);
 }
 
 /* ---- on another thread ---- */
@@ -111,6 +142,7 @@ typedef struct job {
     lathe_exchange *exchange; /* NULL: the client is gone */
     lathe_oip *oip;
     lathe_plan *plan;
+    lathe_plan_output output; /* in the plan */
     times t;
     uint8_t *body, *answer; /* a copy, since the client may leave meanwhile */
     size_t body_len;
@@ -125,6 +157,7 @@ static void free_job(job *j) {
     lathe_plan_free(j->plan);
     lathe_oip_model_free(j->shown);
     infer_model_release(j->model);
+    infer_shadow_release(j->route.shadow);
     free(j->route.step);
     free(j->answer);
     free(j->body);
@@ -140,20 +173,20 @@ static lathe_plan *job_plan(void *user, int64_t rows, lathe_error *err) {
 /* [worker] */
 static void job_run(uv_work_t *work) {
     job *j = work->data;
-    lathe_plan_output output;
     infer_thread(j->w);
     j->t.started = lathe_now_ns();
     j->rc =
         lathe_oip_parse(j->oip, j->shown, j->body, j->body_len, j->header, job_plan, j, &j->err);
     j->t.parsed = lathe_now_ns();
     if (j->rc == LATHE_OK)
-        j->rc = run_plan(j->w, &j->route, j->plan, &output, &j->err);
+        j->rc = run_plan(j->w, &j->route, j->plan, &j->output, &j->err);
     j->t.predicted = lathe_now_ns();
     if (j->rc != LATHE_OK)
         return;
     j->answer = malloc(lathe_oip_bound(j->oip));
-    j->rc = j->answer ? lathe_oip_write(j->oip, &output, j->answer, &j->json_len, &j->len, &j->err)
-                      : lathe_fail(&j->err, LATHE_E_MEMORY, NULL, "out of memory for the answer");
+    j->rc = j->answer
+                ? lathe_oip_write(j->oip, &j->output, j->answer, &j->json_len, &j->len, &j->err)
+                : lathe_fail(&j->err, LATHE_E_MEMORY, NULL, "out of memory for the answer");
 }
 
 static void job_gone(void *user) {
@@ -176,7 +209,11 @@ static void job_after(uv_work_t *work, int status) {
         lathe_http_reply(j->exchange, 200, content_type(j->json_len, j->len),
                          answer_headers(j->json_len, j->len, headers, sizeof headers), j->answer,
                          j->len);
-        count_success(w, &j->route, &j->t, lathe_oip_rows(j->oip));
+        const int64_t rows = lathe_oip_rows(j->oip);
+        count_success(w, &j->route, &j->t, &j->output, rows);
+        if (j->route.shadow != NULL)
+            infer_shadow_offer(
+                w, &(infer_offer){&j->route, j->body, j->body_len, j->header, &j->output, rows});
     }
     free_job(j);
     infer_job_done(w);
@@ -194,8 +231,13 @@ static int32_t new_job(infer_worker *w, lathe_exchange *exchange, const infer_ro
     j->work.data = j;
     j->model = route->model;
     infer_model_retain(j->model);
-    j->route =
-        (infer_route){.slot = route->slot, .model = route->model, .step = strdup(route->step)};
+    j->route = (infer_route){.slot = route->slot,
+                             .arm = route->arm,
+                             .model = route->model,
+                             .shadow = route->shadow,
+                             .step = strdup(route->step)};
+    if (route->shadow != NULL)
+        infer_shadow_retain(route->shadow);
     j->oip = lathe_oip_new();
     j->body = malloc(request->body_len + 1);
     int32_t rc =
@@ -284,6 +326,7 @@ void infer_predict(infer_worker *w, lathe_exchange *exchange, infer_route *route
         return;
     }
     t.started = t.begin;
+    t.header = header;
     t.parsed = lathe_now_ns();
     if (rc == LATHE_OK)
         rc = run_plan(w, route, route->model->plan, &output, &err);

@@ -20,10 +20,28 @@ void infer_model_release(infer_model *m) {
     free(m);
 }
 
+void infer_shadow_retain(infer_shadow *s) {
+    atomic_fetch_add(&s->refs, 1);
+}
+
+void infer_shadow_release(infer_shadow *s) {
+    if (s == NULL || atomic_fetch_sub(&s->refs, 1) > 1)
+        return;
+    lathe_plan_free(s->plan);
+    lathe_oip_model_free(s->shown);
+    infer_model_release(s->model);
+    free(s->step);
+    free(s);
+}
+
 static infer_model *find_model(const infer_table *table, const char *sha256) {
-    for (size_t i = 0; table != NULL && i < table->n_routes; i++)
-        if (table->routes[i].model != NULL && strcmp(table->routes[i].model->sha256, sha256) == 0)
-            return table->routes[i].model;
+    for (size_t i = 0; table != NULL && i < table->n_routes; i++) {
+        const infer_route *r = &table->routes[i];
+        if (r->model != NULL && strcmp(r->model->sha256, sha256) == 0)
+            return r->model;
+        if (r->shadow != NULL && strcmp(r->shadow->model->sha256, sha256) == 0)
+            return r->shadow->model;
+    }
     return NULL;
 }
 
@@ -56,6 +74,9 @@ static int32_t open_model(lathe_runtime *runtime, lathe_crumbs *crumbs, const ch
 /* ---- routes ---- */
 
 static void free_route(infer_route *r) {
+    infer_shadow_release(r->shadow);
+    free(r->shadow_error);
+    free(r->sticky);
     lathe_oip_model_free(r->shown);
     infer_model_release(r->model);
     lathe_buf_free(&r->metadata);
@@ -77,15 +98,18 @@ void infer_table_free(infer_table *t) {
     free(t);
 }
 
-/* A route without its model. */
-static bool begin_route(infer_route *r, const char *name, const char *version, const char *step,
-                        double weight, int slot) {
-    *r = (infer_route){.name = strdup(name),
-                       .version = strdup(version),
-                       .step = strdup(step),
-                       .weight = weight,
-                       .slot = slot};
-    return r->name != NULL && r->version != NULL && r->step != NULL;
+/* A route without its model and shadow. */
+static bool begin_route(infer_route *r, const infer_route *like) {
+    *r = (infer_route){.name = strdup(like->name),
+                       .version = strdup(like->version),
+                       .step = strdup(like->step),
+                       .sticky = like->sticky ? strdup(like->sticky) : NULL,
+                       .weight = like->weight,
+                       .rank = like->rank,
+                       .slot = like->slot,
+                       .arm = like->arm};
+    return r->name != NULL && r->version != NULL && r->step != NULL &&
+           (r->sticky != NULL || like->sticky == NULL);
 }
 
 /* Gives a route its model, which it takes over. */
@@ -129,8 +153,12 @@ static bool keep_old(building *b, const char *name) {
         if (there || t->n_routes == b->capacity)
             continue;
         infer_route *r = &t->routes[t->n_routes++];
-        if (!begin_route(r, name, was->version, was->step, was->weight, was->slot))
+        if (!begin_route(r, was))
             return false;
+        if (was->shadow != NULL) {
+            infer_shadow_retain(was->shadow);
+            r->shadow = was->shadow;
+        }
         infer_model_retain(was->model);
         if (show_model(r, was->model, NULL) != LATHE_OK)
             return false;
@@ -138,26 +166,73 @@ static bool keep_old(building *b, const char *name) {
     return true;
 }
 
+/* The model of {"sha256", "path"}: shared with those that are there, else opened. The caller gets a reference. */
+static int32_t take_model(building *b, const cJSON *from, infer_model **model, lathe_error *err) {
+    const char *sha256 = text_of(from, "sha256");
+    *model = find_model(b->old, sha256);
+    *model = *model ? *model : find_model(b->table, sha256);
+    if (*model == NULL)
+        return open_model(b->runtime, b->crumbs, text_of(from, "path"), sha256, model, err);
+    infer_model_retain(*model);
+    return LATHE_OK;
+}
+
+/* A route's "shadow": {"model", "version", "sha256", "path", "slot"}. */
+static int32_t add_shadow(building *b, infer_route *r, const cJSON *from, lathe_error *err) {
+    char version[32], step[160];
+    infer_shadow *s = calloc(1, sizeof *s);
+    snprintf(version, sizeof version, "%.0f", number_of(from, "version"));
+    snprintf(step, sizeof step, "%s@%s", text_of(from, "model"), version);
+    if (s == NULL || (s->step = strdup(step)) == NULL) {
+        free(s);
+        return lathe_fail(err, LATHE_E_MEMORY, r->name, "out of memory");
+    }
+    atomic_init(&s->refs, 1);
+    s->slot = (int)number_of(from, "slot");
+    int32_t rc = take_model(b, from, &s->model, err);
+    if (rc == LATHE_OK)
+        rc = lathe_oip_model_new(s->model->model, r->name, version, &s->shown, err);
+    if (rc == LATHE_OK)
+        rc = lathe_plan_new(s->model->model, INFER_INLINE_ROWS, &s->plan, err);
+    if (rc == LATHE_OK)
+        r->shadow = s;
+    else
+        infer_shadow_release(s);
+    return rc;
+}
+
+/* Numbers that are not there: weight and slot 0, arm -1. */
+static void read_route(const cJSON *route, infer_route *like) {
+    const cJSON *arm = lathe_json_get(route, "arm"), *sticky = lathe_json_get(route, "sticky");
+    like->sticky = cJSON_IsString(sticky) ? sticky->valuestring : NULL;
+    like->weight = number_of(route, "weight");
+    like->rank = (int)number_of(route, "rank");
+    like->slot = (int)number_of(route, "slot");
+    like->arm = cJSON_IsNumber(arm) ? arm->valueint : -1;
+}
+
 static bool add_route(building *b, const cJSON *route) {
     infer_table *t = b->table;
     lathe_error err = {0};
-    char version[32], step[160];
-    const char *name = text_of(route, "name"), *sha256 = text_of(route, "sha256");
-    snprintf(version, sizeof version, "%.0f", number_of(route, "version"));
-    snprintf(step, sizeof step, "%s@%s", text_of(route, "model"), version);
-    infer_route *r = &t->routes[t->n_routes++];
-    if (!begin_route(r, name, version, step, number_of(route, "weight"),
-                     (int)number_of(route, "slot")))
-        return false;
-    infer_model *model = find_model(b->old, sha256);
-    model = model ? model : find_model(t, sha256);
-    int32_t rc = LATHE_OK;
-    if (model != NULL)
-        infer_model_retain(model);
+    char version[160], step[160];
+    infer_model *model;
+    const cJSON *shadow = lathe_json_get(route, "shadow"), *shown = lathe_json_get(route, "shown");
+    snprintf(step, sizeof step, "%s@%.0f", text_of(route, "model"), number_of(route, "version"));
+    if (cJSON_IsString(shown))
+        snprintf(version, sizeof version, "%s", shown->valuestring);
     else
-        rc = open_model(b->runtime, b->crumbs, text_of(route, "path"), sha256, &model, &err);
+        snprintf(version, sizeof version, "%.0f", number_of(route, "version"));
+    infer_route like = {
+        .name = (char *)(uintptr_t)text_of(route, "name"), .version = version, .step = step};
+    read_route(route, &like);
+    infer_route *r = &t->routes[t->n_routes++];
+    if (!begin_route(r, &like))
+        return false;
+    int32_t rc = take_model(b, route, &model, &err);
     if (rc == LATHE_OK)
         rc = show_model(r, model, &err);
+    if (rc == LATHE_OK && shadow != NULL && add_shadow(b, r, shadow, &err) != LATHE_OK)
+        return (r->shadow_error = strdup(err.message)) != NULL;
     if (rc == LATHE_OK)
         return true;
     r->error = strdup(err.message);
@@ -171,8 +246,7 @@ static int by_name(const void *a, const void *b) {
     const int order = strcmp(x->name, y->name);
     if (order != 0)
         return order;
-    return x->weight != y->weight ? (x->weight < y->weight ? 1 : -1)
-                                  : strcmp(x->version, y->version);
+    return x->rank != y->rank ? (x->rank < y->rank ? -1 : 1) : strcmp(x->version, y->version);
 }
 
 static bool make_groups(infer_table *t) {
@@ -184,8 +258,13 @@ static bool make_groups(infer_table *t) {
         good = g >= 0;
         if (!good)
             break;
-        if (t->groups[g].count++ == 0)
+        if (t->groups[g].count++ == 0) {
             t->groups[g].first = i;
+            t->groups[g].seed =
+                lathe_hash_bytes(t->routes[i].name, (int64_t)strlen(t->routes[i].name), 1);
+        }
+        if (t->groups[g].sticky == NULL)
+            t->groups[g].sticky = t->routes[i].sticky;
         if (t->routes[i].model != NULL)
             t->groups[g].weight += t->routes[i].weight;
     }

@@ -27,6 +27,19 @@ typedef struct infer_model {
 void infer_model_retain(infer_model *model);
 void infer_model_release(infer_model *model);
 
+/* A version that predicts copies of a route's requests (infer_shadow.c). Counted, since copies wait in a queue. */
+typedef struct infer_shadow {
+    _Atomic int refs;
+    infer_model *model;
+    lathe_oip_model *shown;
+    char *step;
+    lathe_plan *plan; /* of INFER_INLINE_ROWS; the shadow thread's */
+    int slot;         /* of the shadows' counters */
+} infer_shadow;
+
+void infer_shadow_retain(infer_shadow *shadow);
+void infer_shadow_release(infer_shadow *shadow); /* [worker]; NULL is fine */
+
 /* A version under a name. */
 typedef struct infer_route {
     char *name, *version, *step; /* step: "model@version", for breadcrumbs */
@@ -35,13 +48,20 @@ typedef struct infer_route {
     lathe_buf metadata, config; /* answers */
     char *error;
     double weight;
-    int slot; /* of the counters */
+    int rank;             /* order in which the routes of a name share the line of keys */
+    int slot;             /* of the counters */
+    int arm;              /* of the counters of a rollout; -1: none */
+    infer_shadow *shadow; /* NULL: none */
+    char *shadow_error;   /* why there is none though there should be; else NULL */
+    char *sticky;         /* "id", "header:NAME" in lower case, or NULL: the usual header alone */
 } infer_route;
 
 /* All routes of a name: routes[first … first + count). */
 typedef struct infer_group {
     size_t first, count;
-    double weight; /* sum */
+    double weight;      /* sum */
+    const char *sticky; /* of its first route that has one */
+    uint64_t seed;      /* of its keys */
 } infer_group;
 
 typedef struct infer_table {
@@ -60,7 +80,8 @@ void infer_table_free(infer_table *table); /* [worker] NULL is fine */
 
 /* [serve] NULL: no such name. */
 const infer_group *infer_table_find(const infer_table *table, const char *name, size_t len);
-/* [serve] The route of a version; version NULL: by weight, the point `key` of 2^64. NULL: no such version. */
+/* [serve] The route of a version; version NULL: by weight, the point `key` of 2^64. Each route takes a piece of that line as
+ * long as its weight, in the order of their ranks: a canary (rank 0) that grows keeps the keys it has. NULL: no such version. */
 infer_route *infer_table_pick(const infer_table *table, const infer_group *group,
                               const char *version, size_t version_len, uint64_t key);
 

@@ -13,10 +13,14 @@
  *   {"drain": true}                                                         not ready, finish, end
  * Worker → supervisor
  *   {"ready": true}                                    plugins are known, the socket is served
- *   {"generation": g, "loaded": true} | {"generation": g, "failed": [{"name", "error"}]}   those routes keep the old model
+ *   {"generation": g, "loaded": true} | {"generation": g, "failed": [{"name", "endpoint", "shadow", "error"}]}   those keep the old model
  *   {"forward": id, "verb": "load" | "unload" | …, "token": "…", "body": {…}}   administrative verbs; the answer is
  *   {"answer": id, "status": 200, "body": {…}}                                  (supervisor → worker)
  *   {"event": "…", …}                                  for the log
+ *
+ * Further members of a route, each may be absent: "rank" (order on the line of keys), "arm" (counters of a rollout), "sticky"
+ * ("id" or "header:NAME": where a client's key is), "shown" (its version in paths and answers, where that is not the number),
+ * "shadow": {"model", "version", "sha256", "path", "slot"} (predicts copies; slot is of the shadows' counters).
  *
  * A name in a path is an endpoint first, else a model; both are routes. Several routes of one name share its traffic by
  * weight, sticky by key. Models load on another thread; then the table's pointer is swapped, and the old models go

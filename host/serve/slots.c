@@ -1,6 +1,7 @@
 #include "serve/slots.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -88,4 +89,22 @@ void lathe_slot_latency(lathe_slot_model *model, uint64_t ns) {
     while (b < LATHE_SLOTS_BUCKETS - 1 && seconds > lathe_slots_bounds[b])
         b++;
     lathe_slot_add(&model->latency[b], 1);
+}
+
+/* Bucket b > 0 holds times from 2^((b - 1) / 4) µs up to 2^(b / 4) µs: by the exponent, then by two comparisons. */
+void lathe_arm_latency(lathe_slot_arm *arm, uint64_t ns) {
+    static const double quarter[3] = {1.189207115002721, 1.4142135623730951, 1.681792830507429};
+    int exponent = 0;
+    const double mantissa = frexp((double)ns * 1e-3, &exponent) * 2; /* [1, 2) × 2^(exponent - 1) */
+    int b = 0;
+    if (exponent >= 1) {
+        b = 4 * (exponent - 1) + 1;
+        b += mantissa >= quarter[1] ? 2 + (mantissa >= quarter[2]) : mantissa >= quarter[0];
+    }
+    b = b < LATHE_ARM_BUCKETS ? b : LATHE_ARM_BUCKETS - 1;
+    lathe_slot_add(&arm->latency[b], 1);
+}
+
+double lathe_arm_bucket_seconds(int bucket) {
+    return 1e-6 * exp2(bucket / 4.0);
 }

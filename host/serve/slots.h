@@ -17,6 +17,10 @@
 #define LATHE_SLOTS_BUCKETS 20
 #define LATHE_SLOTS_NAME 136
 #define LATHE_SLOTS_TOKENS 256
+#define LATHE_SLOTS_ARMS 64
+#define LATHE_SLOTS_SHADOWS 32
+#define LATHE_ARM_BUCKETS 100
+#define LATHE_ARM_CLASSES 32
 
 /* Upper bounds of the latency buckets, in seconds; the last bucket is +Inf. */
 extern const double lathe_slots_bounds[LATHE_SLOTS_BUCKETS - 1];
@@ -31,6 +35,28 @@ typedef struct lathe_slot_model {
     _Atomic uint64_t latency[LATHE_SLOTS_BUCKETS];
 } lathe_slot_model;
 
+/* One side of a comparison: what a version answered under the name of an endpoint on which a rollout runs. */
+typedef struct lathe_slot_arm {
+    _Atomic uint64_t requests, errors; /* errors: answers of 500 and above */
+    _Atomic uint64_t rejected;         /* requests answered with 400 */
+    _Atomic uint64_t rows, flagged;    /* of the requests that succeeded */
+    _Atomic uint64_t ns;               /* sum of the latencies of successes */
+    _Atomic uint64_t
+        latency[LATHE_ARM_BUCKETS]; /* four an octave from 1 µs: lathe_arm_bucket_seconds */
+    _Atomic uint64_t classes[LATHE_ARM_CLASSES]; /* rows by predicted class; the rest in the last */
+} lathe_slot_arm;
+
+/* A shadow against the version that answered. */
+typedef struct lathe_slot_shadow {
+    _Atomic uint64_t offered, dropped;   /* requests; dropped: the queue was full */
+    _Atomic uint64_t requests;           /* that the shadow predicted */
+    _Atomic uint64_t failures;           /* that it could not */
+    _Atomic uint64_t rows, agreed;       /* agreed: the same class; regression: the same value */
+    _Atomic uint64_t max_bits, sum_bits; /* doubles: largest and summed absolute difference of the
+                                            value, or of the probability furthest apart */
+    _Atomic uint64_t ns;                 /* that it took */
+} lathe_slot_shadow;
+
 typedef struct lathe_slot {
     _Atomic uint64_t alive_ns;   /* monotonic; written by the worker's loop some times a second */
     _Atomic uint64_t generation; /* of the routing table it serves */
@@ -39,6 +65,10 @@ typedef struct lathe_slot {
     _Atomic uint64_t token_ns
         [LATHE_SLOTS_TOKENS]; /* rates and last use by token (serve/auth.h): all share slot 0's */
     lathe_slot_model models[LATHE_SLOTS_MODELS];
+    lathe_slot_arm arms[LATHE_SLOTS_ARMS];
+    lathe_slot_shadow
+        shadows[LATHE_SLOTS_SHADOWS]; /* written by the worker's shadow thread, but for
+                                                       offered and dropped */
 } lathe_slot;
 
 typedef struct lathe_slots lathe_slots;
@@ -58,5 +88,10 @@ static inline void lathe_slot_add(_Atomic uint64_t *counter, uint64_t amount) {
 }
 /* Adds a latency to its bucket. [serve] */
 void lathe_slot_latency(lathe_slot_model *model, uint64_t ns);
+
+/* The same for an arm, in its finer buckets. [serve] */
+void lathe_arm_latency(lathe_slot_arm *arm, uint64_t ns);
+/* Upper bound of an arm's bucket; the last has none and gives twice that of the one before. */
+double lathe_arm_bucket_seconds(int bucket);
 
 #endif

@@ -279,11 +279,47 @@ def check_traffic(w, a, b):
     for key in "abcdef":
         versions = set()
         for _ in range(10):
-            c.request("POST", "/v2/models/birds/infer", body, {"x-lathe-key": key})
+            c.request("POST", "/v2/models/birds/infer", body, {"lathe-sticky-key": key})
             versions.add(json.loads(c.getresponse().read())["model_version"])
         checks.equal("sticky", len(versions), 1)
+    # a canary that grows keeps its keys; a key goes the same way by header and by id, in every worker
+    def share(weight, sticky=None, by_id=False):
+        w.routes(dict(route(b, 2, weight=weight), rank=0, sticky=sticky),
+                 dict(route(a, 1, weight=1 - weight), rank=1))
+        found = set()
+        for i in range(200):
+            text = json.dumps(dict(request([ROW]), id=f"user {i}")) if by_id else body
+            c.request("POST", "/v2/models/birds/infer", text, {} if by_id else {(sticky or "x:lathe-sticky-key").split(":")[1]: f"user {i}"})
+            if json.loads(c.getresponse().read())["model_version"] == "2":
+                found.add(i)
+        return found
+
+    few, more = share(0.1), share(0.5)
+    checks.that("a canary keeps its keys", few < more and 5 <= len(few) <= 40 and 70 <= len(more) <= 130, (few, more))
+    checks.equal("by another header", share(0.1, "header:x-user"), few)
+    checks.equal("by id", share(0.1, "id", by_id=True), few)
     c.close()
     checks.equal("both versions", sorted(w.ask_json("GET", "/v2/models/birds")[1]["versions"]), ["1", "2"])
+
+
+def check_shadow(w, a, b, mass):
+    """Copies go to the shadow while the answers stay those of the route; also large ones, and ones it cannot predict."""
+    shadow = {"model": "birds", "version": 2, "sha256": b["sha256"], "path": b["file"], "slot": 0}
+    w.routes(dict(route(a, 1), shadow=shadow))
+    want = w.ask_json("POST", "/v2/models/birds/infer", request([ROW]))[1]["outputs"]
+    for n in [1] * 50 + [300, 3000, 10000]:
+        status, body = w.ask_json("POST", "/v2/models/birds/infer", request([ROW] * n))
+        checks.that("with a shadow", status == 200 and body["model_version"] == "1" and
+                    body["outputs"][0]["data"] == want[0]["data"] * n, (status, str(body)[:200]))
+    w.routes(dict(route(a, 1), shadow=dict(shadow, sha256=mass["sha256"], path=mass["file"])))
+    for _ in range(5):
+        checks.equal("a shadow that fails", w.ask_json("POST", "/v2/models/birds/infer", request([ROW]))[0], 200)
+    answer = w.routes(dict(route(a, 1), shadow=dict(shadow, sha256="0" * 64, path=b["file"] + ".not")))
+    checks.that("a shadow that cannot load", answer.get("failed", [{}])[0].get("shadow") is True, answer)
+    checks.equal("without it", w.ask_json("POST", "/v2/models/birds/infer", request([ROW]))[0], 200)
+    w.routes(dict(route(a, 1), shadow=shadow))  # it ends with copies under way
+    for _ in range(20):
+        w.ask_json("POST", "/v2/models/birds/infer", request([ROW]))
 
 
 def check_triton(w):
@@ -342,6 +378,7 @@ with Lathe() as lathe:
     check_forward(w)
     check_traffic(w, birds, other)
     check_swaps(w, birds, other)
+    check_shadow(w, birds, other, mass)
     check_failed_load(w, birds)
     w.send({"drain": True})
     checks.equal("drained", w.end(), 0)
