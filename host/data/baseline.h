@@ -79,6 +79,12 @@ void lathe_window_code(lathe_window *window, int64_t feature, int32_t code);
 /* [serve] */
 void lathe_window_row(lathe_window *window);
 int64_t lathe_window_rows(const lathe_window *window);
+/* Adds counts made elsewhere in the same bins: [bins] each; lower and upper, NaN where a bin is empty, of numeric features
+ * alone. missing is taken with COARSE. */
+void lathe_window_put(lathe_window *window, int64_t feature, int32_t resolution,
+                      const double *counts, const double *lower, const double *upper,
+                      double missing);
+void lathe_window_put_rows(lathe_window *window, int64_t rows);
 /* Adds the counts of another window of the same baseline (or an equal one), else LATHE_E_SHAPE. */
 int32_t lathe_window_merge(lathe_window *into, const lathe_window *from, lathe_error *err);
 

@@ -163,6 +163,27 @@ static void merge_grid(bin_grid *into, const bin_grid *from) {
     }
 }
 
+void lathe_window_put(lathe_window *window, int64_t feature, int32_t resolution,
+                      const double *counts, const double *lower, const double *upper,
+                      double missing) {
+    window_feature *f = &window->features[feature];
+    const bool fine = resolution == LATHE_BINS_FINE;
+    if (fine && window->baseline->features[feature].categorical)
+        return;
+    bin_grid *grid = &f->grid[fine];
+    const bin_grid from = {.n_bins = grid->n_bins,
+                           .counts = (double *)(uintptr_t)counts,
+                           .lower = (double *)(uintptr_t)lower,
+                           .upper = (double *)(uintptr_t)upper};
+    merge_grid(grid, &from);
+    if (!fine)
+        f->missing += missing;
+}
+
+void lathe_window_put_rows(lathe_window *window, int64_t rows) {
+    window->n_rows += rows;
+}
+
 int32_t lathe_window_merge(lathe_window *into, const lathe_window *from, lathe_error *err) {
     if (into->baseline != from->baseline && !same_bins(into->baseline, from->baseline))
         return lathe_fail(

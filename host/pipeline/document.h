@@ -91,6 +91,7 @@ typedef struct lathe_deploy {
     const char *endpoint; /* NULL: none is moved */
     const char *model;    /* the registry's name; the pipeline's by default */
     lathe_deploy_when when;
+    const cJSON *validation; /* pipeline/validation.h; NULL: as usual */
 } lathe_deploy;
 
 typedef struct lathe_monitor_stage {

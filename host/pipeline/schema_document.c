@@ -51,7 +51,20 @@ static const char stages[] =
     "\"additionalProperties\":{\"$ref\":\"#/$defs/learner\"}}}},"
     "\"deploy\":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
     "\"endpoint\":{\"$ref\":\"#/$defs/name\"},\"model\":{\"$ref\":\"#/$defs/name\"},"
-    "\"when\":{\"enum\":[\"goal_met\",\"always\",\"never\"],\"default\":\"goal_met\"}}},"
+    "\"when\":{\"enum\":[\"goal_met\",\"always\",\"never\"],\"default\":\"goal_met\"},"
+    "\"validation\":{\"description\":\"Of rows that are asked about, against the training's profile: what "
+    "each rule does.\",\"anyOf\":[{\"$ref\":\"#/$defs/rule_action\"},{\"type\":\"object\","
+    "\"additionalProperties\":false,\"properties\":{"
+    "\"type\":{\"$ref\":\"#/$defs/rule_action\"},\"range\":{\"$ref\":\"#/$defs/rule_action\"},"
+    "\"domain\":{\"$ref\":\"#/$defs/rule_action\"},\"nulls\":{\"$ref\":\"#/$defs/rule_action\"},"
+    "\"margin\":{\"type\":\"number\",\"minimum\":0,\"maximum\":1000000,\"default\":0},"
+    "\"statistics\":{\"type\":\"boolean\",\"default\":true},"
+    "\"columns\":{\"type\":\"object\",\"additionalProperties\":{\"anyOf\":[{\"$ref\":"
+    "\"#/$defs/rule_action\"},{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
+    "\"type\":{\"$ref\":\"#/$defs/rule_action\"},\"range\":{\"$ref\":\"#/$defs/rule_action\"},"
+    "\"domain\":{\"$ref\":\"#/$defs/rule_action\"},\"nulls\":{\"$ref\":\"#/$defs/rule_action\"},"
+    "\"margin\":{\"type\":\"number\",\"minimum\":0,\"maximum\":1000000},"
+    "\"min\":{\"type\":\"number\"},\"max\":{\"type\":\"number\"}}}]}}}}]}}},"
     "\"monitor\":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
     "\"drift\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/drift\"}},"
     "\"replay\":{\"$ref\":\"#/$defs/source\",\"description\":\"Later data, streamed through the "
@@ -63,6 +76,8 @@ static const char stages[] =
     "\"quality_drop\":{\"type\":\"number\",\"minimum\":0,\"description\":\"Alert where the goal's "
     "metric is worse "
     "than at deployment by more.\"}}}}";
+
+static const char action_schema[] = "{\"enum\":[\"pass\",\"flag\",\"reject\"]}";
 
 static const char name_schema[] =
     "{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$|\\\\$\\\\{\"}";
@@ -76,6 +91,8 @@ void lathe_schema_document(const lathe_catalogue *catalogue, lathe_buf *out) {
     lathe_buf_append_str(out, stages);
     lathe_buf_append_str(out, ",\"$defs\":{\"name\":");
     lathe_buf_append_str(out, name_schema);
+    lathe_buf_append_str(out, ",\"rule_action\":");
+    lathe_buf_append_str(out, action_schema);
     if (defs.len > 2 && defs.data[0] == '{') { /* the members of that object join ours */
         lathe_buf_append_char(out, ',');
         lathe_buf_append(out, defs.data + 1, defs.len - 2);

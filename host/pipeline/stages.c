@@ -1,6 +1,8 @@
 /* The stages "prepare", "train", "deploy" and "monitor" of the document. */
 #include "pipeline/stages.h"
 
+#include "pipeline/validation.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -96,7 +98,7 @@ void lathe_stage_train(const lathe_check *c, const lathe_binder *binder, lathe_p
 }
 
 void lathe_stage_deploy(const lathe_check *c, lathe_pipeline *p, const cJSON *root) {
-    static const char *const keys[] = {"endpoint", "model", "when", NULL};
+    static const char *const keys[] = {"endpoint", "model", "when", "validation", NULL};
     static const char *const when[] = {"goal_met", "always", "never", NULL};
     const cJSON *node = lathe_json_get(root, "deploy");
     p->deploy.model = p->name;
@@ -110,6 +112,8 @@ void lathe_stage_deploy(const lathe_check *c, lathe_pipeline *p, const cJSON *ro
     if (lathe_json_get(node, "model") != NULL)
         lathe_check_name(c, lathe_json_get(node, "model"), "the model", p->deploy.model);
     p->deploy.when = (lathe_deploy_when)lathe_check_choice(c, node, "when", when, 0);
+    p->deploy.validation = lathe_json_get(node, "validation");
+    lathe_validation_check(c, p->deploy.validation);
 }
 
 void lathe_stage_monitor(const lathe_check *c, const lathe_binder *binder, lathe_pipeline *p,

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/fs.h"
+#include "monitor/rules.h"
 #include "pipeline/job.h"
 #include "pipeline/score.h"
 #include "web/report.h"
@@ -180,12 +181,26 @@ static void send_report(lathe_job *job) {
         lathe_job_log(job, LATHE_LOG_WARN, "there is no report: %s", err.message);
 }
 
+/* Does the data have the columns that the document validates? Told before anything is trained. */
+static int32_t check_validation(lathe_job *job, lathe_error *err) {
+    lathe_rules *rules;
+    int32_t rc = lathe_rules_new(lathe_schema_table(job->schema), NULL,
+                                 job->pipeline->deploy.validation, &rules, err);
+    if (rc == LATHE_OK)
+        lathe_rules_free(rules);
+    else
+        lathe_error_wrap(err, "/deploy/validation/columns");
+    return rc;
+}
+
 static int32_t run_steps(lathe_job *job, lathe_error *err) {
     int32_t rc = parse_document(job, 0, err);
     if (rc != LATHE_OK)
         return rc;
     report_head(job);
     rc = lathe_job_prepare(job, err);
+    if (rc == LATHE_OK)
+        rc = check_validation(job, err);
     if (rc == LATHE_OK && job->task == LATHE_TASK_MULTICLASS)
         rc = parse_document(job, job->task, err); /* defaults may depend on it */
     if (rc == LATHE_OK)

@@ -31,7 +31,9 @@ static int32_t compile_raw(lathe_plan *p, lathe_error *err) {
     const size_t n = (size_t)raw->n_columns;
     p->columns = lathe_arena_array(p->arena, n + 1, sizeof *p->columns);
     p->printed = lathe_arena_array(p->arena, n + 1, sizeof *p->printed);
-    if (p->columns == NULL || p->printed == NULL)
+    p->unseen = lathe_arena_array(p->arena, n + 1, sizeof *p->unseen);
+    p->marks = new_values(p, p->max_rows, 1);
+    if (p->columns == NULL || p->printed == NULL || p->unseen == NULL || p->marks == NULL)
         return no_memory(err);
     for (size_t c = 0; c < n; c++) {
         p->columns[c] = raw->columns[c];
@@ -41,6 +43,12 @@ static int32_t compile_raw(lathe_plan *p, lathe_error *err) {
         if (p->columns[c].values == NULL ||
             (raw->columns[c].type == LATHE_COLUMN_STRING && p->printed[c] == NULL))
             return no_memory(err);
+        if (raw->columns[c].type != LATHE_COLUMN_CATEGORY)
+            continue;
+        p->unseen[c] = lathe_arena_alloc(p->arena, sizeof **p->unseen);
+        if (p->unseen[c] == NULL)
+            return no_memory(err);
+        p->unseen[c]->row = -1;
     }
     p->raw = (lathe_table){0, raw->n_columns, p->columns};
     return LATHE_OK;
@@ -176,6 +184,18 @@ const lathe_model *lathe_plan_model(const lathe_plan *plan) {
 
 const lathe_table *lathe_plan_rows(const lathe_plan *plan) {
     return &plan->raw;
+}
+
+void lathe_plan_tolerate(lathe_plan *plan, const uint8_t *tolerate) {
+    plan->tolerate = tolerate;
+}
+
+uint8_t *lathe_plan_marks(const lathe_plan *plan) {
+    return plan->marks;
+}
+
+const lathe_plan_unseen *lathe_plan_get_unseen(const lathe_plan *plan, int64_t column) {
+    return column >= 0 && column < plan->raw.n_columns ? plan->unseen[column] : NULL;
 }
 
 /* ---- running ---- */

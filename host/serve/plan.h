@@ -39,6 +39,23 @@ int32_t lathe_plan_integer(lathe_plan *plan, int64_t column, int64_t row, int64_
 int32_t lathe_plan_text(lathe_plan *plan, int64_t column, int64_t row, lathe_str value,
                         lathe_error *err);
 
+/* ---- what was put in and is not as in training, for serve/door.h ---- */
+
+/* A category that training has not seen: the first one of its column in the batch. */
+typedef struct lathe_plan_unseen {
+    int64_t row; /* -1: there is none */
+    int64_t len; /* of the whole value */
+    char text[64];
+} lathe_plan_unseen;
+
+/* From now on a value that does not fit its column is missing where tolerate[column] is not 0, and no error; NULL: no
+ * column is so. Where it is odd, the row gets a mark of 1. The caller's array must stay. */
+void lathe_plan_tolerate(lathe_plan *plan, const uint8_t *tolerate);
+/* [rows] marks of this batch. The caller may set further bits; begin clears all. */
+uint8_t *lathe_plan_marks(const lathe_plan *plan);
+/* Of a CATEGORY column; NULL for others. */
+const lathe_plan_unseen *lathe_plan_get_unseen(const lathe_plan *plan, int64_t column);
+
 /* ---- running ---- */
 
 /* Regression: value[n]. Classification: probability[n, n_classes] and label[n]. Point into the plan, valid until the next

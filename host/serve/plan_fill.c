@@ -4,7 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-static int32_t fail_text(const lathe_plan *plan, int64_t column, int64_t row, lathe_str value,
+static void put_missing(lathe_column *c, int64_t row);
+
+/* A value that does not fit: missing where that is tolerated, else an error. */
+static int32_t fail_text(lathe_plan *plan, int64_t column, int64_t row, lathe_str value,
                          lathe_error *err) {
     static const char *const wanted[] = {[LATHE_COLUMN_FLOAT64] = "a number",
                                          [LATHE_COLUMN_INT64] = "a whole number",
@@ -12,7 +15,12 @@ static int32_t fail_text(const lathe_plan *plan, int64_t column, int64_t row, la
                                              "a time such as 2025-01-31 or 2025-01-31T12:00:00Z",
                                          [LATHE_COLUMN_CATEGORY] = "a text",
                                          [LATHE_COLUMN_STRING] = "a text"};
-    const lathe_column *c = &plan->columns[column];
+    lathe_column *c = &plan->columns[column];
+    if (plan->tolerate != NULL && plan->tolerate[column] != 0) {
+        put_missing(c, row);
+        plan->marks[row] |= plan->tolerate[column] & 1;
+        return LATHE_OK;
+    }
     return lathe_fail(err, LATHE_E_DATA, c->name,
                       "row %lld of column '%s' is '%.*s'; %s is expected, as in training: correct "
                       "the value, or leave it missing",
@@ -20,7 +28,7 @@ static int32_t fail_text(const lathe_plan *plan, int64_t column, int64_t row, la
                       value.ptr, wanted[c->type]);
 }
 
-static int32_t fail_number(const lathe_plan *plan, int64_t column, int64_t row, double value,
+static int32_t fail_number(lathe_plan *plan, int64_t column, int64_t row, double value,
                            lathe_error *err) {
     char text[LATHE_CELL_TEXT];
     const size_t len = lathe_print_number(value, text);
@@ -37,13 +45,25 @@ static int32_t check_place(const lathe_plan *plan, int64_t column, int64_t row, 
         (long long)plan->raw.n_columns);
 }
 
+/* A code into a CATEGORY column. */
+static void put_code(lathe_plan *plan, int64_t column, int64_t row, lathe_str value) {
+    const int32_t code = lathe_schema_code(plan->schema, column, value);
+    lathe_plan_unseen *unseen = plan->unseen[column];
+    ((int32_t *)plan->columns[column].values)[row] = code;
+    if (code != LATHE_CODE_UNSEEN || unseen->row >= 0)
+        return;
+    unseen->row = row;
+    unseen->len = value.len;
+    memcpy(unseen->text, value.ptr,
+           value.len < (int64_t)sizeof unseen->text ? (size_t)value.len : sizeof unseen->text);
+}
+
 /* A printed number into a CATEGORY or STRING column; text belongs to the caller. */
 static void put_printed(lathe_plan *plan, int64_t column, int64_t row,
                         const char text[LATHE_CELL_TEXT], size_t len) {
     lathe_column *c = &plan->columns[column];
     if (c->type == LATHE_COLUMN_CATEGORY) {
-        ((int32_t *)c->values)[row] =
-            lathe_schema_code(plan->schema, column, (lathe_str){text, (int64_t)len});
+        put_code(plan, column, row, (lathe_str){text, (int64_t)len});
         return;
     }
     memcpy(plan->printed[column][row], text, len);
@@ -71,9 +91,14 @@ int32_t lathe_plan_begin(lathe_plan *plan, int64_t n, lathe_error *err) {
         return lathe_fail(err, LATHE_E_SHAPE, NULL, "%lld rows; 1 to %lld are taken at once",
                           (long long)n, (long long)plan->max_rows);
     plan->raw.n_rows = n;
-    for (int64_t c = 0; c < plan->raw.n_columns; c++)
+    memset(plan->marks, 0, (size_t)plan->marked);
+    plan->marked = n;
+    for (int64_t c = 0; c < plan->raw.n_columns; c++) {
+        if (plan->unseen[c] != NULL)
+            plan->unseen[c]->row = -1;
         for (int64_t i = 0; i < n; i++)
             put_missing(&plan->columns[c], i);
+    }
     return LATHE_OK;
 }
 
@@ -144,7 +169,7 @@ int32_t lathe_plan_text(lathe_plan *plan, int64_t column, int64_t row, lathe_str
         return rc;
     lathe_column *c = &plan->columns[column];
     if (c->type == LATHE_COLUMN_CATEGORY) {
-        ((int32_t *)c->values)[row] = lathe_schema_code(plan->schema, column, value);
+        put_code(plan, column, row, value);
         return LATHE_OK;
     }
     if (c->type == LATHE_COLUMN_STRING) {

@@ -9,8 +9,22 @@
 
 struct lathe_slots {
     lathe_slot *page; /* [n_workers], shared */
+    uint8_t *live;    /* behind it: [n_workers][AREAS][LATHE_SLOTS_MODELS][LATHE_SLOTS_LIVE] */
     int n_workers;
 };
+
+#define AREAS 2
+#define LIVE_BYTES (AREAS * LATHE_SLOTS_MODELS * LATHE_SLOTS_LIVE) /* of a worker */
+
+/* A multiple of LATHE_SLOTS_LIVE, so that what follows is aligned. */
+static size_t page_bytes(int n_workers) {
+    return ((size_t)n_workers * sizeof(lathe_slot) + LATHE_SLOTS_LIVE - 1) / LATHE_SLOTS_LIVE *
+           LATHE_SLOTS_LIVE;
+}
+
+static size_t all_bytes(int n_workers) {
+    return page_bytes(n_workers) + (size_t)n_workers * LIVE_BYTES;
+}
 
 const double lathe_slots_bounds[LATHE_SLOTS_BUCKETS - 1] = {
     10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3,
@@ -22,12 +36,13 @@ static int32_t map_page(int fd, int n_workers, lathe_slots **out, lathe_error *e
     if (slots == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the counters");
     slots->n_workers = n_workers;
-    slots->page = mmap(NULL, (size_t)n_workers * sizeof *slots->page, PROT_READ | PROT_WRITE,
-                       MAP_SHARED, fd, 0);
+    slots->page =
+        mmap(NULL, all_bytes(n_workers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (slots->page == MAP_FAILED) {
         free(slots);
         return lathe_fail_errno(err, errno, NULL, "the counters cannot be mapped");
     }
+    slots->live = (uint8_t *)slots->page + page_bytes(n_workers);
     *out = slots;
     return LATHE_OK;
 }
@@ -39,7 +54,7 @@ int32_t lathe_slots_create(int n_workers, lathe_slots **slots, int *fd, lathe_er
         return lathe_fail(err, LATHE_E_INVALID, "workers", "%d workers; 1 to %d are possible",
                           n_workers, LATHE_SLOTS_WORKERS);
     *fd = memfd_create("lathe-slots", MFD_CLOEXEC);
-    if (*fd < 0 || ftruncate(*fd, (off_t)((size_t)n_workers * sizeof(lathe_slot))) != 0) {
+    if (*fd < 0 || ftruncate(*fd, (off_t)all_bytes(n_workers)) != 0) {
         const int32_t rc =
             lathe_fail_errno(err, errno, NULL, "no memory to share for the counters");
         if (*fd >= 0)
@@ -60,8 +75,8 @@ int32_t lathe_slots_attach(int fd, lathe_slots **slots, lathe_error *err) {
     *slots = NULL;
     if (fstat(fd, &st) != 0)
         return lathe_fail_errno(err, errno, NULL, "the counters' descriptor %d is not open", fd);
-    const int64_t n = (int64_t)st.st_size / (int64_t)sizeof(lathe_slot);
-    if (n < 1 || n > LATHE_SLOTS_WORKERS || st.st_size % (off_t)sizeof(lathe_slot) != 0)
+    const int64_t n = (int64_t)st.st_size / (int64_t)LIVE_BYTES; /* the slots are far smaller */
+    if (n < 1 || n > LATHE_SLOTS_WORKERS || st.st_size != (off_t)all_bytes((int)n))
         return lathe_fail(err, LATHE_E_VERSION, NULL,
                           "the counters have %lld bytes, which another version of the program made",
                           (long long)st.st_size);
@@ -71,7 +86,7 @@ int32_t lathe_slots_attach(int fd, lathe_slots **slots, lathe_error *err) {
 void lathe_slots_close(lathe_slots *slots) {
     if (slots == NULL)
         return;
-    munmap(slots->page, (size_t)slots->n_workers * sizeof *slots->page);
+    munmap(slots->page, all_bytes(slots->n_workers));
     free(slots);
 }
 
@@ -81,6 +96,14 @@ int lathe_slots_count(const lathe_slots *slots) {
 
 lathe_slot *lathe_slots_at(lathe_slots *slots, int worker) {
     return worker >= 0 && worker < slots->n_workers ? &slots->page[worker] : NULL;
+}
+
+void *lathe_slots_live(lathe_slots *slots, int worker, int area, int model) {
+    if (worker < 0 || worker >= slots->n_workers || area < 0 || area >= AREAS || model < 0 ||
+        model >= LATHE_SLOTS_MODELS)
+        return NULL;
+    const size_t at = ((size_t)worker * AREAS + (size_t)area) * LATHE_SLOTS_MODELS + (size_t)model;
+    return slots->live + at * LATHE_SLOTS_LIVE;
 }
 
 void lathe_slot_latency(lathe_slot_model *model, uint64_t ns) {

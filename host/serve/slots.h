@@ -3,11 +3,15 @@
  * One shared page (memfd) holds a slot a worker and, in each, a table of models. A worker alone writes its slot
  * (relaxed atomics, no lock); the supervisor reads all and adds up. A worker that replaces another goes on where
  * that one ended. Nothing in the page is trusted for memory safety: indices are bounded on both sides.
+ *
+ * Behind the slots each worker has two areas for statistics of features (monitor/live.h), one for its serving thread and one
+ * for its other threads; each gives every model LATHE_SLOTS_LIVE bytes. They take memory where they are written alone.
  */
 #ifndef LATHE_SERVE_SLOTS_H
 #define LATHE_SERVE_SLOTS_H
 
 #include "base/error.h"
+#include "monitor/rules.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -21,6 +25,7 @@
 #define LATHE_SLOTS_SHADOWS 32
 #define LATHE_ARM_BUCKETS 100
 #define LATHE_ARM_CLASSES 32
+#define LATHE_SLOTS_LIVE ((size_t)1 << 20)
 
 /* Upper bounds of the latency buckets, in seconds; the last bucket is +Inf. */
 extern const double lathe_slots_bounds[LATHE_SLOTS_BUCKETS - 1];
@@ -29,7 +34,9 @@ extern const double lathe_slots_bounds[LATHE_SLOTS_BUCKETS - 1];
 typedef struct lathe_slot_model {
     char name
         [LATHE_SLOTS_NAME]; /* "model@version"; set by the supervisor before the worker learns of it */
-    _Atomic uint64_t requests, failures, rows, rejected, flagged;
+    _Atomic uint64_t requests, failures, rows;
+    _Atomic uint64_t rejected, flagged; /* rows, by any rule of validation */
+    _Atomic uint64_t validated[LATHE_RULE_COUNT][LATHE_ACTION_COUNT]; /* rows a rule fired for */
     _Atomic uint64_t success_ns, queue_ns, input_ns, infer_ns, output_ns;
     _Atomic uint64_t last_ms; /* wall clock of the last inference */
     _Atomic uint64_t latency[LATHE_SLOTS_BUCKETS];
@@ -80,6 +87,8 @@ int32_t lathe_slots_attach(int fd, lathe_slots **slots, lathe_error *err);
 void lathe_slots_close(lathe_slots *slots);
 lathe_slot *lathe_slots_at(lathe_slots *slots, int worker); /* NULL: out of range */
 int lathe_slots_count(const lathe_slots *slots);            /* of workers */
+/* LATHE_SLOTS_LIVE bytes of a model; area 0: of the serving thread, 1: of the others. NULL: out of range. */
+void *lathe_slots_live(lathe_slots *slots, int worker, int area, int model);
 
 /* A counter that one thread alone writes: a load and a store, no locked instruction. [serve] */
 static inline void lathe_slot_add(_Atomic uint64_t *counter, uint64_t amount) {

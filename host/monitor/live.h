@@ -1,0 +1,65 @@
+/* monitor/live.h: statistics of served rows, feature by feature, in memory that outlives the process that counts.
+ *
+ * A layout says where the counts of a baseline's features lie in a region of bytes, and how a value finds its bin. Every
+ * process that has the model makes the same layout, so a region can be shared: one thread writes (relaxed
+ * atomics, no lock), others read and add up. Numeric features are counted in the bins of both resolutions at once (their
+ * edges merged), so that both distributions come out exactly; beside them smallest, largest, sum and sum of squares.
+ * Categories are counted one by one, unseen ones together. Memory is fixed a feature, whatever the number of rows.
+ *
+ *     lathe_live_new(baseline, raw, limit, &live, err);        // worker and supervisor alike
+ *     lathe_live_add(live, region, rows, 0, n);                // [serve] the worker
+ *     lathe_live_sum(live, region, total);                     // the supervisor, for each region
+ *     lathe_live_window(live, total, before, window);          // what came between two sums
+ *
+ * Nothing in a region is trusted for memory safety: it holds numbers alone. A layout never changes: reading is [any].
+ */
+#ifndef LATHE_MONITOR_LIVE_H
+#define LATHE_MONITOR_LIVE_H
+
+#include "data/baseline.h"
+
+typedef struct lathe_live lathe_live;
+
+/* raw: the columns of the rows that will be added (by name; those that it lacks, or has with another kind, are not
+ * counted); NULL: none will be. Features that do not fit into `limit` bytes are left out, the last ones first. The
+ * baseline must outlive it. LATHE_E_MEMORY. */
+int32_t lathe_live_new(const lathe_baseline *baseline, const lathe_table *raw, size_t limit,
+                       lathe_live **live, lathe_error *err);
+void lathe_live_free(lathe_live *live);              /* NULL is fine */
+size_t lathe_live_bytes(const lathe_live *live);     /* of a region; a multiple of 64 */
+int64_t lathe_live_features(const lathe_live *live); /* the first so many of the baseline */
+
+/* [serve] Counts rows [begin, begin + n). region: 64-byte aligned, zeroed before its first use. One writer at a time. */
+void lathe_live_add(const lathe_live *live, void *region, const lathe_table *rows, int64_t begin,
+                    int64_t n);
+
+/* What a feature's rows were. */
+typedef struct lathe_live_feature {
+    double present, missing;
+    double mean, deviation; /* of the population; NaN where none was present, or of categories */
+    double smallest, largest;
+    double unseen;       /* categories alone */
+    double below, above; /* numbers alone: outside of those of training */
+    const double
+        *counts; /* [n_bins] of `resolution`, as the baseline's; valid until the next call */
+    int64_t n_bins;
+} lathe_live_feature;
+
+/* A copy of counts in this process. */
+typedef struct lathe_live_total lathe_live_total;
+lathe_live_total *lathe_live_total_new(const lathe_live *live); /* zero; NULL: out of memory */
+void lathe_live_total_free(lathe_live_total *total);            /* NULL is fine */
+void lathe_live_total_clear(lathe_live_total *total);
+void lathe_live_total_copy(lathe_live_total *into, const lathe_live_total *from);
+int64_t lathe_live_total_rows(const lathe_live_total *total);
+/* Adds a region's counts. */
+void lathe_live_sum(const void *region, lathe_live_total *total);
+/* A feature's statistics in `total`, less those in `before` (NULL: none; smallest and largest are of `total`). */
+void lathe_live_describe(const lathe_live_total *total, const lathe_live_total *before,
+                         int64_t feature, int32_t resolution, lathe_live_feature *out);
+/* Fills an empty window of the same baseline. Bounds within a bin are its edges; those of the outer bins the smallest and
+ * largest value of all. */
+void lathe_live_window(const lathe_live_total *total, const lathe_live_total *before,
+                       lathe_window *window);
+
+#endif

@@ -1,0 +1,48 @@
+/* monitor/live_internal.h: what live.c and live_total.c share: the layout of a region. */
+#ifndef LATHE_MONITOR_LIVE_INTERNAL_H
+#define LATHE_MONITOR_LIVE_INTERNAL_H
+
+#include "monitor/live.h"
+
+#include <stdatomic.h>
+
+#define LIVE_LINE 8 /* cells in 64 bytes */
+
+/* The head of a feature in a region; behind it the counts of its bins. All but the first two are of numbers alone; sums are
+ * of offsets from `center`, and infinities are in the counts alone. */
+enum {
+    LIVE_SEEN, /* finite numbers */
+    LIVE_MISSING,
+    LIVE_SMALLEST,
+    LIVE_LARGEST,
+    LIVE_SUM,
+    LIVE_SQUARES,
+    LIVE_BELOW,
+    LIVE_ABOVE
+};
+
+typedef union live_cell {
+    _Atomic uint64_t count;
+    _Atomic double number;
+} live_cell;
+
+typedef struct live_feature {
+    bool categorical;
+    int32_t type;           /* of the column */
+    int64_t column;         /* of the rows; -1: not counted */
+    int64_t at;             /* of the head, in cells */
+    int64_t n_bins;         /* joint ones */
+    struct live_tree *tree; /* NULL: categorical */
+    double low, high;       /* of training; low > high where it had no number */
+    double center;
+    int16_t *bin[2]; /* [n_bins] bins of each resolution; NULL: categorical */
+} live_feature;
+
+struct lathe_live {
+    const lathe_baseline *baseline;
+    live_feature *features;
+    int64_t n_features;
+    int64_t n_cells; /* the first line holds the number of rows */
+};
+
+#endif

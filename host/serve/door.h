@@ -1,0 +1,58 @@
+/* serve/door.h: what happens to rows between a request and its model: validation (monitor/rules.h), and statistics of
+ * what was served (monitor/live.h).
+ *
+ *     lathe_door_open(door, plan);                          // before values are put in
+ *     rc = lathe_door_check(door, plan, 0, n, &visit, &err) // LATHE_E_DATA: a rule rejects
+ *     …predict…
+ *     lathe_door_count(door, plan, 0, n, region);           // rows that were answered
+ *     lathe_door_note(&visit, counters);                    // on the thread that owns the counters
+ *     lathe_door_headers(door, &visit, buf, size);          // "lathe-flags: range=1;column=\"age\"\r\n"
+ *
+ * Which rules are on is said by the endpoint's settings, else by the document of the model. A door never changes.
+ */
+#ifndef LATHE_SERVE_DOOR_H
+#define LATHE_SERVE_DOOR_H
+
+#include "monitor/live.h"
+#include "serve/plan.h"
+#include "serve/slots.h"
+
+#include <cjson/cJSON.h>
+
+typedef struct lathe_door lathe_door;
+
+#define LATHE_DOOR_HEADERS 512
+
+/* [worker] settings: the endpoint's validation, copied; NULL: the document's. A profile that cannot be read, or settings that do
+ * not fit the model: what can be is applied, and *warning (the caller's, LATHE_OK else) says what was not. The model must
+ * outlive it. LATHE_E_MEMORY. */
+int32_t lathe_door_new(const lathe_model *model, const cJSON *settings, lathe_door **door,
+                       lathe_error *warning, lathe_error *err);
+void lathe_door_free(lathe_door *door);                    /* [worker] NULL is fine */
+const cJSON *lathe_door_settings(const lathe_door *door); /* NULL: the document's */
+
+/* What the rows of one request break. */
+typedef struct lathe_door_visit {
+    bool fired; /* else the report is not written */
+    lathe_rule_report report;
+} lathe_door_visit;
+
+/* [serve] The plan takes a value of the wrong type for missing where no rule rejects it. */
+void lathe_door_open(const lathe_door *door, lathe_plan *plan);
+/* [serve] Rows [begin, begin + n) of the plan. */
+int32_t lathe_door_check(const lathe_door *door, lathe_plan *plan, int64_t begin, int64_t n,
+                         lathe_door_visit *visit, lathe_error *err);
+/* [serve] Counts rows into a region of LATHE_SLOTS_LIVE bytes; NULL: nothing happens. */
+void lathe_door_count(const lathe_door *door, const lathe_plan *plan, int64_t begin, int64_t n,
+                      void *region);
+/* [any] The same into a region that several threads of this process count into. */
+void lathe_door_count_shared(const lathe_door *door, const lathe_plan *plan, int64_t begin,
+                             int64_t n, void *region);
+/* [serve] counters NULL: nothing happens. */
+void lathe_door_note(const lathe_door_visit *visit, lathe_slot_model *counters);
+/* [serve] Appends the header line that names the rules which flagged rows, how many, and the first column; nothing where none
+ * did, or where it does not fit. */
+void lathe_door_headers(const lathe_door *door, const lathe_door_visit *visit, char *buf,
+                        size_t size);
+
+#endif
