@@ -2,6 +2,8 @@
 
 #include "monitor/rules.h"
 
+#include <string.h>
+
 /* One action for all rules, in place of an object? Anything else than a text is for lathe_check_object. */
 static bool check_text(const lathe_check *c, const cJSON *node) {
     if (!cJSON_IsString(node))
@@ -38,8 +40,7 @@ static void check_column(const lathe_check *c, const cJSON *node) {
 void lathe_validation_check(const lathe_check *c, const cJSON *node) {
     static const char *const keys[] = {"type",   "range",   "domain",     "nulls",
                                        "margin", "columns", "statistics", NULL};
-    if (node == NULL || check_text(c, node) ||
-        !lathe_check_object(c, node, "\"validation\"", keys))
+    if (node == NULL || check_text(c, node) || !lathe_check_object(c, node, "\"validation\"", keys))
         return;
     check_rules(c, node);
     lathe_check_bool(c, node, "statistics", true);

@@ -3,11 +3,13 @@
 #include "base/json.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct lathe_door {
+    _Atomic int refs;
     const lathe_table *raw;
     cJSON *settings;
     lathe_baseline *baseline;
@@ -39,6 +41,7 @@ int32_t lathe_door_new(const lathe_model *model, const cJSON *settings, lathe_do
     lathe_door *door = calloc(1, sizeof *door);
     if (door == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the validation");
+    atomic_init(&door->refs, 1);
     door->raw = lathe_schema_table(info->raw);
     if (settings != NULL) {
         door->settings = cJSON_Duplicate(settings, 1);
@@ -58,8 +61,12 @@ int32_t lathe_door_new(const lathe_model *model, const cJSON *settings, lathe_do
     return LATHE_OK;
 }
 
+void lathe_door_retain(lathe_door *door) {
+    atomic_fetch_add(&door->refs, 1);
+}
+
 void lathe_door_free(lathe_door *door) {
-    if (door == NULL)
+    if (door == NULL || atomic_fetch_sub(&door->refs, 1) > 1)
         return;
     lathe_live_free(door->live);
     lathe_rules_free(door->rules);
@@ -118,8 +125,14 @@ void lathe_door_note(const lathe_door_visit *visit, lathe_slot_model *counters) 
     for (int rule = 0; rule < LATHE_RULE_COUNT; rule++)
         for (int action = 0; action < LATHE_ACTION_COUNT; action++)
             if (r->rows[rule][action] > 0)
-                lathe_slot_add(&counters->validated[rule][action],
-                               (uint64_t)r->rows[rule][action]);
+                lathe_slot_add(&counters->validated[rule][action], (uint64_t)r->rows[rule][action]);
+}
+
+void lathe_door_note_type(lathe_slot_model *counters) {
+    if (counters == NULL)
+        return;
+    lathe_slot_add(&counters->rejected, 1);
+    lathe_slot_add(&counters->validated[LATHE_RULE_TYPE][LATHE_ACTION_REJECT], 1);
 }
 
 /* A column's name within a quoted string of a header: what is no letter, digit, '_', '-', '.' or blank as %XX. */

@@ -28,7 +28,8 @@ typedef struct lathe_door lathe_door;
  * outlive it. LATHE_E_MEMORY. */
 int32_t lathe_door_new(const lathe_model *model, const cJSON *settings, lathe_door **door,
                        lathe_error *warning, lathe_error *err);
-void lathe_door_free(lathe_door *door);                    /* [worker] NULL is fine */
+void lathe_door_retain(lathe_door *door);                 /* for another user of it */
+void lathe_door_free(lathe_door *door);                   /* [worker] of one user; NULL is fine */
 const cJSON *lathe_door_settings(const lathe_door *door); /* NULL: the document's */
 
 /* What the rows of one request break. */
@@ -50,6 +51,8 @@ void lathe_door_count_shared(const lathe_door *door, const lathe_plan *plan, int
                              int64_t n, void *region);
 /* [serve] counters NULL: nothing happens. */
 void lathe_door_note(const lathe_door_visit *visit, lathe_slot_model *counters);
+/* [serve] A request that could not be read into the plan for a value of the wrong type: its first row counts. */
+void lathe_door_note_type(lathe_slot_model *counters);
 /* [serve] Appends the header line that names the rules which flagged rows, how many, and the first column; nothing where none
  * did, or where it does not fit. */
 void lathe_door_headers(const lathe_door *door, const lathe_door_visit *visit, char *buf,

@@ -235,7 +235,8 @@ static int32_t open_slots(infer_worker *w, const cJSON *serve, lathe_error *err)
     close(fd);
     if (rc != LATHE_OK)
         return rc;
-    lathe_slot *slot = lathe_slots_at(w->slots, (int)number_of(serve, "worker"));
+    w->index = (int)number_of(serve, "worker");
+    lathe_slot *slot = lathe_slots_at(w->slots, w->index);
     if (slot == NULL)
         return lathe_fail(err, LATHE_E_INVALID, NULL, "the counters have no place for this worker");
     w->slot = slot;

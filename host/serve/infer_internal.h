@@ -27,6 +27,7 @@ struct infer_worker {
     char chunk[65536];
     lathe_setup setup;
     lathe_slots *slots;
+    int index;           /* among the workers */
     lathe_slot *slot;    /* this worker's */
     lathe_slot own_slot; /* where there is no page */
     lathe_auth *auth;

@@ -40,8 +40,11 @@ static void count_failure(infer_worker *w, const infer_route *route, int status)
         return;
     lathe_slot_add(&m->requests, 1);
     lathe_slot_add(&m->failures, 1);
-    if (status == 400)
-        lathe_slot_add(&m->rejected, 1);
+}
+
+/* Where the rows' statistics are counted; area 1: off the serving thread. */
+static void *live_region(const infer_worker *w, const infer_route *route, int area) {
+    return w->slots != NULL ? lathe_slots_live(w->slots, w->index, area, route->slot) : NULL;
 }
 
 static void count_arm(lathe_slot_arm *arm, const lathe_plan_output *output, int64_t rows,
@@ -90,12 +93,15 @@ static int32_t run_plan(infer_worker *w, const infer_route *route, lathe_plan *p
     return rc;
 }
 
-/* Header lines of an answer whose JSON has so many bytes. */
-static const char *answer_headers(size_t json_len, size_t len, char *buf, size_t size) {
-    if (json_len == len)
-        return NULL;
-    snprintf(buf, size, "inference-header-content-length: %zu\r\n", json_len);
-    return buf;
+/* Header lines of an answer whose JSON has so many bytes; the rules that flagged its rows. */
+static const char *answer_headers(const lathe_door *door, const lathe_door_visit *visit,
+                                  size_t json_len, size_t len, char *buf, size_t size) {
+    buf[0] = '\0';
+    if (json_len != len)
+        snprintf(buf, size, "inference-header-content-length: %zu\r\n", json_len);
+    if (visit->fired)
+        lathe_door_headers(door, visit, buf, size);
+    return buf[0] != '\0' ? buf : NULL;
 }
 
 static const char *content_type(size_t json_len, size_t len) {
@@ -103,8 +109,9 @@ static const char *content_type(size_t json_len, size_t len) {
 }
 
 static void answer_inline(infer_worker *w, lathe_exchange *exchange, infer_route *route,
-                          const lathe_plan_output *output, times *t) {
-    char headers[64];
+                          const lathe_plan_output *output, const lathe_door_visit *visit,
+                          times *t) {
+    char headers[LATHE_DOOR_HEADERS + 64];
     size_t json_len, len;
     lathe_error err = {0};
     uint8_t *room = lathe_http_reserve(exchange, lathe_oip_bound(w->oip));
@@ -127,7 +134,9 @@ static void answer_inline(infer_worker *w, lathe_exchange *exchange, infer_route
             w, &(infer_offer){route, request->body, request->body_len, t->header, output, rows});
     }
     lathe_http_commit(exchange, 200, content_type(json_len, len),
-                      answer_headers(json_len, len, headers, sizeof headers), len);
+                      answer_headers(route->door, visit, json_len, len, headers, sizeof headers),
+                      len);
+    lathe_door_count(route->door, route->model->plan, 0, rows, live_region(w, route, 0));
     count_success(w, route, t, output, rows);
 }
 
@@ -144,6 +153,8 @@ typedef struct job {
     lathe_plan *plan;
     lathe_plan_output output; /* in the plan */
     times t;
+    lathe_door_visit visit;
+    bool misfit;            /* the body holds a value of the wrong type */
     uint8_t *body, *answer; /* a copy, since the client may leave meanwhile */
     size_t body_len;
     int64_t header;
@@ -156,6 +167,7 @@ static void free_job(job *j) {
     lathe_oip_free(j->oip);
     lathe_plan_free(j->plan);
     lathe_oip_model_free(j->shown);
+    lathe_door_free(j->route.door);
     infer_model_release(j->model);
     infer_shadow_release(j->route.shadow);
     free(j->route.step);
@@ -167,7 +179,10 @@ static void free_job(job *j) {
 /* [worker] */
 static lathe_plan *job_plan(void *user, int64_t rows, lathe_error *err) {
     job *j = user;
-    return lathe_plan_new(j->model->model, rows, &j->plan, err) == LATHE_OK ? j->plan : NULL;
+    if (lathe_plan_new(j->model->model, rows, &j->plan, err) != LATHE_OK)
+        return NULL;
+    lathe_door_open(j->route.door, j->plan);
+    return j->plan;
 }
 
 /* [worker] */
@@ -178,6 +193,10 @@ static void job_run(uv_work_t *work) {
     j->rc =
         lathe_oip_parse(j->oip, j->shown, j->body, j->body_len, j->header, job_plan, j, &j->err);
     j->t.parsed = lathe_now_ns();
+    const int64_t rows = lathe_oip_rows(j->oip);
+    j->misfit = j->rc == LATHE_E_DATA;
+    if (j->rc == LATHE_OK)
+        j->rc = lathe_door_check(j->route.door, j->plan, 0, rows, &j->visit, &j->err);
     if (j->rc == LATHE_OK)
         j->rc = run_plan(j->w, &j->route, j->plan, &j->output, &j->err);
     j->t.predicted = lathe_now_ns();
@@ -187,6 +206,8 @@ static void job_run(uv_work_t *work) {
     j->rc = j->answer
                 ? lathe_oip_write(j->oip, &j->output, j->answer, &j->json_len, &j->len, &j->err)
                 : lathe_fail(&j->err, LATHE_E_MEMORY, NULL, "out of memory for the answer");
+    if (j->rc == LATHE_OK)
+        lathe_door_count_shared(j->route.door, j->plan, 0, rows, live_region(j->w, &j->route, 1));
 }
 
 static void job_gone(void *user) {
@@ -199,7 +220,11 @@ static void job_gone(void *user) {
 static void job_after(uv_work_t *work, int status) {
     job *j = work->data;
     infer_worker *w = j->w;
-    char headers[64];
+    char headers[LATHE_DOOR_HEADERS + 64];
+    if (status == 0 && j->misfit)
+        lathe_door_note_type(counters(w, &j->route));
+    if (status == 0)
+        lathe_door_note(&j->visit, counters(w, &j->route));
     if (status != 0 || j->exchange == NULL) {
         /* nobody waits for it */
     } else if (j->rc != LATHE_OK) {
@@ -207,7 +232,7 @@ static void job_after(uv_work_t *work, int status) {
         infer_refuse(w, j->exchange, &j->err);
     } else {
         lathe_http_reply(j->exchange, 200, content_type(j->json_len, j->len),
-                         answer_headers(j->json_len, j->len, headers, sizeof headers), j->answer,
+                         answer_headers(j->route.door, &j->visit, j->json_len, j->len, headers, sizeof headers), j->answer,
                          j->len);
         const int64_t rows = lathe_oip_rows(j->oip);
         count_success(w, &j->route, &j->t, &j->output, rows);
@@ -238,6 +263,8 @@ static int32_t new_job(infer_worker *w, lathe_exchange *exchange, const infer_ro
                              .step = strdup(route->step)};
     if (route->shadow != NULL)
         infer_shadow_retain(route->shadow);
+    lathe_door_retain(route->door);
+    j->route.door = route->door;
     j->oip = lathe_oip_new();
     j->body = malloc(request->body_len + 1);
     int32_t rc =
@@ -290,8 +317,10 @@ static lathe_plan *inline_plan(void *user, int64_t rows, lathe_error *err) {
     const infer_model *m = c->route->model;
     c->elsewhere =
         rows > INFER_INLINE_ROWS || (rows > 1 && rows * m->ns_per_row > c->w->max_inline_ns);
-    if (!c->elsewhere)
+    if (!c->elsewhere) {
+        lathe_door_open(c->route->door, m->plan);
         return m->plan;
+    }
     lathe_fail(err, LATHE_E_CANCELLED, NULL, "for another thread");
     return NULL;
 }
@@ -310,6 +339,7 @@ void infer_predict(infer_worker *w, lathe_exchange *exchange, infer_route *route
     lathe_plan_output output;
     lathe_error err;
     choice c = {w, route, false};
+    lathe_door_visit visit;
     times t = {.begin = lathe_now_ns()};
     int64_t header;
     err.code = LATHE_OK;
@@ -328,6 +358,13 @@ void infer_predict(infer_worker *w, lathe_exchange *exchange, infer_route *route
     t.started = t.begin;
     t.header = header;
     t.parsed = lathe_now_ns();
+    if (rc == LATHE_E_DATA)
+        lathe_door_note_type(counters(w, route));
+    if (rc == LATHE_OK) {
+        rc = lathe_door_check(route->door, route->model->plan, 0, lathe_oip_rows(w->oip), &visit,
+                              &err);
+        lathe_door_note(&visit, counters(w, route));
+    }
     if (rc == LATHE_OK)
         rc = run_plan(w, route, route->model->plan, &output, &err);
     if (rc != LATHE_OK) {
@@ -339,5 +376,5 @@ void infer_predict(infer_worker *w, lathe_exchange *exchange, infer_route *route
     /* moving mean of the cost, over about 16 requests */
     const int64_t cost = (t.predicted - t.parsed) / lathe_oip_rows(w->oip);
     route->model->ns_per_row += (cost - route->model->ns_per_row) / 16;
-    answer_inline(w, exchange, route, &output, &t);
+    answer_inline(w, exchange, route, &output, &visit, &t);
 }

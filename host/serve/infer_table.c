@@ -1,6 +1,7 @@
 #include "serve/infer_table.h"
 
 #include "base/json.h"
+#include "base/log.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -78,6 +79,7 @@ static void free_route(infer_route *r) {
     free(r->shadow_error);
     free(r->sticky);
     lathe_oip_model_free(r->shown);
+    lathe_door_free(r->door);
     infer_model_release(r->model);
     lathe_buf_free(&r->metadata);
     lathe_buf_free(&r->config);
@@ -112,10 +114,17 @@ static bool begin_route(infer_route *r, const infer_route *like) {
            (r->sticky != NULL || like->sticky == NULL);
 }
 
-/* Gives a route its model, which it takes over. */
-static int32_t show_model(infer_route *r, infer_model *model, lathe_error *err) {
+/* Gives a route its model, which it takes over. validation: the endpoint's settings; NULL: the model's own. */
+static int32_t show_model(infer_route *r, infer_model *model, const cJSON *validation,
+                          lathe_error *err) {
+    lathe_error warning;
     r->model = model;
     int32_t rc = lathe_oip_model_new(model->model, r->name, r->version, &r->shown, err);
+    if (rc == LATHE_OK)
+        rc = lathe_door_new(model->model, validation, &r->door, &warning, err);
+    if (rc == LATHE_OK && warning.code != LATHE_OK)
+        lathe_log(LATHE_LEVEL_WARN, "infer", "validation of \"%s\" (%s): %s", r->name, r->step,
+                  warning.message);
     if (rc == LATHE_OK)
         lathe_oip_config(r->shown, &r->config);
     return rc == LATHE_OK && r->config.failed
@@ -160,7 +169,7 @@ static bool keep_old(building *b, const char *name) {
             r->shadow = was->shadow;
         }
         infer_model_retain(was->model);
-        if (show_model(r, was->model, NULL) != LATHE_OK)
+        if (show_model(r, was->model, lathe_door_settings(was->door), NULL) != LATHE_OK)
             return false;
     }
     return true;
@@ -230,7 +239,7 @@ static bool add_route(building *b, const cJSON *route) {
         return false;
     int32_t rc = take_model(b, route, &model, &err);
     if (rc == LATHE_OK)
-        rc = show_model(r, model, &err);
+        rc = show_model(r, model, lathe_json_get(route, "validation"), &err);
     if (rc == LATHE_OK && shadow != NULL && add_shadow(b, r, shadow, &err) != LATHE_OK)
         return (r->shadow_error = strdup(err.message)) != NULL;
     if (rc == LATHE_OK)

@@ -7,6 +7,7 @@
 
 #include "data/text.h"
 #include "plugin/runtime.h"
+#include "serve/door.h"
 #include "serve/oip.h"
 
 #include <cjson/cJSON.h>
@@ -45,6 +46,7 @@ typedef struct infer_route {
     char *name, *version, *step; /* step: "model@version", for breadcrumbs */
     infer_model *model;          /* NULL: it could not be loaded, see error */
     lathe_oip_model *shown;
+    lathe_door *door;
     lathe_buf metadata, config; /* answers */
     char *error;
     double weight;

@@ -33,6 +33,25 @@ static void put_counter(const lathe_supervisor *s, lathe_buf *out, const char *n
     }
 }
 
+/* Rows by rule and action; what passes is not counted. */
+static void put_validation(const lathe_supervisor *s, lathe_buf *out) {
+    static const char name[] = "lathe_validation_rows_total";
+    lathe_buf_printf(out,
+                     "# HELP %s Rows for which a rule of validation fired.\n# TYPE %s counter\n",
+                     name, name);
+    for (int m = 0; m < s->numbers.count; m++)
+        for (size_t rule = 0; rule < LATHE_RULE_COUNT; rule++)
+            for (size_t action = LATHE_ACTION_FLAG; action < LATHE_ACTION_COUNT; action++) {
+                const size_t at = rule * LATHE_ACTION_COUNT + action;
+                lathe_buf_printf(out, "%s{", name);
+                put_labels(out, s->numbers.names[m]);
+                lathe_buf_printf(
+                    out, ",rule=\"%s\",action=\"%s\"} %" PRIu64 "\n", lathe_rule_names[rule],
+                    lathe_action_names[action],
+                    sum_model(s, m, offsetof(lathe_slot_model, validated) + at * sizeof(uint64_t)));
+            }
+}
+
 static void put_latency(const lathe_supervisor *s, lathe_buf *out) {
     static const char name[] = "lathe_inference_request_duration_seconds";
     lathe_buf_printf(out,
@@ -105,6 +124,7 @@ void lathe_metrics_write(const lathe_supervisor *s, lathe_buf *out) {
                 offsetof(lathe_slot_model, rejected));
     put_counter(s, out, "lathe_inference_flagged_rows_total", "Rows that validation flagged.",
                 offsetof(lathe_slot_model, flagged));
+    put_validation(s, out);
     put_latency(s, out);
     put_workers(s, out);
     put_gauge(out, "lathe_workers_ready", "Workers that serve the newest routes.",

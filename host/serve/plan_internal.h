@@ -41,10 +41,10 @@ struct lathe_plan {
     lathe_output output;
     bool guarded;
     int64_t max_rows;
-    lathe_table raw;         /* n_rows: of this batch */
-    const uint8_t *tolerate; /* [raw.n_columns] or NULL */
-    uint8_t *marks;          /* [max_rows] */
-    int64_t marked;          /* rows that may have a mark: begin clears so many */
+    lathe_table raw;            /* n_rows: of this batch */
+    const uint8_t *tolerate;    /* [raw.n_columns] or NULL */
+    uint8_t *marks;             /* [max_rows] */
+    int64_t marked;             /* rows that may have a mark: begin clears so many */
     lathe_plan_unseen **unseen; /* [raw.n_columns] of CATEGORY columns */
 };
 
