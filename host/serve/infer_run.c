@@ -231,9 +231,10 @@ static void job_after(uv_work_t *work, int status) {
         count_failure(w, &j->route, lathe_oip_status(j->rc));
         infer_refuse(w, j->exchange, &j->err);
     } else {
-        lathe_http_reply(j->exchange, 200, content_type(j->json_len, j->len),
-                         answer_headers(j->route.door, &j->visit, j->json_len, j->len, headers, sizeof headers), j->answer,
-                         j->len);
+        lathe_http_reply(
+            j->exchange, 200, content_type(j->json_len, j->len),
+            answer_headers(j->route.door, &j->visit, j->json_len, j->len, headers, sizeof headers),
+            j->answer, j->len);
         const int64_t rows = lathe_oip_rows(j->oip);
         count_success(w, &j->route, &j->t, &j->output, rows);
         if (j->route.shadow != NULL)

@@ -1,0 +1,159 @@
+"""Validation at the door and statistics of served rows: rules from the training's profile reject, flag or pass, and are
+counted, whichever way a value comes in."""
+
+import json
+import os
+import signal
+import struct
+
+from liblathe import DATA, Checks, Lathe
+from libserve import Service
+
+checks = Checks()
+ROW = {"island": "Biscoe", "bill_length_mm": 45.0, "bill_depth_mm": 14.0, "flipper_length_mm": 215,
+       "body_mass_g": 5000, "sex": "male", "year": 2008}
+
+
+def document(name, validation):
+    deploy = {"endpoint": name + "-live", "when": "always"}
+    if validation is not None:
+        deploy["validation"] = validation
+    return {
+        "lathe": 1, "name": name, "seed": 1,
+        "goal": {"task": "classification", "target": "species", "metric": "log_loss"},
+        "prepare": {"source": {"csv": {"path": os.path.join(DATA, "penguins.csv"), "missing": ["NA"]}},
+                    "split": {"random": {"validation": 0.2}}},
+        "train": {"candidates": {"trees": {"gbdt": {"rounds": 3}}}},
+        "deploy": deploy,
+    }
+
+
+def body(*rows):
+    inputs = []
+    for key in ROW:
+        values = [row.get(key) for row in rows]
+        kind = "BYTES" if any(isinstance(v, str) for v in values) else "FP64"
+        inputs.append({"name": key, "shape": [len(rows), 1], "datatype": kind, "data": values})
+    return json.dumps({"inputs": inputs})
+
+
+def row(**changes):
+    return dict(ROW, **changes)
+
+
+def path(name):
+    return f"/v2/models/{name}/infer"
+
+
+def check_flags(service):
+    """The usual rules: a wrong type is rejected, the rest is answered and flagged."""
+    def ask(*rows):
+        return service.infer("POST", path("usual-live"), body(*rows))
+
+    status, answer, headers = ask(ROW)
+    checks.equal("clean row", (status, "lathe-flags" in headers), (200, False))
+    status, answer, headers = ask(row(bill_length_mm=500), ROW, row(bill_length_mm=-1, island="Mars"))
+    checks.equal("flagged", status, 200)
+    checks.equal("what is flagged", headers.get("lathe-flags"),
+                 'range=2;column="bill_length_mm", domain=1;column="island"')
+    checks.equal("no more in the answer than without", sorted(answer["outputs"][0]),
+                 ["data", "datatype", "name", "shape"])
+    checks.equal("missing, never so in training", ask(row(year=None))[2].get("lathe-flags"), 'nulls=1;column="year"')
+    checks.equal("missing as in training", ask(row(sex=None))[2].get("lathe-flags"), None)
+    status, answer, _ = ask(ROW, row(year="later"))
+    checks.equal("wrong type", status, 400)
+    checks.has("its message", answer["error"], "row 2", "year", "later")
+    want = {("range", "flag"): 2, ("domain", "flag"): 1, ("nulls", "flag"): 1, ("type", "reject"): 1,
+            ("type", "flag"): 0, ("range", "reject"): 0}
+    for (rule, action), rows in want.items():
+        checks.equal(f"counted {rule} {action}",
+                     service.metric("lathe_validation_rows_total", 'model="usual"', f'rule="{rule}"',
+                                    f'action="{action}"'), rows)
+    checks.equal("flagged rows", service.metric("lathe_inference_flagged_rows_total", 'model="usual"'), 3)
+    # the model by its own name has the rules of its document too
+    checks.equal("by the model's name", service.infer("POST", path("usual"), body(row(year=1900)))[2]
+                 .get("lathe-flags"), 'range=1;column="year"')
+
+
+def check_rejects(service):
+    def ask(*rows):
+        return service.infer("POST", path("strict-live"), body(*rows))
+
+    checks.equal("clean row", ask(ROW)[0], 200)
+    cases = ((row(bill_length_mm=61), "bill_length_mm", "61", "32.1 to 5", "range"),
+             (row(island="Mars"), "island", "Mars", "Biscoe", "domain"),
+             (row(body_mass_g=None), None), (row(year=None), "year", "missing", "never", "nulls"))
+    for bad, *pieces in cases:
+        status, answer, headers = ask(ROW, bad, ROW)
+        if pieces == [None]:  # training had it missing
+            checks.equal("a null as in training", status, 200)
+            continue
+        checks.equal(f"rejects {pieces[0]}", status, 400)
+        checks.has("its message", answer["error"], "row 2", *pieces)
+    status, _, headers = ask(row(flipper_length_mm=1e6))
+    checks.equal("a column with an action of its own", (status, headers.get("lathe-flags")),
+                 (200, 'range=1;column="flipper_length_mm"'))
+    checks.equal("a column's own range", ask(row(body_mass_g=9000))[0], 200)
+    checks.equal("beyond it", ask(row(body_mass_g=9001))[0], 400)
+    # a value of the wrong type is missing, and flagged
+    status, _, headers = ask(row(sex="male", bill_depth_mm="deep"))
+    checks.equal("a type that is flagged", (status, headers.get("lathe-flags")), (200, "type=1"))
+    checks.equal("rejected rows", service.metric("lathe_inference_rejected_rows_total", 'model="strict"'), 4)
+
+
+def check_binary_and_large(service):
+    """The same over the binary extension, and in a batch that is predicted off the serving thread."""
+    n, parts, inputs = 2000, b"", []
+    for key in ROW:
+        if isinstance(ROW[key], str):
+            data = struct.pack("<I", len(ROW[key])) + ROW[key].encode()
+            data, kind = data * n, "BYTES"
+        else:
+            values = [float(ROW[key])] * n
+            if key == "year":
+                values[1500] = 1066.0
+            data, kind = struct.pack(f"<{n}d", *values), "FP64"
+        inputs.append({"name": key, "shape": [n, 1], "datatype": kind, "parameters": {"binary_data_size": len(data)}})
+        parts += data
+    head = json.dumps({"inputs": inputs}).encode()
+    for name, want in (("usual-live", 200), ("strict-live", 400)):
+        status, answer, headers = service.infer("POST", path(name), head + parts,
+                                                headers={"inference-header-content-length": str(len(head))})
+        checks.equal(f"large batch, {name}", status, want)
+        if want == 200:
+            checks.equal("its flags", headers.get("lathe-flags"), 'range=1;column="year"')
+        else:
+            checks.has("its message", answer["error"], "row 1501", "year", "1066")
+
+
+with Lathe() as lathe:
+    strict = {"range": "reject", "domain": "reject", "nulls": "reject", "type": "flag",
+              "columns": {"flipper_length_mm": "flag", "body_mass_g": {"max": 9000}}}
+    for name, validation in (("usual", None), ("strict", strict), ("open", "pass")):
+        r = lathe.run("run", lathe.write(name + ".json", document(name, validation)), "--json")
+        checks.equal("training run", r.returncode, 0)
+    # what the document gets wrong is told with its place
+    bad = document("bad", {"range": "refuse", "margn": 1, "columns": {"year": {"min": 3, "max": 2}, "sex": "none"}})
+    r = lathe.run("validate", lathe.write("bad.json", bad))
+    checks.equal("bad settings", r.returncode, 2)
+    checks.has("all faults", r.stderr, "/deploy/validation/range", "margn", "margin", "/deploy/validation/columns/year",
+               "/deploy/validation/columns/sex")
+    bad = document("bad", {"columns": {"bill_lenght_mm": "pass"}})
+    r = lathe.run("run", lathe.write("bad.json", bad))
+    checks.that("a column that is not there", r.returncode != 0)
+    checks.has("its message", r.stderr, "bill_lenght_mm", "bill_length_mm", "/deploy/validation/columns")
+
+    with Service(lathe, "--workers", "1") as service:
+        check_flags(service)
+        check_rejects(service)
+        check_binary_and_large(service)
+        status, _, headers = service.infer("POST", path("open-live"),
+                                           body(row(year=None, island="Mars", body_mass_g=-1, bill_depth_mm="deep")))
+        checks.equal("all rules off", (status, "lathe-flags" in headers), (200, False))
+        checks.equal("counted nothing", service.metric("lathe_validation_rows_total", 'model="open"'), 0)
+        before = service.metric("lathe_validation_rows_total", 'model="usual"')
+        os.kill(service.workers()[0], signal.SIGKILL)
+        service.until(lambda: service.metric("lathe_worker_restarts_total") == 1 and service.ready())
+        checks.equal("counts outlive a worker", service.metric("lathe_validation_rows_total", 'model="usual"'), before)
+        checks.equal("orderly stop", service.stop(), 0)
+checks.end()
