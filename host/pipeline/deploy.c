@@ -228,7 +228,7 @@ static const cJSON *check_goal(lathe_job *job) {
     for (size_t i = 0; i < goal->n_require; i++) {
         const lathe_requirement *r = &goal->require[i];
         double value = measured(job, r);
-        bool met = lathe_requirement_met(r, value);
+        bool met = lathe_bound_holds(r->compare, r->bound, value);
         job->goal_met = job->goal_met && met;
         cJSON *item = cJSON_CreateObject();
         cJSON_AddStringToObject(item, "metric", r->name);

@@ -9,18 +9,10 @@
 #define LATHE_PIPELINE_DOCUMENT_H
 
 #include "base/arena.h"
+#include "base/bound.h"
 #include "base/json.h"
 #include "plugin/bind.h"
 #include "plugin/catalogue.h"
-
-/* Comparison of a requirement. */
-typedef enum lathe_compare {
-    LATHE_AT_LEAST,
-    LATHE_MORE_THAN,
-    LATHE_AT_MOST,
-    LATHE_LESS_THAN,
-    LATHE_EQUAL
-} lathe_compare;
 
 /* What `goal.require` can name besides metrics. */
 typedef enum lathe_measure {
@@ -133,8 +125,5 @@ typedef struct lathe_pipeline_options {
 lathe_pipeline *lathe_pipeline_parse(const char *text, size_t len, const char *file,
                                      const lathe_pipeline_options *options, lathe_diags *diags);
 void lathe_pipeline_free(lathe_pipeline *pipeline); /* NULL is fine */
-
-/* Is `value` as required? NaN never is. */
-bool lathe_requirement_met(const lathe_requirement *requirement, double value);
 
 #endif

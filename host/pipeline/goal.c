@@ -80,31 +80,6 @@ static size_t metric_by_name(const lathe_check *c, const lathe_binder *binder, m
     return add_metric(c, list, name, component);
 }
 
-static bool parse_bound(const char *text, lathe_compare *compare, double *bound) {
-    static const struct {
-        const char *sign;
-        lathe_compare compare;
-    } signs[] = {{">=", LATHE_AT_LEAST},
-                 {"<=", LATHE_AT_MOST},
-                 {"==", LATHE_EQUAL},
-                 {">", LATHE_MORE_THAN},
-                 {"<", LATHE_LESS_THAN}};
-    while (*text == ' ')
-        text++;
-    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
-        size_t len = strlen(signs[i].sign);
-        if (strncmp(text, signs[i].sign, len) != 0)
-            continue;
-        char *end;
-        *compare = signs[i].compare;
-        *bound = strtod(text + len, &end);
-        while (*end == ' ')
-            end++;
-        return end != text + len && *end == 0 && isfinite(*bound);
-    }
-    return false;
-}
-
 static lathe_measure measure_of(const char *name) {
     static const struct {
         const char *name;
@@ -145,7 +120,7 @@ static void parse_require(const lathe_check *c, const lathe_binder *binder, lath
                 continue;
             }
         }
-        if (!cJSON_IsString(node) || !parse_bound(node->valuestring, &r.compare, &r.bound)) {
+        if (!cJSON_IsString(node) || !lathe_bound_parse(node->valuestring, &r.compare, &r.bound)) {
             char brief[48];
             lathe_diag_add(
                 c->diags, c->doc, node,
@@ -244,20 +219,4 @@ void lathe_stage_goal(const lathe_check *c, const lathe_binder *binder, lathe_pi
     if (list.count == 0 && !lathe_diags_any(c->diags))
         lathe_diag_add(c->diags, c->doc, node,
                        "no metric is installed; see `lathe plugins list` for what was refused");
-}
-
-bool lathe_requirement_met(const lathe_requirement *r, double value) {
-    switch (r->compare) {
-    case LATHE_AT_LEAST:
-        return value >= r->bound;
-    case LATHE_MORE_THAN:
-        return value > r->bound;
-    case LATHE_AT_MOST:
-        return value <= r->bound;
-    case LATHE_LESS_THAN:
-        return value < r->bound;
-    case LATHE_EQUAL:
-        return value == r->bound;
-    }
-    return false;
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/nearest.h"
 #include "store/db.h"
+#include "store/rollouts.h"
 #include "store/rows.h"
 
 #include <stdio.h>
@@ -103,6 +104,8 @@ int32_t lathe_store_endpoint_move(lathe_store *store, const char *name, const ch
             parent = at.grandparent;
         rc = write_move(store, name, &to, parent, action, reason, err);
         if (rc == LATHE_OK)
+            rc = lathe_store_rollouts_supersede(store, name, model, version, err);
+        if (rc == LATHE_OK)
             rc = audit_move(store, name, &to, action, reason, err);
     }
     lathe_arena_free(arena);
@@ -197,9 +200,23 @@ int32_t lathe_store_endpoint_rollback(lathe_store *store, const char *name, cons
         lathe_arena_free(arena);
         return rc;
     }
+    lathe_rollout_record canary;
+    bool on_trial = false;
     rc = read_position(store, name, arena, &at, &found, err);
     if (rc == LATHE_OK && !found)
         rc = fail_no_endpoint(store, name, err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_rollout_running(store, name, LATHE_ROLLOUT_CANARY, arena, &canary,
+                                         &on_trial, err);
+    if (rc == LATHE_OK && on_trial) {
+        rc = lathe_store_rollout_finish(store, canary.id, LATHE_ROLLOUT_ROLLED_BACK, reason, NULL,
+                                        NULL, err);
+        rc = lathe_db_end(store, rc, err);
+        if (rc == LATHE_OK && version != NULL)
+            *version = at.now.version;
+        lathe_arena_free(arena);
+        return rc;
+    }
     if (rc == LATHE_OK && at.parent == 0)
         rc = lathe_fail(err, LATHE_E_STATE, store->home,
                         "endpoint '%s' serves %s@%lld and never served anything else: there is "
@@ -220,7 +237,8 @@ int32_t lathe_store_endpoint_rollback(lathe_store *store, const char *name, cons
 /* ---- lists ---- */
 
 #define ENDPOINT_QUERY                                                                             \
-    "SELECT e.name, e.model, e.alias, e.version, v.sha256, e.updated FROM endpoints e "            \
+    "SELECT e.name, e.model, e.alias, e.version, v.sha256, e.updated, e.settings FROM endpoints "  \
+    "e "                                                                                           \
     "JOIN versions v USING(model, version) "
 
 static bool fill_endpoint(sqlite3_stmt *q, lathe_arena *arena, void *item) {
@@ -231,7 +249,8 @@ static bool fill_endpoint(sqlite3_stmt *q, lathe_arena *arena, void *item) {
     r->version = sqlite3_column_int64(q, 3);
     r->sha256 = lathe_db_text(q, 4, arena);
     r->updated = sqlite3_column_int64(q, 5);
-    return r->name && r->model && r->alias && r->sha256;
+    r->settings = lathe_db_text(q, 6, arena);
+    return r->name && r->model && r->alias && r->sha256 && r->settings;
 }
 
 int32_t lathe_store_endpoints(lathe_store *store, lathe_arena *arena, lathe_endpoint_list *list,

@@ -16,6 +16,7 @@ typedef struct lathe_endpoint_record {
     int64_t version;   /* what it serves now */
     const char *sha256;
     int64_t updated;
+    const char *settings; /* JSON: "traffic", "sticky" (lathe_store_endpoint_configure) */
 } lathe_endpoint_record;
 
 typedef struct lathe_endpoint_list {
@@ -30,10 +31,24 @@ int32_t lathe_store_endpoint_set(lathe_store *store, const char *name, const cha
                                  const char *alias, int64_t version, const char *reason,
                                  lathe_error *err);
 
+/* Lets an endpoint serve a version: its alias moves where it follows one of the same model, and all that follow it; else it
+ * is fixed to the version. Its canary ends. */
+int32_t lathe_store_endpoint_promote(lathe_store *store, const char *name, const char *model,
+                                     int64_t version, const char *reason, lathe_error *err);
+
+/* How its requests are shared and kept together, as JSON; a member that is not there is as if it were empty:
+ *   {"traffic": [{"model": "m", "version": 3, "percent": 10}, …]   further versions beside the one it serves, which takes
+ *                                                                  the rest; together at most 100
+ *    "sticky": "id" | "header:NAME"}                               where a client's key is, beside the header lathe-sticky-key
+ * LATHE_E_INVALID; LATHE_E_NOT_FOUND: no such endpoint or version. */
+int32_t lathe_store_endpoint_configure(lathe_store *store, const char *name, const char *settings,
+                                       lathe_error *err);
+
 /* Undoes the last change of what it serves, in one transaction. Where that was a move of the alias that it follows,
  * the alias goes back, and with it all other endpoints that follow it. Where it followed another alias
  * before, it follows that one again if that still points where it did; else it is fixed to the version
- * it served then. *version may be NULL.
+ * it served then. While a canary runs, that is what is undone: it ends, and the endpoint serves what it did. *version
+ * (may be NULL): what it serves afterwards.
  * LATHE_E_NOT_FOUND: no such endpoint; LATHE_E_STATE: it never served anything else. */
 int32_t lathe_store_endpoint_rollback(lathe_store *store, const char *name, const char *reason,
                                       int64_t *version, lathe_error *err);

@@ -2,6 +2,7 @@
 #ifndef LATHE_STORE_ROWS_H
 #define LATHE_STORE_ROWS_H
 
+#include "store/endpoints.h"
 #include "store/models.h"
 
 #include <sqlite3.h>
@@ -25,6 +26,15 @@ int32_t lathe_store_alias_move(lathe_store *store, const char *model, const char
 int32_t lathe_store_endpoint_move(lathe_store *store, const char *name, const char *model,
                                   const char *alias, int64_t version, const char *action,
                                   const char *reason, lathe_error *err);
+
+/* Within a transaction: what lathe_store_endpoint_promote does. */
+int32_t lathe_store_endpoint_serve(lathe_store *store, const lathe_endpoint_record *endpoint,
+                                   const char *model, int64_t version, const char *reason,
+                                   lathe_error *err);
+
+/* Within a transaction: an endpoint has been moved to this version: its canary ends, and a shadow of the version. */
+int32_t lathe_store_rollouts_supersede(lathe_store *store, const char *endpoint, const char *model,
+                                       int64_t version, lathe_error *err);
 
 /* Runs a query of history rows: id, time, action, model, alias, version, actor, reason, current. */
 int32_t lathe_store_collect_moves(lathe_store *store, sqlite3_stmt *stmt, lathe_arena *arena,

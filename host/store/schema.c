@@ -122,4 +122,24 @@ static const char schema_1[] =
     "CREATE INDEX steps_sha256 ON steps(sha256);"
     "CREATE INDEX steps_used ON steps(used);";
 
-const char *const lathe_db_migrations[LATHE_SCHEMA_VERSION] = {schema_1};
+/* Rollouts: a canary or a shadow on an endpoint (rollouts.h). One of a kind runs at a time; one that ended stays as it is. */
+static const char schema_2[] =
+    "CREATE TABLE rollouts("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, endpoint TEXT NOT NULL REFERENCES endpoints(name),"
+    " kind TEXT NOT NULL CHECK(kind IN ('canary', 'shadow')),"
+    " model TEXT NOT NULL, version INTEGER NOT NULL,"
+    " base_model TEXT NOT NULL, base_version INTEGER NOT NULL,"
+    " settings TEXT NOT NULL CHECK(json_valid(settings)), state TEXT NOT NULL,"
+    " step INTEGER NOT NULL DEFAULT 0, started INTEGER NOT NULL, updated INTEGER NOT NULL,"
+    " finished INTEGER, actor TEXT NOT NULL, reason TEXT NOT NULL,"
+    " verdict TEXT NOT NULL DEFAULT '{}' CHECK(json_valid(verdict)),"
+    " FOREIGN KEY(model, version) REFERENCES versions(model, version),"
+    " FOREIGN KEY(base_model, base_version) REFERENCES versions(model, version));"
+    "CREATE INDEX rollouts_endpoint ON rollouts(endpoint);"
+    "CREATE UNIQUE INDEX rollouts_running ON rollouts(endpoint, kind) WHERE finished IS NULL;"
+    "CREATE TRIGGER rollouts_final BEFORE UPDATE ON rollouts WHEN OLD.finished IS NOT NULL"
+    " BEGIN SELECT RAISE(ABORT, 'a rollout that ended never changes'); END;"
+    "CREATE TRIGGER rollouts_no_delete BEFORE DELETE ON rollouts"
+    " BEGIN SELECT RAISE(ABORT, 'rollouts are kept'); END;";
+
+const char *const lathe_db_migrations[LATHE_SCHEMA_VERSION] = {schema_1, schema_2};

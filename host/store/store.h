@@ -10,6 +10,7 @@
  * This header opens and closes the store, and includes the rest of the layer:
  *     store/artifacts.h   files by SHA-256            store/runs.h      runs, their events and files
  *     store/models.h      models, versions, aliases   store/endpoints.h endpoints and their rollback
+ *     store/rollouts.h    canaries and shadows        store/gates.h     acceptance gates at promotion
  *     store/steps.h       the cache of steps          store/alerts.h    alerts
  *     store/audit.h       who changed what            store/verify.h    verify and gc
  *     store/backup.h      backup and restore          store/tokens.h    bearer tokens
@@ -92,7 +93,9 @@ int32_t lathe_store_check_name(const char *name, const char *what, lathe_error *
 #include "store/audit.h"
 #include "store/backup.h"
 #include "store/endpoints.h"
+#include "store/gates.h"
 #include "store/models.h"
+#include "store/rollouts.h"
 #include "store/runs.h"
 #include "store/steps.h"
 #include "store/tokens.h"

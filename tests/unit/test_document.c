@@ -272,7 +272,8 @@ START_TEST(requirements_are_held) {
         requirements[_i].text);
     lathe_pipeline *p = parse(text, NULL, 0);
     must_parse(p);
-    ck_assert_int_eq(lathe_requirement_met(&p->goal.require[0], requirements[_i].value),
+    ck_assert_int_eq(lathe_bound_holds(p->goal.require[0].compare, p->goal.require[0].bound,
+                                       requirements[_i].value),
                      requirements[_i].met);
     lathe_pipeline_free(p);
 }
