@@ -68,7 +68,7 @@ START_TEST(a_canary_is_promoted) {
              "not running");
     ck_fails(
         lathe_db_run(store, NULL, &err, "UPDATE rollouts SET state = 'x' WHERE id = ?", "i", id),
-        LATHE_E_CORRUPT, "never changes");
+        LATHE_E_STATE, "never changes");
     ck_ok(lathe_store_rollouts(store, NULL, true, 0, arena, &running, &err));
     ck_assert_uint_eq(running.count, 1); /* the shadow goes on */
 }
