@@ -4,14 +4,14 @@
  * once; so a row alone and in a batch give the same bits. Rows go in blocks, tree by tree, so that
  * a tree stays in the cache for a block.
  */
-#include "tree.h"
+#include "score.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCK_ROWS = 64 };
+enum { BLOCK_ROWS = 64, WALK_ROWS = 16 };
 
 int32_t tree_fail(lathe_error *err, int32_t code, const char *where, const char *format, ...) {
     if (err) {
@@ -55,6 +55,7 @@ void tree_model_free(const lathe_host *host, tree_model *m) {
     host->free(host, m->gain);
     host->free(host, m->value);
     host->free(host, m->words);
+    tree_scorer_free(host, m->scorer);
     memset(m, 0, sizeof *m);
 }
 
@@ -84,27 +85,51 @@ int32_t tree_model_leaf(const tree_model *m, int64_t t, const float *x) {
 }
 
 int64_t tree_model_scratch(const tree_model *m, int64_t rows) {
+    if (m->scorer)
+        return tree_scorer_scratch(m->scorer, m, rows);
     int64_t block = rows < BLOCK_ROWS ? rows : BLOCK_ROWS;
     return block * m->n_outputs * (int64_t)sizeof(double);
 }
 
-int32_t tree_predict(const void *self, int64_t n, const float *x, int64_t stride, float *out,
-                     void *scratch, lathe_error *err) {
-    const tree_model *m = &((const tree *)self)->model;
-    if (!((const tree *)self)->is_fitted)
-        return tree_fail(err, LATHE_E_STATE, "tree", "predict was called before fit or load");
-    double *sum = scratch; /* [BLOCK_ROWS, n_outputs] */
+/* The leaves of up to WALK_ROWS rows in one tree: a step a row in turn, so that the rows' loads
+ * overlap. Row i of x is at row[i]. */
+static void walk_rows(const tree_model *m, int32_t root, int64_t n, const float *x, int64_t stride,
+                      int32_t *leaf) {
+    int32_t at[WALK_ROWS], open = root >= 0;
+    for (int64_t i = 0; i < n; i++)
+        at[i] = root;
+    while (open) {
+        open = 0;
+        for (int64_t i = 0; i < n; i++) {
+            if (at[i] < 0)
+                continue;
+            const tree_node *node = m->node + at[i];
+            float v = x[i * stride + (node->meta & TREE_FEATURE_MASK)];
+            at[i] = node->child[!goes_left(m, node, v)];
+            open |= at[i] >= 0;
+        }
+    }
+    for (int64_t i = 0; i < n; i++)
+        leaf[i] = ~at[i];
+}
+
+/* What is not compiled: blocks of rows, tree by tree. */
+static void predict_walking(const tree_model *m, int64_t n, const float *x, int64_t stride,
+                            float *out, double *sum) {
     int64_t k = m->n_outputs, width = m->leaf_width;
     for (int64_t begin = 0; begin < n; begin += BLOCK_ROWS) {
         int64_t rows = n - begin < BLOCK_ROWS ? n - begin : BLOCK_ROWS;
+        int32_t leaf[BLOCK_ROWS];
         for (int64_t i = 0; i < rows; i++)
             memcpy(sum + i * k, m->bias, (size_t)k * sizeof(double));
         for (int64_t t = 0; t < m->n_trees; t++) {
-            int32_t root = m->root[t];
             double scale = m->scale[t];
             int64_t column = m->column[t] < 0 ? 0 : m->column[t];
+            for (int64_t i = 0; i < rows; i += WALK_ROWS)
+                walk_rows(m, m->root[t], rows - i < WALK_ROWS ? rows - i : WALK_ROWS,
+                          x + (begin + i) * stride, stride, leaf + i);
             for (int64_t i = 0; i < rows; i++) {
-                const float *value = m->value + walk(m, root, x + (begin + i) * stride) * width;
+                const float *value = m->value + leaf[i] * width;
                 double *to = sum + i * k + column;
                 for (int64_t o = 0; o < width; o++)
                     to[o] += scale * (double)value[o];
@@ -113,6 +138,17 @@ int32_t tree_predict(const void *self, int64_t n, const float *x, int64_t stride
         for (int64_t i = 0; i < rows * k; i++)
             out[begin * k + i] = (float)sum[i];
     }
+}
+
+int32_t tree_predict(const void *self, int64_t n, const float *x, int64_t stride, float *out,
+                     void *scratch, lathe_error *err) {
+    const tree_model *m = &((const tree *)self)->model;
+    if (!((const tree *)self)->is_fitted)
+        return tree_fail(err, LATHE_E_STATE, "tree", "predict was called before fit or load");
+    if (m->scorer)
+        tree_scorer_predict(m->scorer, m, n, x, stride, out, scratch);
+    else
+        predict_walking(m, n, x, stride, out, scratch);
     return LATHE_OK;
 }
 
@@ -198,6 +234,11 @@ int32_t tree_combine(void *self, const lathe_combine *combine, lathe_error *err)
     }
     if (combine->bias)
         memcpy(m.bias, combine->bias, (size_t)m.n_outputs * sizeof(double));
+    rc = tree_scorer_make(t->host, &m, &m.scorer, err);
+    if (rc != LATHE_OK) {
+        tree_model_free(t->host, &m);
+        return rc;
+    }
     tree_model_free(t->host, &t->model);
     t->model = m;
     t->is_fitted = 1;

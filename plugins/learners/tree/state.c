@@ -3,7 +3,7 @@
  * load() trusts no number: children come after their parents (so that every walk ends), leaves,
  * features and words of categories are inside their arrays, and everything added up is finite.
  */
-#include "tree.h"
+#include "score.h"
 
 #include <math.h>
 #include <string.h>
@@ -222,6 +222,8 @@ int32_t tree_load(void *self, const lathe_reader *r, lathe_error *err) {
         return rc;
     copy_model(&m, p);
     rc = check_model(&m, err);
+    if (rc == LATHE_OK)
+        rc = tree_scorer_make(t->host, &m, &m.scorer, err);
     if (rc != LATHE_OK) {
         tree_model_free(t->host, &m);
         return rc;

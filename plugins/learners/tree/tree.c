@@ -18,7 +18,7 @@
  * in units of the loss, unnormalised: twice the decrease for gradients and squared error, W times
  * the impurity for classes.
  */
-#include "tree.h"
+#include "score.h"
 
 #include <string.h>
 
@@ -215,10 +215,13 @@ static int32_t leaf_values(const void *self, float *values, lathe_error *err) {
 static int32_t set_leaf_values(void *self, const float *values, lathe_error *err) {
     tree *t = self;
     int32_t rc = check_single(t, err);
-    if (rc == LATHE_OK)
-        memcpy(t->model.value, values,
-               (size_t)(t->model.n_leaves * t->model.leaf_width) * sizeof *values);
-    return rc;
+    if (rc != LATHE_OK)
+        return rc;
+    memcpy(t->model.value, values,
+           (size_t)(t->model.n_leaves * t->model.leaf_width) * sizeof *values);
+    tree_scorer_free(t->host, t->model.scorer); /* it has the values of before */
+    t->model.scorer = NULL;
+    return LATHE_OK;
 }
 
 static const lathe_learner interface = {

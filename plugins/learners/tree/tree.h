@@ -10,6 +10,7 @@
  *   grow.c      growing: which node next, and the histograms of its children
  *   context.c   what is prepared once for a dataset
  *   model.c     the fitted trees as flat arrays: predict, combine, importance
+ *   score.h …   sums of small trees compiled for prediction
  *   state.c     saving and loading them
  *
  * Legend: g, h: a row's gradient and hessian; G, H their sums; k classes; a "cell" is a bin's sums.
@@ -70,6 +71,7 @@ typedef struct tree_model {
     double *gain;    /* [n_nodes] */
     float *value;    /* [n_leaves, leaf_width] */
     uint32_t *words; /* [n_words] */
+    struct tree_scorer *scorer; /* score.h; NULL: not compiled */
 } tree_model;
 
 typedef struct tree {
