@@ -7,6 +7,7 @@
 #include "serve/auth.h"
 #include "serve/http.h"
 #include "serve/supervisor.h"
+#include "serve/systemd.h"
 
 typedef struct lathe_worker lathe_worker;
 
@@ -77,6 +78,8 @@ struct lathe_supervisor {
     lathe_http *control;
     uv_signal_t on_term, on_int, on_hup;
     uv_timer_t tick, drain_timer;
+    lathe_systemd systemd;
+    bool told_ready; /* to the service manager */
     bool draining;
     int64_t started_ns;
     lathe_queued_run *queue; /* waiting and running, oldest first */

@@ -35,8 +35,18 @@ static void finish_waiter(lathe_supervisor *s, lathe_waiter *w, bool reached) {
     uv_close((uv_handle_t *)&w->timeout, on_waiter_closed);
 }
 
+/* The manager hears once that the service is there, and later that a reload is over. */
+static void tell_ready(lathe_supervisor *s) {
+    if (s->told_ready || s->draining || s->generation == 0 ||
+        lathe_workers_ready(s) < s->n_workers)
+        return;
+    s->told_ready = true;
+    lathe_systemd_tell(&s->systemd, "READY=1\nSTATUS=%d workers serve", s->n_workers);
+}
+
 void lathe_supervisor_reached(lathe_supervisor *s) {
     uint64_t lowest = UINT64_MAX;
+    tell_ready(s);
     for (int i = 0; i < s->n_workers; i++)
         lowest = s->workers[i].generation < lowest ? s->workers[i].generation : lowest;
     for (lathe_waiter *w = s->waiters, *next; w != NULL; w = next) {
@@ -193,6 +203,7 @@ static void on_term(uv_signal_t *signal, int number) {
     }
     s->draining = true;
     lathe_log(LATHE_LEVEL_INFO, "serve", "stopping");
+    lathe_systemd_tell(&s->systemd, "STOPPING=1\nSTATUS=accepted requests are finished");
     lathe_queue_stop(s);
     lathe_workers_drain(s);
     uv_timer_start(&s->drain_timer, on_drain_timeout, DRAIN_MS, 0);
@@ -333,7 +344,9 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
     s->unloaded = cJSON_CreateObject();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-    int32_t rc = lathe_store_open(options->home, LATHE_STORE_OWN, &s->store, err);
+    int32_t rc = lathe_systemd_open(&s->systemd, err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_open(options->home, LATHE_STORE_OWN, &s->store, err);
     if (rc == LATHE_OK)
         rc = open_auth(s, err);
     if (rc == LATHE_OK)
@@ -358,6 +371,7 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
     uv_walk(&s->loop, close_walked, NULL);
     if (rc == LATHE_OK)
         save_used(s);
+    lathe_systemd_close(&s->systemd);
     lathe_auth_free(s->auth);
     lathe_api_close(s);
     lathe_store_close(s->store);
