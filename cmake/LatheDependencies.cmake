@@ -14,6 +14,15 @@ lathe_need(CJSON libcjson libcjson-dev)
 lathe_need(SQLITE sqlite3 libsqlite3-dev)
 lathe_need(ZLIB zlib zlib1g-dev)
 lathe_need(BLAS openblas libopenblas-dev)
+# Loaded when it is first needed (host/plugin/blas.c), so what is wanted is its header and its name at run time.
+find_library(LATHE_BLAS_LIBRARY openblas HINTS ${BLAS_LIBRARY_DIRS} DOC "The CBLAS library")
+execute_process(COMMAND ${CMAKE_OBJDUMP} -p "${LATHE_BLAS_LIBRARY}" OUTPUT_VARIABLE blas_headers ERROR_QUIET)
+if(blas_headers MATCHES "SONAME +([^ \n]+)")
+    set(LATHE_BLAS_SONAME "${CMAKE_MATCH_1}")
+else()
+    message(FATAL_ERROR "${LATHE_BLAS_LIBRARY} has no SONAME that objdump can tell. Install libopenblas-dev and "
+                        "binutils, or run: ./dev setup")
+endif()
 lathe_need(CRYPTO libcrypto libssl-dev)
 lathe_need(SSL libssl libssl-dev)
 

@@ -35,11 +35,13 @@ target_link_options(lathe_flags INTERFACE ${LATHE_LINK_FLAGS})
 
 add_library(lathe_host_flags INTERFACE)
 target_compile_definitions(lathe_host_flags INTERFACE _GNU_SOURCE LATHE_VERSION="${PROJECT_VERSION}")
+target_include_directories(lathe_host_flags SYSTEM INTERFACE ${BLAS_INCLUDE_DIRS})
+target_compile_definitions(lathe_host_flags INTERFACE LATHE_BLAS_SONAME="${LATHE_BLAS_SONAME}")
 target_include_directories(lathe_host_flags INTERFACE "${CMAKE_SOURCE_DIR}/host"
                                                       "${CMAKE_SOURCE_DIR}/sdk/include"
                                                       "${LATHE_GENERATED}")
 target_link_libraries(lathe_host_flags INTERFACE lathe_flags Threads::Threads PkgConfig::UV
-                      PkgConfig::CJSON PkgConfig::SQLITE PkgConfig::ZLIB PkgConfig::BLAS
+                      PkgConfig::CJSON PkgConfig::SQLITE PkgConfig::ZLIB
                       PkgConfig::CRYPTO ${CMAKE_DL_LIBS} m)
 
 set(LATHE_LAYER_TARGETS "") # those that exist, lowest first

@@ -4,10 +4,12 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/jsonw.h"
+#include "model/documents.h"
 #include "model/matrix.h"
 #include "model/state_file.h"
 #include "plugin/call.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,22 +23,14 @@ struct lathe_model {
     lathe_schema *raw;
     lathe_chain *chain;
     lathe_instance learner;
-    cJSON *document, *metrics, *baseline;
+    int64_t n_transforms;
+    bool loaded; /* chain and learner are there */
+    pthread_mutex_t lock;
+    cJSON *documents[LATHE_MODEL_DOCUMENTS]; /* read when somebody asks; under lock */
+    bool asked[LATHE_MODEL_DOCUMENTS];
 };
 
 /* ---- writing ---- */
-
-static int32_t put_json(lathe_st_writer *w, const char *key, const cJSON *tree, lathe_error *err) {
-    lathe_buf text = {0};
-    if (tree == NULL)
-        return LATHE_OK;
-    lathe_json_canonical(tree, &text);
-    int32_t rc = text.failed
-                     ? lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for \"%s\"", key)
-                     : lathe_st_meta(w, key, lathe_buf_str(&text), err);
-    lathe_buf_free(&text);
-    return rc;
-}
 
 /* {"id": {"version", "sha256"}} of every plugin in the trees. */
 static void list_plugins(const lathe_state *node, cJSON *plugins) {
@@ -78,16 +72,15 @@ static int32_t put_documents(lathe_st_writer *w, const lathe_model_spec *spec, s
                      {"schema", schema},
                      {"plugins", plugins},
                      {"document", spec->document},
-                     {"metrics", spec->metrics},
-                     {"baseline", spec->baseline}};
+                     {"metrics", spec->metrics}};
     for (size_t i = 0; rc == LATHE_OK && i < sizeof documents / sizeof *documents; i++)
-        rc = put_json(w, documents[i].key, documents[i].tree, err);
+        rc = lathe_documents_put(w, documents[i].key, documents[i].tree, err);
     const cJSON *extra;
     cJSON_ArrayForEach(extra, spec->extra) {
         char key[128];
         snprintf(key, sizeof key, "extra:%s", extra->string);
         if (rc == LATHE_OK)
-            rc = put_json(w, key, extra, err);
+            rc = lathe_documents_put(w, key, extra, err);
     }
     cJSON_Delete(head);
     cJSON_Delete(schema);
@@ -99,6 +92,7 @@ int32_t lathe_model_write(const lathe_model_spec *spec, const char *path,
     lathe_state **transforms = NULL, *learner = NULL;
     size_t n = 0;
     char prefix[32];
+    lathe_buf baseline = {0};
     lathe_st_writer *w = lathe_st_writer_new();
     cJSON *plugins = cJSON_CreateObject();
     int32_t rc = w && plugins ? LATHE_OK : lathe_fail(err, LATHE_E_MEMORY, path, "out of memory");
@@ -118,6 +112,8 @@ int32_t lathe_model_write(const lathe_model_spec *spec, const char *path,
     if (rc == LATHE_OK)
         rc = put_documents(w, spec, n, plugins, err);
     if (rc == LATHE_OK)
+        rc = lathe_documents_put_large(w, "baseline", spec->baseline, &baseline, err);
+    if (rc == LATHE_OK)
         rc = lathe_st_write(w, path, sha256, bytes, err);
     for (size_t i = 0; i < n; i++)
         lathe_state_free(transforms[i]);
@@ -125,6 +121,7 @@ int32_t lathe_model_write(const lathe_model_spec *spec, const char *path,
     lathe_state_free(learner);
     cJSON_Delete(plugins);
     lathe_st_writer_free(w);
+    lathe_buf_free(&baseline);
     return rc;
 }
 
@@ -132,15 +129,6 @@ int32_t lathe_model_write(const lathe_model_spec *spec, const char *path,
 
 static int32_t corrupt(const char *path, lathe_error *err, const char *what) {
     return lathe_fail(err, LATHE_E_CORRUPT, path, "this is no intact model file: %s", what);
-}
-
-/* A JSON document of the metadata as a tree; NULL where absent or broken. */
-static cJSON *get_json(const lathe_st_file *file, const char *key) {
-    const char *text = lathe_st_get_meta(file, key);
-    lathe_json *doc = text ? lathe_json_read(text, strlen(text), NULL, NULL, NULL) : NULL;
-    cJSON *tree = doc ? cJSON_Duplicate(lathe_json_root(doc), 1) : NULL;
-    lathe_json_free(doc);
-    return tree;
 }
 
 /* A model's file always has sums; without them it is another program's, or damaged. */
@@ -201,7 +189,9 @@ static int32_t read_head(const char *path, const cJSON *head, lathe_arena *arena
     return read_classes(path, head, arena, info, err);
 }
 
-static int32_t load_chain(lathe_model *m, const char *path, int64_t n, lathe_error *err) {
+static int32_t load_chain(lathe_model *m, lathe_error *err) {
+    const int64_t n = m->n_transforms;
+    const char *path = lathe_st_path(m->file);
     lathe_state **states = calloc((size_t)n + 1, sizeof *states);
     char prefix[40];
     int64_t have = 0;
@@ -219,7 +209,14 @@ static int32_t load_chain(lathe_model *m, const char *path, int64_t n, lathe_err
     return rc == LATHE_OK ? lathe_matrix_check(lathe_chain_schema(m->chain), err) : rc;
 }
 
-static int32_t load_learner(lathe_model *m, const char *path, lathe_error *err) {
+static void unload(lathe_model *m) {
+    lathe_instance_destroy(&m->learner);
+    lathe_chain_free(m->chain);
+    m->chain = NULL;
+}
+
+static int32_t load_learner(lathe_model *m, lathe_error *err) {
+    const char *path = lathe_st_path(m->file);
     lathe_state *state = NULL;
     lathe_output output = {.struct_size = LATHE_SIZED(lathe_output)};
     int32_t rc = lathe_state_get(m->file, "learner", &state, err);
@@ -240,41 +237,32 @@ static int32_t load_learner(lathe_model *m, const char *path, lathe_error *err) 
     return rc;
 }
 
-int32_t lathe_model_open(lathe_runtime *runtime, const char *path, lathe_model **out,
-                         lathe_error *err) {
+int32_t lathe_model_open_head(lathe_runtime *runtime, const char *path, lathe_model **out,
+                              lathe_error *err) {
     *out = NULL;
     lathe_model *m = calloc(1, sizeof *m);
-    if (m == NULL || (m->arena = lathe_arena_new()) == NULL) {
+    if (m == NULL || pthread_mutex_init(&m->lock, NULL) != 0) {
         free(m);
         return lathe_fail(err, LATHE_E_MEMORY, path, "out of memory");
     }
     m->runtime = runtime;
+    m->arena = lathe_arena_new();
     cJSON *head = NULL, *schema = NULL;
-    int64_t n = 0;
-    int32_t rc = open_file(path, &m->file, err);
+    int32_t rc = m->arena ? open_file(path, &m->file, err)
+                          : lathe_fail(err, LATHE_E_MEMORY, path, "out of memory");
     if (rc == LATHE_OK) {
-        head = get_json(m->file, "lathe");
-        schema = get_json(m->file, "schema");
-        m->document = get_json(m->file, "document");
-        m->metrics = get_json(m->file, "metrics");
-        m->baseline = get_json(m->file, "baseline");
+        head = lathe_documents_get(m->file, "lathe");
+        schema = lathe_documents_get(m->file, "schema");
         rc = read_head(path, head, m->arena, &m->info, err);
     }
     if (rc == LATHE_OK &&
-        ((n = int_of(head, "transforms", 0, MAX_TRANSFORMS)) < 0 || schema == NULL))
+        ((m->n_transforms = int_of(head, "transforms", 0, MAX_TRANSFORMS)) < 0 || schema == NULL))
         rc = corrupt(path, err, "its schema or number of transforms is missing");
     if (rc == LATHE_OK)
         rc = lathe_schema_from_json(schema, &m->raw, err);
-    if (rc == LATHE_OK)
-        rc = load_chain(m, path, n, err);
-    if (rc == LATHE_OK)
-        rc = load_learner(m, path, err);
     cJSON_Delete(head);
     cJSON_Delete(schema);
     m->info.raw = m->raw;
-    m->info.document = m->document;
-    m->info.metrics = m->metrics;
-    m->info.baseline = m->baseline;
     if (rc != LATHE_OK) {
         lathe_model_close(m);
         return rc;
@@ -283,18 +271,53 @@ int32_t lathe_model_open(lathe_runtime *runtime, const char *path, lathe_model *
     return LATHE_OK;
 }
 
+int32_t lathe_model_load(lathe_model *m, lathe_error *err) {
+    if (m->loaded)
+        return LATHE_OK;
+    int32_t rc = load_chain(m, err);
+    if (rc == LATHE_OK)
+        rc = load_learner(m, err);
+    m->loaded = rc == LATHE_OK;
+    if (rc != LATHE_OK)
+        unload(m);
+    return rc;
+}
+
+int32_t lathe_model_open(lathe_runtime *runtime, const char *path, lathe_model **out,
+                         lathe_error *err) {
+    int32_t rc = lathe_model_open_head(runtime, path, out, err);
+    if (rc == LATHE_OK)
+        rc = lathe_model_load(*out, err);
+    if (rc != LATHE_OK) {
+        lathe_model_close(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
 void lathe_model_close(lathe_model *m) {
     if (m == NULL)
         return;
-    lathe_instance_destroy(&m->learner);
-    lathe_chain_free(m->chain);
+    unload(m);
     lathe_schema_free(m->raw);
-    cJSON_Delete(m->document);
-    cJSON_Delete(m->metrics);
-    cJSON_Delete(m->baseline);
+    for (int i = 0; i < LATHE_MODEL_DOCUMENTS; i++)
+        cJSON_Delete(m->documents[i]);
     lathe_st_close(m->file);
     lathe_arena_free(m->arena);
+    pthread_mutex_destroy(&m->lock);
     free(m);
+}
+
+const cJSON *lathe_model_document(const lathe_model *model, lathe_model_part part) {
+    static const char *const keys[LATHE_MODEL_DOCUMENTS] = {"document", "metrics", "baseline"};
+    lathe_model *m = (lathe_model *)(uintptr_t)model; /* what is kept does not change the model */
+    pthread_mutex_lock(&m->lock);
+    if (!m->asked[part])
+        m->documents[part] = lathe_documents_get(m->file, keys[part]);
+    m->asked[part] = true;
+    const cJSON *tree = m->documents[part];
+    pthread_mutex_unlock(&m->lock);
+    return tree;
 }
 
 const lathe_model_info *lathe_model_get_info(const lathe_model *m) {
@@ -324,17 +347,17 @@ int32_t lathe_model_describe(const char *path, cJSON **description, lathe_error 
         return rc;
     }
     static const char *const keys[] = {"plugins", "schema", "metrics", "document", "baseline"};
-    cJSON *head = get_json(file, "lathe");
+    cJSON *head = lathe_documents_get(file, "lathe");
     rc = read_head(path, head, arena, &info, err);
     for (size_t i = 0; rc == LATHE_OK && i < sizeof keys / sizeof *keys; i++) {
-        cJSON *tree = get_json(file, keys[i]);
+        cJSON *tree = lathe_documents_get(file, keys[i]);
         if (tree != NULL)
             cJSON_AddItemToObject(head, keys[i], tree);
     }
     const cJSON *meta;
     cJSON_ArrayForEach(meta, lathe_st_metadata(file)) {
         if (rc == LATHE_OK && strncmp(meta->string, "extra:", 6) == 0) {
-            cJSON *tree = get_json(file, meta->string);
+            cJSON *tree = lathe_documents_get(file, meta->string);
             if (tree != NULL)
                 cJSON_AddItemToObject(head, meta->string + 6, tree);
         }

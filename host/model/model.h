@@ -3,7 +3,8 @@
  * The file is a safetensors container (8-byte little-endian header length, JSON header, tensors without holes,
  * 64-byte aligned by explicit padding tensors named "pad.<k>"): weights, trees and edges as tensors; in
  * `__metadata__`, as strings, the document, plugin ids with versions and digests, the raw schema with its
- * dictionaries, classes, metrics, the training baseline, and each tensor's CRC-32. Times, paths and thread
+ * dictionaries, classes, metrics, and each tensor's CRC-32; the training baseline as JSON in a tensor of bytes,
+ * "baseline.json", so that opening a model does not read it. Times, paths and thread
  * counts are not in it: the same document, data and seed give the same bytes. It is immutable and named by its
  * SHA-256. A reader trusts nothing: every length, offset, name and type is checked before use; errors are
  * LATHE_E_CORRUPT (or LATHE_E_VERSION) and say what is wrong.
@@ -49,6 +50,12 @@ int32_t lathe_model_write(const lathe_model_spec *spec, const char *path,
  * is not installed is LATHE_E_NOT_FOUND and names it. [worker] */
 int32_t lathe_model_open(lathe_runtime *runtime, const char *path, lathe_model **model,
                          lathe_error *err);
+/* The two halves of it. First maps the file, checks its header and reads head and schema: lathe_model_get_info and
+ * lathe_model_document work, and nothing but the header was touched. Then loads the plugins with their state; again is
+ * nothing; a failure leaves it as it was. What predicts needs both. [worker] */
+int32_t lathe_model_open_head(lathe_runtime *runtime, const char *path, lathe_model **model,
+                              lathe_error *err);
+int32_t lathe_model_load(lathe_model *model, lathe_error *err);
 void lathe_model_close(lathe_model *model);
 
 /* What the header says, without loading plugins: for `models show` in a parent. Checks the container. The
@@ -66,9 +73,18 @@ typedef struct lathe_model_info {
     const char *const *classes;
     int64_t positive;
     const lathe_schema *raw;
-    const cJSON *document, *metrics, *baseline; /* of the model, valid until close */
 } lathe_model_info;
 const lathe_model_info *lathe_model_get_info(const lathe_model *model);
+
+typedef enum lathe_model_part {
+    LATHE_MODEL_DOCUMENT, /* the pipeline document */
+    LATHE_MODEL_METRICS,
+    LATHE_MODEL_BASELINE, /* for lathe_baseline_from_json; hundreds of kilobytes where there are many features */
+    LATHE_MODEL_DOCUMENTS
+} lathe_model_part;
+/* Read when it is asked for the first time; the model's, valid until close. NULL: it has none. [any] */
+const cJSON *lathe_model_document(const lathe_model *model, lathe_model_part part);
+
 /* Its parts, for what calls their tables directly (serve/plan.h); they live as long as the model. [any] */
 const lathe_chain *lathe_model_chain(const lathe_model *model);
 const lathe_instance *lathe_model_learner(const lathe_model *model);

@@ -259,6 +259,10 @@ void lathe_st_close(lathe_st_file *file) {
     free(file);
 }
 
+const char *lathe_st_path(const lathe_st_file *file) {
+    return file->path;
+}
+
 size_t lathe_st_count(const lathe_st_file *file) {
     return file->count;
 }

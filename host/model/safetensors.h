@@ -45,6 +45,7 @@ int32_t lathe_st_open(const char *path, lathe_st_file **file, lathe_error *err);
 /* Reference-counted: open gives one; the last close unmaps. */
 lathe_st_file *lathe_st_retain(lathe_st_file *file);
 void lathe_st_close(lathe_st_file *file); /* NULL is fine */
+const char *lathe_st_path(const lathe_st_file *file);
 size_t lathe_st_count(const lathe_st_file *file);
 const lathe_st_tensor *lathe_st_at(const lathe_st_file *file, size_t index); /* padding included */
 const lathe_st_tensor *lathe_st_find(const lathe_st_file *file, const char *name);

@@ -222,7 +222,8 @@ static int32_t open_replay(replay *r, lathe_error *err) {
     const lathe_monitor_stage *stage = &job->pipeline->monitor;
     int32_t rc = lathe_model_open(job->runtime, job->model_path, &r->model, err);
     if (rc == LATHE_OK)
-        rc = lathe_baseline_from_json(lathe_model_get_info(r->model)->baseline, &r->baseline, err);
+        rc = lathe_baseline_from_json(lathe_model_document(r->model, LATHE_MODEL_BASELINE),
+                                      &r->baseline, err);
     if (rc == LATHE_OK)
         rc = lathe_watch_new(job->runtime, r->baseline, stage->drift, stage->n_drift, &r->watch,
                              err);

@@ -3,28 +3,19 @@
  * The tiles depend on (m, n, k) alone, so each element of C is computed by the same call
  * whatever the number of threads, and has the same bits.
  */
+#include "plugin/blas.h"
 #include "plugin/runtime_internal.h"
 
-#include <cblas.h>
 #include <limits.h>
 #include <string.h>
-
-/* OpenBLAS's own switch; another CBLAS need not have it. */
-extern void openblas_set_num_threads(int n) __attribute__((weak));
 
 #define SMALL (1LL << 20)     /* multiply-adds below which a product is one call */
 #define TILE_WORK (1LL << 19) /* least multiply-adds of a tile */
 #define TILE_MULTIPLE 32      /* rows or columns of a tile are a multiple: whole register blocks */
 #define MAX_TILES 64
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void one_thread(void) {
-    if (openblas_set_num_threads != NULL)
-        openblas_set_num_threads(1);
-}
-
 typedef struct product {
+    const lathe_blas *blas;
     bool f64, split_rows;
     CBLAS_TRANSPOSE ta, tb;
     int64_t m, n, k, lda, ldb, ldc;
@@ -49,13 +40,14 @@ static int32_t run_tile(void *user, int64_t begin, int64_t end, int32_t worker) 
         c += (size_t)begin * size;
     }
     if (p->f64)
-        cblas_dgemm(CblasRowMajor, p->ta, p->tb, (int)m, (int)n, (int)p->k, p->alpha,
-                    (const double *)(const void *)a, (int)p->lda, (const double *)(const void *)b,
-                    (int)p->ldb, p->beta, (double *)(void *)c, (int)p->ldc);
+        p->blas->dgemm(CblasRowMajor, p->ta, p->tb, (int)m, (int)n, (int)p->k, p->alpha,
+                       (const double *)(const void *)a, (int)p->lda,
+                       (const double *)(const void *)b, (int)p->ldb, p->beta, (double *)(void *)c,
+                       (int)p->ldc);
     else
-        cblas_sgemm(CblasRowMajor, p->ta, p->tb, (int)m, (int)n, (int)p->k, (float)p->alpha,
-                    (const float *)(const void *)a, (int)p->lda, (const float *)(const void *)b,
-                    (int)p->ldb, (float)p->beta, (float *)(void *)c, (int)p->ldc);
+        p->blas->sgemm(CblasRowMajor, p->ta, p->tb, (int)m, (int)n, (int)p->k, (float)p->alpha,
+                       (const float *)(const void *)a, (int)p->lda, (const float *)(const void *)b,
+                       (int)p->ldb, (float)p->beta, (float *)(void *)c, (int)p->ldc);
     return LATHE_OK;
 }
 
@@ -94,7 +86,9 @@ static int32_t multiply(lathe_pool *pool, product *p) {
         scale(p);
         return LATHE_OK;
     }
-    pthread_once(&once, one_thread);
+    p->blas = lathe_blas_get();
+    if (p->blas == NULL)
+        return LATHE_E_NOT_FOUND;
     p->split_rows = p->m >= p->n;
     int64_t length = p->split_rows ? p->m : p->n, across = p->split_rows ? p->n : p->m;
     /* as doubles: the product of three ints may not fit 64 bits */

@@ -37,8 +37,7 @@ static void finish_waiter(lathe_supervisor *s, lathe_waiter *w, bool reached) {
 
 /* The manager hears once that the service is there, and later that a reload is over. */
 static void tell_ready(lathe_supervisor *s) {
-    if (s->told_ready || s->draining || s->generation == 0 ||
-        lathe_workers_ready(s) < s->n_workers)
+    if (s->told_ready || s->draining || s->generation == 0 || lathe_workers_ready(s) < s->n_workers)
         return;
     s->told_ready = true;
     lathe_systemd_tell(&s->systemd, "READY=1\nSTATUS=%d workers serve", s->n_workers);

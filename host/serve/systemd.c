@@ -68,7 +68,8 @@ static int32_t check_socket(int fd, const char *name, lathe_error *err) {
     int type = 0, listening = 0;
     if (getsockname(fd, (struct sockaddr *)&address, &len) != 0 ||
         getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &int_len) != 0 ||
-        (int_len = sizeof(int), getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_len)) != 0)
+        (int_len = sizeof(int), getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_len)) !=
+            0)
         return lathe_fail_errno(err, errno, "LISTEN_FDS", "descriptor %d (\"%.60s\") is no socket",
                                 fd, name);
     if ((address.ss_family != AF_INET && address.ss_family != AF_INET6) || type != SOCK_STREAM ||
@@ -91,10 +92,11 @@ static int32_t take_socket(lathe_systemd *systemd, int fd, const char *name, lat
         return LATHE_OK;
     }
     if (strcmp(name, "control") != 0)
-        return lathe_fail(err, LATHE_E_INVALID, "LISTEN_FDNAMES",
-                          "descriptor %d is named \"%.60s\"; expected FileDescriptorName=control or "
-                          "FileDescriptorName=inference in its socket unit",
-                          fd, name);
+        return lathe_fail(
+            err, LATHE_E_INVALID, "LISTEN_FDNAMES",
+            "descriptor %d is named \"%.60s\"; expected FileDescriptorName=control or "
+            "FileDescriptorName=inference in its socket unit",
+            fd, name);
     if (systemd->control >= 0)
         return lathe_fail(err, LATHE_E_INVALID, "LISTEN_FDNAMES",
                           "two sockets are named \"control\"; there can be one");
@@ -109,8 +111,8 @@ static int32_t open_sockets(lathe_systemd *systemd, lathe_error *err) {
     if (n <= 0 || number_in("LISTEN_PID") != (long long)getpid())
         return LATHE_OK;
     if (n > LATHE_SYSTEMD_SOCKETS)
-        return lathe_fail(err, LATHE_E_INVALID, "LISTEN_FDS", "%lld sockets; at most %d are possible",
-                          n, LATHE_SYSTEMD_SOCKETS);
+        return lathe_fail(err, LATHE_E_INVALID, "LISTEN_FDS",
+                          "%lld sockets; at most %d are possible", n, LATHE_SYSTEMD_SOCKETS);
     for (int i = 0; rc == LATHE_OK && i < (int)n; i++) {
         char name[256];
         const size_t len = names ? strcspn(names, ":") : 0;

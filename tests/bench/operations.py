@@ -43,7 +43,7 @@ def make_home(home, models, trees, leaves):
     """A home with that many endpoints, each of a model of its own."""
     os.makedirs(home, exist_ok=True)
     data = os.path.join(home, "bench.csv")
-    write_csv(data, 4000)
+    write_csv(data, 1200)
     for k in range(models):
         document = {
             "lathe": 1, "name": f"bench{k:03d}", "seed": k + 1,
@@ -195,7 +195,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--home")
     args = parser.parse_args()
-    defaults = {"startup": (100, 170), "restart": (10, 10)}[args.bench]
+    defaults = {"startup": (100, 420), "restart": (10, 10)}[args.bench]
     args.models = args.models or defaults[0]
     args.trees = args.trees or defaults[1]
     folder = args.home or tempfile.mkdtemp(prefix="lathe-bench-")

@@ -266,8 +266,10 @@ START_TEST(what_it_says_of_itself) {
     for (int64_t c = 1; c < info->n_classes; c++)
         ck_assert_int_lt(strcmp(info->classes[c - 1], info->classes[c]), 0);
     ck_assert_int_eq(info->positive, models[_i].n_classes == 2 ? 1 : -1);
-    ck_assert(cJSON_IsObject(info->document) && cJSON_IsObject(info->metrics) &&
-              cJSON_IsObject(info->baseline));
+    for (int part = 0; part < LATHE_MODEL_DOCUMENTS; part++) {
+        const cJSON *tree = lathe_model_document(model, (lathe_model_part)part);
+        ck_assert(cJSON_IsObject(tree) && lathe_model_document(model, part) == tree);
+    }
     ck_ok(lathe_model_verify(path, &err));
     ck_ok(lathe_model_describe(path, &description, &err));
     static const char *const keys[] = {"name",     "target",   "task",   "classes",
@@ -278,6 +280,34 @@ START_TEST(what_it_says_of_itself) {
     cJSON_Delete(description);
     lathe_model_close(model);
     lathe_model_close(NULL);
+}
+END_TEST
+
+/* Head first, plugins later: the same predictions, and a head alone tells what it is. */
+START_TEST(opened_in_two_halves) {
+    rows r;
+    lathe_model *model, *whole = open_model(_i);
+    lathe_prediction a = {0}, b = {0};
+    ck_ok(lathe_model_open_head(fx.runtime, path, &model, &err));
+    ck_assert_str_eq(lathe_model_get_info(model)->name, "m");
+    ck_assert(cJSON_IsObject(lathe_model_document(model, LATHE_MODEL_BASELINE)));
+    lathe_model_close(model);
+    ck_ok(lathe_model_open_head(fx.runtime, path, &model, &err));
+    ck_ok(lathe_model_load(model, &err));
+    ck_ok(lathe_model_load(model, &err));
+    open_rows(_i, 7, &r);
+    ck_ok(lathe_model_predict(model, &r.table, &a, &err));
+    ck_ok(lathe_model_predict(whole, &r.table, &b, &err));
+    ck_assert_int_eq(a.n, b.n);
+    for (int64_t i = 0; i < a.n * a.n_classes; i++)
+        ck_assert(a.probability[i] == b.probability[i]);
+    for (int64_t i = 0; a.value != NULL && i < a.n; i++)
+        ck_assert(a.value[i] == b.value[i]);
+    lathe_prediction_free(&a);
+    lathe_prediction_free(&b);
+    close_rows(&r);
+    lathe_model_close(model);
+    lathe_model_close(whole);
 }
 END_TEST
 
@@ -485,6 +515,7 @@ int main(void) {
     tcase_add_loop_test(tc, rows_give_the_same_bits_in_any_company, 0, N_MODELS);
     tcase_add_loop_test(tc, rows_that_do_not_fit_are_refused, 0, N_MODELS);
     tcase_add_loop_test(tc, what_it_says_of_itself, 0, N_MODELS);
+    tcase_add_loop_test(tc, opened_in_two_halves, 0, N_MODELS);
     tcase_add_test(tc, latencies_are_measured);
     tcase_add_loop_test(tc, right_sums_are_made, 0, N_MODELS);
     tcase_add_loop_test(tc, tensors_may_hold_anything, 0, N_MODELS);

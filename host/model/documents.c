@@ -1,0 +1,49 @@
+#include "model/documents.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int32_t print(const char *key, const cJSON *tree, lathe_buf *text, lathe_error *err) {
+    lathe_json_canonical(tree, text);
+    return text->failed ? lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for \"%s\"", key)
+                        : LATHE_OK;
+}
+
+int32_t lathe_documents_put(lathe_st_writer *w, const char *key, const cJSON *tree,
+                            lathe_error *err) {
+    lathe_buf text = {0};
+    if (tree == NULL)
+        return LATHE_OK;
+    int32_t rc = print(key, tree, &text, err);
+    if (rc == LATHE_OK)
+        rc = lathe_st_meta(w, key, lathe_buf_str(&text), err);
+    lathe_buf_free(&text);
+    return rc;
+}
+
+int32_t lathe_documents_put_large(lathe_st_writer *w, const char *key, const cJSON *tree,
+                                  lathe_buf *text, lathe_error *err) {
+    char name[128];
+    if (tree == NULL)
+        return LATHE_OK;
+    int32_t rc = print(key, tree, text, err);
+    const int64_t bytes = (int64_t)text->len;
+    snprintf(name, sizeof name, "%s.json", key);
+    return rc == LATHE_OK ? lathe_st_add(w, name, LATHE_UINT, 8, 1, &bytes, text->data, err) : rc;
+}
+
+cJSON *lathe_documents_get(const lathe_st_file *file, const char *key) {
+    char name[128];
+    const char *text = lathe_st_get_meta(file, key);
+    size_t len = text ? strlen(text) : 0;
+    snprintf(name, sizeof name, "%s.json", key);
+    const lathe_st_tensor *large = text ? NULL : lathe_st_find(file, name);
+    if (large != NULL && lathe_st_check(large, NULL) == LATHE_OK) {
+        text = large->data;
+        len = (size_t)large->bytes;
+    }
+    lathe_json *doc = text ? lathe_json_read(text, len, NULL, NULL, NULL) : NULL;
+    cJSON *tree = doc ? cJSON_Duplicate(lathe_json_root(doc), 1) : NULL;
+    lathe_json_free(doc);
+    return tree;
+}
