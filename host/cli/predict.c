@@ -101,7 +101,7 @@ static void put_rows(const lathe_model_info *info, const lathe_prediction *p, FI
 /* The model's own source settings (missing texts, delimiter, declared types) with another path, where its document
  * reads csv; else a plain csv. */
 static int32_t make_source(prediction_run *run, const char *path, lathe_error *err) {
-    const cJSON *document = lathe_model_document(run->model, LATHE_MODEL_DOCUMENT);
+    cJSON *document = lathe_model_document(run->model, LATHE_MODEL_DOCUMENT);
     const cJSON *source = lathe_json_get(lathe_json_get(document, "prepare"), "source");
     const cJSON *trained = lathe_json_get(source, "csv");
     cJSON *params = cJSON_CreateObject();
@@ -111,6 +111,7 @@ static int32_t make_source(prediction_run *run, const char *path, lathe_error *e
         if (value != NULL)
             cJSON_AddItemToObject(params, keep[i], cJSON_Duplicate(value, 1));
     }
+    cJSON_Delete(document);
     cJSON_AddStringToObject(params, "path", path);
     lathe_buf text = {0};
     lathe_json_print(NULL, params, &text);

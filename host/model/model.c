@@ -9,7 +9,6 @@
 #include "model/state_file.h"
 #include "plugin/call.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,9 +24,6 @@ struct lathe_model {
     lathe_instance learner;
     int64_t n_transforms;
     bool loaded; /* chain and learner are there */
-    pthread_mutex_t lock;
-    cJSON *documents[LATHE_MODEL_DOCUMENTS]; /* read when somebody asks; under lock */
-    bool asked[LATHE_MODEL_DOCUMENTS];
 };
 
 /* ---- writing ---- */
@@ -241,10 +237,8 @@ int32_t lathe_model_open_head(lathe_runtime *runtime, const char *path, lathe_mo
                               lathe_error *err) {
     *out = NULL;
     lathe_model *m = calloc(1, sizeof *m);
-    if (m == NULL || pthread_mutex_init(&m->lock, NULL) != 0) {
-        free(m);
+    if (m == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, path, "out of memory");
-    }
     m->runtime = runtime;
     m->arena = lathe_arena_new();
     cJSON *head = NULL, *schema = NULL;
@@ -300,24 +294,14 @@ void lathe_model_close(lathe_model *m) {
         return;
     unload(m);
     lathe_schema_free(m->raw);
-    for (int i = 0; i < LATHE_MODEL_DOCUMENTS; i++)
-        cJSON_Delete(m->documents[i]);
     lathe_st_close(m->file);
     lathe_arena_free(m->arena);
-    pthread_mutex_destroy(&m->lock);
     free(m);
 }
 
-const cJSON *lathe_model_document(const lathe_model *model, lathe_model_part part) {
-    static const char *const keys[LATHE_MODEL_DOCUMENTS] = {"document", "metrics", "baseline"};
-    lathe_model *m = (lathe_model *)(uintptr_t)model; /* what is kept does not change the model */
-    pthread_mutex_lock(&m->lock);
-    if (!m->asked[part])
-        m->documents[part] = lathe_documents_get(m->file, keys[part]);
-    m->asked[part] = true;
-    const cJSON *tree = m->documents[part];
-    pthread_mutex_unlock(&m->lock);
-    return tree;
+cJSON *lathe_model_document(const lathe_model *m, lathe_model_part part) {
+    static const char *const keys[] = {"document", "metrics", "baseline"};
+    return lathe_documents_get(m->file, keys[part]);
 }
 
 const lathe_model_info *lathe_model_get_info(const lathe_model *m) {

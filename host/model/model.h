@@ -79,11 +79,10 @@ const lathe_model_info *lathe_model_get_info(const lathe_model *model);
 typedef enum lathe_model_part {
     LATHE_MODEL_DOCUMENT, /* the pipeline document */
     LATHE_MODEL_METRICS,
-    LATHE_MODEL_BASELINE, /* for lathe_baseline_from_json; hundreds of kilobytes where there are many features */
-    LATHE_MODEL_DOCUMENTS
+    LATHE_MODEL_BASELINE /* for lathe_baseline_from_json; megabytes where there are many features */
 } lathe_model_part;
-/* Read when it is asked for the first time; the model's, valid until close. NULL: it has none. [any] */
-const cJSON *lathe_model_document(const lathe_model *model, lathe_model_part part);
+/* Reads one of its documents: a tree of the caller's. NULL: it has none. [any] */
+cJSON *lathe_model_document(const lathe_model *model, lathe_model_part part);
 
 /* Its parts, for what calls their tables directly (serve/plan.h); they live as long as the model. [any] */
 const lathe_chain *lathe_model_chain(const lathe_model *model);

@@ -221,9 +221,10 @@ static int32_t open_replay(replay *r, lathe_error *err) {
     lathe_job *job = r->job;
     const lathe_monitor_stage *stage = &job->pipeline->monitor;
     int32_t rc = lathe_model_open(job->runtime, job->model_path, &r->model, err);
+    cJSON *baseline = rc == LATHE_OK ? lathe_model_document(r->model, LATHE_MODEL_BASELINE) : NULL;
     if (rc == LATHE_OK)
-        rc = lathe_baseline_from_json(lathe_model_document(r->model, LATHE_MODEL_BASELINE),
-                                      &r->baseline, err);
+        rc = lathe_baseline_from_json(baseline, &r->baseline, err);
+    cJSON_Delete(baseline);
     if (rc == LATHE_OK)
         rc = lathe_watch_new(job->runtime, r->baseline, stage->drift, stage->n_drift, &r->watch,
                              err);

@@ -19,9 +19,11 @@ struct lathe_door {
 
 static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER; /* of count_shared */
 
-static int32_t make(lathe_door *door, const lathe_model_info *info, const cJSON *settings,
+static int32_t make(lathe_door *door, const lathe_model *model, const cJSON *settings,
                     lathe_error *warning, lathe_error *err) {
-    int32_t rc = lathe_baseline_from_json(info->baseline, &door->baseline, warning);
+    cJSON *profile = lathe_model_document(model, LATHE_MODEL_BASELINE);
+    int32_t rc = lathe_baseline_from_json(profile, &door->baseline, warning);
+    cJSON_Delete(profile);
     if (rc == LATHE_E_MEMORY)
         return lathe_fail(err, rc, NULL, "%s", warning->message);
     rc = lathe_rules_new(door->raw, door->baseline, settings, &door->rules, warning);
@@ -35,14 +37,14 @@ static int32_t make(lathe_door *door, const lathe_model_info *info, const cJSON 
 
 int32_t lathe_door_new(const lathe_model *model, const cJSON *settings, lathe_door **out,
                        lathe_error *warning, lathe_error *err) {
-    const lathe_model_info *info = lathe_model_get_info(model);
+    cJSON *document = NULL;
     *out = NULL;
     lathe_error_clear(warning);
     lathe_door *door = calloc(1, sizeof *door);
     if (door == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the validation");
     atomic_init(&door->refs, 1);
-    door->raw = lathe_schema_table(info->raw);
+    door->raw = lathe_schema_table(lathe_model_get_info(model)->raw);
     if (settings != NULL) {
         door->settings = cJSON_Duplicate(settings, 1);
         if (door->settings == NULL) {
@@ -50,9 +52,11 @@ int32_t lathe_door_new(const lathe_model *model, const cJSON *settings, lathe_do
             return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the validation");
         }
     } else {
-        settings = lathe_json_get(lathe_json_get(info->document, "deploy"), "validation");
+        document = lathe_model_document(model, LATHE_MODEL_DOCUMENT);
+        settings = lathe_json_get(lathe_json_get(document, "deploy"), "validation");
     }
-    const int32_t rc = make(door, info, settings, warning, err);
+    const int32_t rc = make(door, model, settings, warning, err);
+    cJSON_Delete(document);
     if (rc != LATHE_OK) {
         lathe_door_free(door);
         return rc;

@@ -59,8 +59,8 @@ def make_home(home, models, trees, leaves):
         if r.returncode != 0:
             sys.exit(f"training failed: {r.stderr[-800:]}{r.stdout[-400:]}")
         file = json.loads(r.stdout)["model"]["file"]
-        print(f"\rmodel {k + 1} of {models}: {os.path.getsize(file) / 1e6:.2f} MB", end="", file=sys.stderr)
-    print(file=sys.stderr)
+        if (k + 1) % 10 == 0:
+            print(f"model {k + 1} of {models}: {os.path.getsize(file) / 1e6:.2f} MB", file=sys.stderr)
 
 
 # ---- the service ----

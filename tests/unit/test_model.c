@@ -266,9 +266,10 @@ START_TEST(what_it_says_of_itself) {
     for (int64_t c = 1; c < info->n_classes; c++)
         ck_assert_int_lt(strcmp(info->classes[c - 1], info->classes[c]), 0);
     ck_assert_int_eq(info->positive, models[_i].n_classes == 2 ? 1 : -1);
-    for (int part = 0; part < LATHE_MODEL_DOCUMENTS; part++) {
-        const cJSON *tree = lathe_model_document(model, (lathe_model_part)part);
-        ck_assert(cJSON_IsObject(tree) && lathe_model_document(model, part) == tree);
+    for (int part = LATHE_MODEL_DOCUMENT; part <= LATHE_MODEL_BASELINE; part++) {
+        cJSON *tree = lathe_model_document(model, (lathe_model_part)part);
+        ck_assert(cJSON_IsObject(tree));
+        cJSON_Delete(tree);
     }
     ck_ok(lathe_model_verify(path, &err));
     ck_ok(lathe_model_describe(path, &description, &err));
@@ -290,7 +291,6 @@ START_TEST(opened_in_two_halves) {
     lathe_prediction a = {0}, b = {0};
     ck_ok(lathe_model_open_head(fx.runtime, path, &model, &err));
     ck_assert_str_eq(lathe_model_get_info(model)->name, "m");
-    ck_assert(cJSON_IsObject(lathe_model_document(model, LATHE_MODEL_BASELINE)));
     lathe_model_close(model);
     ck_ok(lathe_model_open_head(fx.runtime, path, &model, &err));
     ck_ok(lathe_model_load(model, &err));
