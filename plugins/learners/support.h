@@ -57,6 +57,12 @@ static inline const lathe_components *get_components(const lathe_host *host) {
     return (const lathe_components *)host->get(host, LATHE_HOST_COMPONENTS);
 }
 
+/* The instructions that kernels may use: LATHE_CPU_… bits. */
+static inline uint32_t cpu_level(const lathe_host *host) {
+    const lathe_cpu *cpu = (const lathe_cpu *)host->get(host, LATHE_HOST_CPU);
+    return cpu != NULL ? cpu->level : 0;
+}
+
 static inline uint64_t align64(uint64_t bytes) {
     return (bytes + 63) / 64 * 64;
 }

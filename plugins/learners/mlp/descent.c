@@ -1,16 +1,5 @@
-/* A fit's memory, one step of its descent, and the loss on the validation rows. */
+/* A fit's rows, memory and first parameters. */
 #include "mlp.h"
-
-enum { STEP_GRAIN = 1 << 15 }; /* parameters that one thread steps at once */
-
-static int64_t count_groups(int64_t rows, int64_t *shards_a_group) {
-    int64_t shards = (rows + SHARD - 1) / SHARD;
-    int64_t a_group = (shards + MOST_GROUPS - 1) / MOST_GROUPS;
-    if (a_group < 1)
-        a_group = 1;
-    *shards_a_group = a_group;
-    return (shards + a_group - 1) / a_group;
-}
 
 /* ---- making ---- */
 
@@ -20,9 +9,9 @@ void mlp_descent_free(mlp_descent *d) {
 
     kids->destroy(host, &d->optimizer);
     kids->destroy(host, &d->schedule);
-    for (int64_t g = 0; d->shard != NULL && g < d->groups; g++)
-        mlp_shard_free(d->m, &d->shard[g]);
-    host->free(host, d->shard);
+    host->free(host, d->slab.memory);
+    host->free(host, d->packed.memory);
+    host->free(host, d->tiles);
     fit_rows_free(host, &d->rows);
     fit_rows_free(host, &d->validation_rows);
     objective_free(host, &d->loss);
@@ -33,8 +22,6 @@ void mlp_descent_free(mlp_descent *d) {
     host->free(host, d->slots);
     host->free(host, d->gradient);
     host->free(host, d->norms);
-    host->free(host, d->losses);
-    host->free(host, d->errors);
     host->free(host, d->items);
     host->free(host, d->order);
 }
@@ -154,33 +141,49 @@ static int32_t make_steppers(mlp_descent *d, lathe_error *err) {
     return LATHE_OK;
 }
 
+/* The tiles in the order of the parameters: each ends where the next begins. */
+static int32_t make_tiles(mlp_descent *d, lathe_error *err) {
+    const mlp *m = d->m;
+    int64_t at = 0;
+
+    for (int64_t l = 0; l < m->n_layers; l++)
+        d->n_tiles += panels(m->layer[l].in);
+    d->tiles = alloc_array(m->host, d->n_tiles, sizeof *d->tiles);
+    d->norms = alloc_array(m->host, d->n_tiles, sizeof *d->norms);
+    if (d->tiles == NULL || d->norms == NULL)
+        return fail_memory(err, "the parts of the network", d->n_tiles * 40);
+    for (int64_t l = 0; l < m->n_layers; l++) {
+        const mlp_layer *layer = &m->layer[l];
+        for (int64_t i = 0; i < layer->in; i += PANEL) {
+            int64_t next = i + PANEL < layer->in ? i + PANEL : layer->in;
+            int64_t end = next == layer->in ? layer->bias + layer->out
+                                            : layer->weights + next * layer->out;
+            d->tiles[at++] = (mlp_tile){l, i, layer->weights + i * layer->out, end};
+        }
+    }
+    return LATHE_OK;
+}
+
 static int32_t make_memory(mlp_descent *d, lathe_error *err) {
     const mlp *m = d->m;
     const lathe_host *host = m->host;
-    int64_t n = d->rows.n, p = m->n_params, a_group;
-    int64_t groups = count_groups(d->batch, &a_group);
-    int64_t validation = count_groups(d->validation_rows.n, &a_group);
-    int64_t validation_shards = (d->validation_rows.n + SHARD - 1) / SHARD;
-    int32_t rc = LATHE_OK;
+    int64_t n = d->rows.n, p = m->n_params;
+    int64_t most = d->batch > d->validation_rows.n ? d->batch : d->validation_rows.n;
+    int32_t rc;
 
-    d->groups = groups > validation ? groups : validation;
     d->param = alloc_array(host, p, sizeof(float));
-    d->gradient = alloc_array(host, groups * p, sizeof(float));
-    d->norms = alloc_array(host, p / STEP_GRAIN + 1, sizeof(double));
-    d->losses = alloc_array(host, d->groups + validation_shards, sizeof(double));
-    d->errors = alloc_array(host, d->groups, sizeof *d->errors);
+    d->gradient = alloc_array(host, p, sizeof(float));
     d->items = alloc_array(host, n, sizeof *d->items);
     d->order = alloc_array(host, n, sizeof *d->order);
-    d->shard = alloc_array(host, d->groups, sizeof *d->shard);
     if (d->validation_rows.n > 0)
         d->best = alloc_array(host, p, sizeof(float));
-    if (d->param == NULL || d->gradient == NULL || d->norms == NULL || d->losses == NULL ||
-        d->errors == NULL || d->items == NULL || d->order == NULL || d->shard == NULL ||
+    if (d->param == NULL || d->gradient == NULL || d->items == NULL || d->order == NULL ||
         (d->validation_rows.n > 0 && d->best == NULL))
-        return fail_memory(err, "training the network", (groups + 2) * p * 4 + n * 20);
-    for (int64_t g = 0; rc == LATHE_OK && g < d->groups; g++)
-        rc = mlp_shard_make(m, &d->shard[g], err);
-    return rc;
+        return fail_memory(err, "training the network", 3 * p * 4 + n * 20);
+    if ((rc = make_tiles(d, err)) != LATHE_OK ||
+        (rc = mlp_slab_make(m, most < SLAB ? most : SLAB, &d->slab, err)) != LATHE_OK)
+        return rc;
+    return mlp_packed_make(m, &d->packed, err);
 }
 
 int32_t mlp_descent_make(mlp_descent *d, mlp *m, const mlp_context *c, const lathe_fit *fit,
@@ -215,254 +218,5 @@ int32_t mlp_descent_make(mlp_descent *d, mlp *m, const mlp_context *c, const lat
     for (int64_t u = 0; rc == LATHE_OK && u < m->k; u++)
         d->param[m->layer[m->n_layers - 1].bias + u] = (float)start[u];
     host->free(host, start);
-    return rc;
-}
-
-/* ---- a step ---- */
-
-typedef struct step_job {
-    mlp_descent *d;
-    const int32_t *order; /* positions of the batch */
-    int64_t rows;
-    int64_t a_group; /* shards a group */
-    uint64_t key;    /* of this step's dropout */
-    int64_t groups;
-    double by; /* gradients are multiplied by it */
-    double rate;
-    int64_t number;
-} step_job;
-
-static void gather_rows(const mlp_descent *d, mlp_shard *s, const int32_t *order, int64_t rows) {
-    const mlp_context *c = d->data;
-    int64_t f = d->m->n_features;
-    for (int64_t i = 0; i < rows; i++) {
-        int32_t at = order[i];
-        memcpy(s->x + i * f, c->x + d->rows.row[at] * c->stride, (size_t)f * sizeof(float));
-        s->weight[i] = d->rows.weight[at];
-        if (d->loss.loss != NULL) {
-            s->target[i] = d->loss.target[at];
-        } else {
-            s->g[i] = d->loss.g[at];
-            s->h[i] = d->loss.h[at];
-        }
-    }
-}
-
-/* One shard: adds its loss to *loss, its gradient to `gradient`. */
-static int32_t shard_gradient(step_job *job, mlp_shard *s, int64_t first, int64_t rows, int32_t add,
-                              float *gradient, double *loss, lathe_error *err) {
-    mlp_descent *d = job->d;
-    const mlp *m = d->m;
-    const float *score = NULL;
-    int32_t rc;
-
-    gather_rows(d, s, job->order + first, rows);
-    rc = mlp_forward(m, d->param, s, rows, 1, job->key, first, err);
-    if (rc != LATHE_OK)
-        return rc;
-    score = s->y[m->n_layers - 1];
-    rc = objective_value(&d->loss, rows, score, s->target, s->g, s->h, s->value, err);
-    if (rc == LATHE_OK)
-        rc = objective_gradient(&d->loss, rows, score, s->target, s->g, s->h, s->da, NULL, err);
-    if (rc != LATHE_OK)
-        return rc;
-    for (int64_t i = 0; i < rows; i++) {
-        *loss += s->weight[i] * s->value[i];
-        for (int64_t u = 0; u < m->k; u++)
-            s->da[i * m->k + u] = (float)((double)s->da[i * m->k + u] * s->weight[i]);
-    }
-    return mlp_backward(m, d->param, s, rows, 1, add, gradient, err);
-}
-
-static int32_t group_gradient(void *user, int64_t begin, int64_t end, int32_t worker) {
-    step_job *job = user;
-    mlp_descent *d = job->d;
-    (void)worker;
-    for (int64_t g = begin; g < end; g++) {
-        float *gradient = d->gradient + g * d->m->n_params;
-        int64_t first = g * job->a_group * SHARD;
-        int64_t last =
-            first + job->a_group * SHARD < job->rows ? first + job->a_group * SHARD : job->rows;
-        d->losses[g] = 0;
-        for (int64_t at = first; at < last; at += SHARD) {
-            int64_t rows = last - at < SHARD ? last - at : SHARD;
-            if (d->m->host->stopped(d->m->host))
-                return fail_stopped(&d->errors[g], "while training the network");
-            int32_t rc = shard_gradient(job, &d->shard[g], at, rows, at > first, gradient,
-                                        &d->losses[g], &d->errors[g]);
-            if (rc != LATHE_OK)
-                return rc;
-        }
-    }
-    return LATHE_OK;
-}
-
-/* Adds the groups' gradients and the penalty; leaves the sum of squares of this part. */
-static int32_t finish_gradient(void *user, int64_t begin, int64_t end, int32_t worker) {
-    step_job *job = user;
-    mlp_descent *d = job->d;
-    const mlp *m = d->m;
-    double l2 = m->config->l2 / job->by, sum = 0;
-    (void)worker;
-
-    for (int64_t g = 1; g < job->groups; g++)
-        for (int64_t i = begin; i < end; i++)
-            d->gradient[i] += d->gradient[g * m->n_params + i];
-    for (int64_t s = 0; l2 > 0 && s < 2 * m->n_layers; s += 2) {
-        int64_t from = d->segments[s].offset, to = from + d->segments[s].length;
-        for (int64_t i = from > begin ? from : begin; i < (to < end ? to : end); i++)
-            d->gradient[i] = (float)((double)d->gradient[i] + l2 * (double)d->param[i]);
-    }
-    for (int64_t i = begin; i < end; i++)
-        sum += (double)d->gradient[i] * (double)d->gradient[i];
-    d->norms[begin / STEP_GRAIN] = sum;
-    return LATHE_OK;
-}
-
-static int32_t step_part(void *user, int64_t begin, int64_t end, int32_t worker) {
-    step_job *job = user;
-    mlp_descent *d = job->d;
-    const lathe_optimizer *optimizer = d->optimizer.interface;
-    lathe_step step = {.struct_size = LATHE_SIZED(lathe_step),
-                       .step = job->number,
-                       .rate = job->rate,
-                       .gradient_scale = job->by,
-                       .n = d->m->n_params,
-                       .begin = begin,
-                       .end = end,
-                       .segments = d->segments,
-                       .n_segments = 2 * d->m->n_layers,
-                       .param = d->param,
-                       .gradient = d->gradient,
-                       .slots = d->slots};
-    lathe_error err = {0};
-    (void)worker;
-    return optimizer->step(d->optimizer.self, &step, &err);
-}
-
-/* Over all parameters, split where they are many. */
-static int32_t over_parameters(const mlp_descent *d, lathe_chunk_fn fn, step_job *job) {
-    const lathe_host *host = d->m->host;
-    int64_t p = d->m->n_params;
-    int32_t rc = LATHE_OK;
-    if (p > 2 * STEP_GRAIN)
-        return host->parallel_for(host, p, STEP_GRAIN, fn, job);
-    for (int64_t b = 0; rc == LATHE_OK && b < p; b += STEP_GRAIN)
-        rc = fn(job, b, b + STEP_GRAIN < p ? b + STEP_GRAIN : p, 0);
-    return rc;
-}
-
-static int32_t apply_step(mlp_descent *d, step_job *job, lathe_error *err) {
-    const mlp *m = d->m;
-    double clip = m->config->clip, norm = 0;
-    int32_t rc = LATHE_OK;
-
-    if (job->groups > 1 || m->config->l2 > 0 || clip > 0) {
-        rc = over_parameters(d, finish_gradient, job);
-        for (int64_t i = 0; i < (m->n_params + STEP_GRAIN - 1) / STEP_GRAIN; i++)
-            norm += d->norms[i];
-        norm = sqrt(norm) * job->by;
-        if (clip > 0 && norm > clip)
-            job->by *= clip / norm;
-    }
-    if (rc == LATHE_OK)
-        rc = d->optimizer.descriptor->flags & LATHE_OPTIMIZER_ELEMENTWISE
-                 ? over_parameters(d, step_part, job)
-                 : step_part(job, 0, m->n_params, 0);
-    if (rc != LATHE_OK)
-        return fail(err, rc, "The optimizer \"%s\" failed at step %lld (code %d).",
-                    d->optimizer.descriptor->name, (long long)job->number, rc);
-    return LATHE_OK;
-}
-
-int32_t mlp_step(mlp_descent *d, int64_t epoch, int64_t in_epoch, double *loss, lathe_error *err) {
-    const mlp *m = d->m;
-    const lathe_host *host = m->host;
-    const lathe_schedule *schedule = d->schedule.interface;
-    const lathe_optimizer *optimizer = d->optimizer.interface;
-    int64_t first = in_epoch * d->batch, at = epoch * d->steps + in_epoch;
-    step_job job = {.d = d, .order = d->order + first, .number = at + 1};
-    double sum = 0;
-    int32_t rc;
-
-    job.rows = d->rows.n - first < d->batch ? d->rows.n - first : d->batch;
-    job.groups = count_groups(job.rows, &job.a_group);
-    job.key = host->random_key(host, d->dropout_key, (uint64_t)at);
-    job.by = (double)d->rows.n / (d->rows.total * (double)job.rows);
-    job.rate = schedule->rate(d->schedule.self, optimizer->rate(d->optimizer.self), at,
-                              d->steps * m->config->epochs,
-                              (double)epoch + (double)in_epoch / (double)d->steps);
-    rc = job.groups == 1 ? group_gradient(&job, 0, 1, 0)
-                         : host->parallel_for(host, job.groups, 1, group_gradient, &job);
-    for (int64_t g = 0; rc != LATHE_OK && err != NULL && g < job.groups; g++)
-        if (d->errors[g].code != 0)
-            *err = d->errors[g];
-    if (rc != LATHE_OK)
-        return rc;
-    for (int64_t g = 0; g < job.groups; g++)
-        sum += d->losses[g];
-    *loss += sum;
-    if (!isfinite(sum))
-        return fail(
-            err, LATHE_E_NUMERIC,
-            "The training diverged in epoch %lld (step %lld): the loss is %g. Use a smaller "
-            "learning rate, or clip.",
-            (long long)epoch + 1, (long long)in_epoch + 1, sum);
-    return apply_step(d, &job, err);
-}
-
-/* ---- validation ---- */
-
-typedef struct validate_job {
-    mlp_descent *d;
-    int64_t a_group;
-} validate_job;
-
-static int32_t validate_group(void *user, int64_t begin, int64_t end, int32_t worker) {
-    validate_job *job = user;
-    mlp_descent *d = job->d;
-    const mlp_context *c = d->data;
-    const mlp *m = d->m;
-    int64_t n = d->validation_rows.n, shards = (n + SHARD - 1) / SHARD, f = m->n_features;
-    (void)worker;
-
-    for (int64_t t = begin * job->a_group; t < end * job->a_group && t < shards; t++) {
-        mlp_shard *s = &d->shard[t / job->a_group];
-        lathe_error *err = &d->errors[t / job->a_group];
-        int64_t first = t * SHARD, rows = n - first < SHARD ? n - first : SHARD;
-        double sum = 0;
-        if (m->host->stopped(m->host))
-            return fail_stopped(err, "while validating the network");
-        for (int64_t i = 0; i < rows; i++)
-            memcpy(s->x + i * f,
-                   c->validation_x + d->validation_rows.row[first + i] * c->validation_stride,
-                   (size_t)f * sizeof(float));
-        int32_t rc = mlp_forward(m, d->param, s, rows, 0, 0, 0, err);
-        if (rc == LATHE_OK)
-            rc = objective_value(&d->validation, rows, s->y[m->n_layers - 1],
-                                 d->validation.target + first, NULL, NULL, s->value, err);
-        if (rc != LATHE_OK)
-            return rc;
-        for (int64_t i = 0; i < rows; i++)
-            sum += d->validation_rows.weight[first + i] * s->value[i];
-        d->losses[d->groups + t] = sum;
-    }
-    return LATHE_OK;
-}
-
-int32_t mlp_validate(mlp_descent *d, double *loss, lathe_error *err) {
-    const lathe_host *host = d->m->host;
-    validate_job job = {.d = d};
-    int64_t groups = count_groups(d->validation_rows.n, &job.a_group);
-    int64_t shards = (d->validation_rows.n + SHARD - 1) / SHARD;
-    int32_t rc = host->parallel_for(host, groups, 1, validate_group, &job);
-
-    for (int64_t g = 0; rc != LATHE_OK && err != NULL && g < groups; g++)
-        if (d->errors[g].code != 0)
-            *err = d->errors[g];
-    *loss = 0;
-    for (int64_t t = 0; rc == LATHE_OK && t < shards; t++)
-        *loss += d->losses[d->groups + t];
-    *loss /= d->validation_rows.total;
-    return rc;
+    return rc == LATHE_OK ? mlp_pack_all(d) : rc;
 }

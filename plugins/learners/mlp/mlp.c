@@ -24,9 +24,8 @@
  * weights of the best epoch are restored (Prechelt, "Early stopping, but when?", 1998). Clipping is
  * by the norm of the whole gradient (Pascanu, Mikolov, Bengio, ICML 2013).
  *
- * The batch is cut into shards of 256 rows and these into at most 16 groups by its size alone; each
- * group sums its gradient in order, and the groups are added in order: the bits do not depend on
- * the number of threads.
+ * A sum over the rows of a batch is one sum in the order of the rows, whichever thread computes it
+ * (kernel.h, step.c): the bits do not depend on the number of threads.
  */
 #include "mlp.h"
 
@@ -136,6 +135,7 @@ static int32_t create(const lathe_host *host, const void *config, void **self, l
         return fail_memory(err, "the network", sizeof *m);
     m->host = host;
     m->config = c;
+    m->kernels = mlp_choose_kernels(cpu_level(host));
     m->n_layers = (c->layers.count > 0 ? c->layers.count : 0) + 1;
     m->layer = alloc_array(host, m->n_layers, sizeof *m->layer);
     rc = m->layer == NULL ? fail_memory(err, "the layers", m->n_layers * (int64_t)sizeof *m->layer)

@@ -7,6 +7,7 @@
 #define LATHE_MLP_H
 
 #include "../support.h"
+#include "kernel.h"
 
 enum { INIT_AUTO, INIT_HE, INIT_GLOROT, INIT_LECUN };
 enum { MOST_LAYERS = 256, MOST_PARAMETERS = 1 << 30 };
@@ -48,6 +49,7 @@ typedef struct mlp_layer {
 typedef struct mlp {
     const lathe_host *host;
     const mlp_config *config;
+    const mlp_kernels *kernels;
     lathe_instance loss;
     int64_t n_layers;
     mlp_layer *layer; /* [n_layers] */
@@ -77,45 +79,84 @@ typedef struct mlp_context {
     int64_t n_classes;
 } mlp_context;
 
-/* Rows that one forward and backward pass takes at once. */
-enum { SHARD = 256, MOST_GROUPS = 16 };
+/* A batch passes in slabs of at most SLAB rows, and a slab in shards of SHARD, each one thread's work. */
+enum { SHARD = 32, SLAB = 1024 };
 
-/* The memory of one shard; rows [SHARD, units] of each layer. */
+/* What one shard needs beside its rows of the slab. */
 typedef struct mlp_shard {
-    float *x;       /* [SHARD, in[0]] the gathered rows */
-    float **z;      /* [L] before the activation; == y where it may work in place */
-    float **y;      /* [L] after it; the last: the scores */
-    float **d;      /* [L] after dropout; == y without */
-    uint8_t **keep; /* [L] dropout's mask, NULL without */
-    float *da;      /* [SHARD, widest] gradients, ping */
-    float *db;      /* and pong */
-    float *uniform; /* [SHARD * widest] where a layer drops */
-    float *target;  /* [SHARD] */
-    float *g;       /* [SHARD] */
-    float *h;       /* [SHARD] */
-    double *weight; /* [SHARD] */
-    double *value;  /* [SHARD] */
-    char *memory;
+    float *tile;     /* [2, SHARD, PANEL] where an activation does not work in place */
+    float *wide[4];  /* [SHARD, widest] where an activation is rowwise */
+    float *uniform;  /* [SHARD, widest] where a layer drops */
+    float *score;    /* [SHARD, k] */
+    float *gradient; /* [SHARD, k] */
+    float *target;   /* [SHARD] */
+    float *g;        /* [SHARD] */
+    float *h;        /* [SHARD] */
+    double *weight;  /* [SHARD] */
+    double *value;   /* [SHARD] */
+    double loss;
+    lathe_error err;
 } mlp_shard;
+
+/* The memory of a slab: matrices in panels (kernel.h), `lines` rows from one panel to the next. */
+typedef struct mlp_slab {
+    int64_t rows; /* that there is room for */
+    int64_t lines;
+    float *x;          /* of in[0] columns: the gathered rows */
+    float **z;         /* [L] before the activation; == y where it may work in place */
+    float **y;         /* [L] after it; the last: the scores */
+    float **d;         /* [L] after dropout; == y without */
+    float **keep;      /* [L] dropout's factors, NULL without */
+    float **dz;        /* [L] the gradient of z */
+    mlp_shard *shards; /* [shards] */
+    char *memory;
+} mlp_slab;
+
+/* The parameters in panels, as the products read them. */
+typedef struct mlp_packed {
+    float **forward;  /* [L] panels of the units, [in, PANEL] each */
+    float **bias;     /* [L] padded to panels */
+    float **backward; /* [L] panels of the inputs, [out, PANEL] each; NULL for the first layer */
+    char *memory;
+} mlp_packed;
 
 /* ---- network.c ---- */
 int32_t mlp_shape(mlp *m, int64_t n_features, int64_t k, lathe_error *err);
 void mlp_initialise(mlp *m, uint64_t key, float *param);
-int32_t mlp_shard_make(const mlp *m, mlp_shard *s, lathe_error *err);
-void mlp_shard_free(const mlp *m, mlp_shard *s);
-/* From s->x to the scores; dropout with `key` where `training`; first: the number of the shard's
- * first row in its batch. */
-int32_t mlp_forward(const mlp *m, const float *param, mlp_shard *s, int64_t rows, int32_t training,
-                    uint64_t key, int64_t first, lathe_error *err);
-/* From the gradient of the scores in s->da to that of the parameters; add 0: overwrites `gradient`.
- */
-int32_t mlp_backward(const mlp *m, const float *param, mlp_shard *s, int64_t rows, int32_t training,
-                     int32_t add, float *gradient, lathe_error *err);
+int32_t mlp_slab_make(const mlp *m, int64_t rows, mlp_slab *s, lathe_error *err);
+int32_t mlp_packed_make(const mlp *m, mlp_packed *packed, lathe_error *err);
+/* The tile of layer l's parameters that belongs to its inputs [first, first + PANEL), the bias with the
+ * last, goes from the flat vector into the panels. */
+void mlp_pack(const mlp *m, const float *param, mlp_packed *packed, int64_t l, int64_t first);
+
+/* ---- pass.c ---- */
+/* Row `from` into row `to` of the slab. */
+void mlp_put_row(const mlp *m, mlp_slab *s, int64_t to, const float *from);
+/* From s->x to the scores, also row-major in the shard's `score`; dropout with `key` where `training`;
+ * in_batch: the number of the slab's first row in its batch. */
+int32_t mlp_forward(const mlp *m, const mlp_packed *packed, mlp_slab *s, int64_t shard,
+                    int64_t rows, int32_t training, uint64_t key, int64_t in_batch,
+                    lathe_error *err);
+/* From the gradient of the scores in the shard's `gradient` to the gradients of all z. */
+int32_t mlp_backward(const mlp *m, const mlp_packed *packed, mlp_slab *s, int64_t shard,
+                     int64_t rows, lathe_error *err);
+/* The gradient of layer l's parameters that belong to its inputs [first, first + PANEL), the bias with
+ * the last, of the slab's first `rows` rows; add 0: overwrites. */
+void mlp_tile_gradient(const mlp *m, const mlp_slab *s, int64_t rows, int64_t l, int64_t first,
+                       int32_t add, float *gradient);
 
 /* ---- train.c ---- */
 int32_t mlp_train(mlp *m, const mlp_context *c, const lathe_fit *fit, lathe_error *err);
 
 /* ---- descent.c: one fit's running state ---- */
+
+/* A share of the parameters that is one thread's work: PANEL inputs of a layer. */
+typedef struct mlp_tile {
+    int64_t layer;
+    int64_t first; /* input */
+    int64_t begin; /* parameters [begin, end) */
+    int64_t end;
+} mlp_tile;
 
 typedef struct mlp_descent {
     mlp *m;
@@ -130,14 +171,14 @@ typedef struct mlp_descent {
     float *param;            /* [P] */
     float *best;             /* [P] of the best epoch; NULL without early stopping */
     float *slots;            /* [n_slots, P] */
-    float *gradient;         /* [groups, P]; the first is their sum */
-    double *norms;           /* partial sums of squares */
-    double *losses;          /* [validation shards or groups] */
-    mlp_shard *shard;        /* [groups] */
-    lathe_error *errors;     /* [groups] */
+    float *gradient;         /* [P] */
+    mlp_tile *tiles;         /* [n_tiles] in the order of the parameters */
+    int64_t n_tiles;
+    double *norms; /* [n_tiles] sums of squares of the gradient */
+    mlp_slab slab;
+    mlp_packed packed;
     shuffle_item *items;
     int32_t *order;
-    int64_t groups; /* that there is memory for */
     int64_t batch;
     int64_t steps; /* an epoch */
     double shift, scale;
@@ -147,10 +188,14 @@ typedef struct mlp_descent {
 int32_t mlp_descent_make(mlp_descent *d, mlp *m, const mlp_context *c, const lathe_fit *fit,
                          lathe_error *err);
 void mlp_descent_free(mlp_descent *d);
+
+/* ---- step.c ---- */
 /* One step over order[first … first + rows); adds the batch's weighted loss to *loss. */
 int32_t mlp_step(mlp_descent *d, int64_t epoch, int64_t in_epoch, double *loss, lathe_error *err);
 /* The mean loss of the validation rows. */
 int32_t mlp_validate(mlp_descent *d, double *loss, lathe_error *err);
+/* The parameters into the panels, after they were set from outside a step. */
+int32_t mlp_pack_all(mlp_descent *d);
 
 /* ---- model.c ---- */
 void mlp_forget(mlp *m);

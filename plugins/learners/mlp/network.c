@@ -66,9 +66,9 @@ void mlp_initialise(mlp *m, uint64_t key, float *param) {
     }
 }
 
-/* ---- the memory of a shard ---- */
+/* ---- the memory of a slab ---- */
 
-static int32_t in_place(const mlp_layer *layer) {
+static int32_t works_in_place(const mlp_layer *layer) {
     return (layer->flags & LATHE_ACTIVATION_INPLACE) &&
            !(layer->flags & LATHE_ACTIVATION_NEEDS_INPUT);
 }
@@ -85,170 +85,145 @@ static void *cut(cutter *c, uint64_t bytes) {
     return part;
 }
 
-static void cut_layer(const mlp *m, int64_t l, cutter *c, mlp_shard *s) {
+static float *cut_floats(cutter *c, int64_t count) {
+    return cut(c, (uint64_t)count * sizeof(float));
+}
+
+static void cut_layer(const mlp *m, int64_t l, cutter *c, mlp_slab *s) {
     const mlp_layer *layer = &m->layer[l];
     int32_t last = l == m->n_layers - 1, dropped = !last && layer->dropout > 0;
-    uint64_t units = (uint64_t)SHARD * (uint64_t)layer->out;
-    float *y = cut(c, units * sizeof(float));
-    float *z = last || in_place(layer) ? y : cut(c, units * sizeof(float));
-    float *d = dropped ? cut(c, units * sizeof(float)) : y;
-    uint8_t *keep = dropped ? cut(c, units) : NULL;
+    int64_t units = panels(layer->out) * s->lines * PANEL;
+    float *y = cut_floats(c, units);
+    float *z = last || works_in_place(layer) ? y : cut_floats(c, units);
+    float *d = dropped ? cut_floats(c, units) : y;
+    float *keep = dropped ? cut_floats(c, units) : NULL;
+    float *dz = cut_floats(c, units);
     if (c->base == NULL)
         return;
     s->y[l] = y;
     s->z[l] = z;
     s->d[l] = d;
     s->keep[l] = keep;
+    s->dz[l] = dz;
 }
 
-static uint64_t cut_shard(const mlp *m, char *base, mlp_shard *s) {
+/* What the layers' activations and dropout ask of a shard. */
+static void shard_needs(const mlp *m, int32_t *tiles, int32_t *wide, int32_t *uniform) {
+    *tiles = *wide = *uniform = 0;
+    for (int64_t l = 0; l + 1 < m->n_layers; l++) {
+        *tiles |= !(m->layer[l].flags & LATHE_ACTIVATION_INPLACE);
+        *wide |= !(m->layer[l].flags & LATHE_ACTIVATION_ELEMENTWISE);
+        *uniform |= m->layer[l].dropout > 0;
+    }
+}
+
+static void cut_shard(const mlp *m, cutter *c, mlp_shard *into) {
+    int64_t k = m->k, row = SHARD * m->widest;
+    int32_t tiles, wide, uniform;
+    mlp_shard s = {0};
+
+    shard_needs(m, &tiles, &wide, &uniform);
+    s.tile = tiles ? cut_floats(c, 2 * SHARD * PANEL) : NULL;
+    for (int32_t i = 0; wide && i < 4; i++)
+        s.wide[i] = cut_floats(c, row);
+    s.uniform = uniform ? cut_floats(c, row) : NULL;
+    s.score = cut_floats(c, SHARD * k);
+    s.gradient = cut_floats(c, SHARD * k);
+    s.target = cut_floats(c, SHARD);
+    s.g = cut_floats(c, SHARD);
+    s.h = cut_floats(c, SHARD);
+    s.weight = cut(c, SHARD * sizeof(double));
+    s.value = cut(c, SHARD * sizeof(double));
+    if (c->base != NULL)
+        *into = s;
+}
+
+static uint64_t cut_slab(const mlp *m, char *base, mlp_slab *s) {
     cutter c = {base, 0};
-    uint64_t n = (uint64_t)m->n_layers, widest = (uint64_t)m->widest;
+    uint64_t n = (uint64_t)m->n_layers;
+    int64_t shards = (s->rows + SHARD - 1) / SHARD;
 
     s->memory = base;
     s->z = cut(&c, n * sizeof *s->z);
     s->y = cut(&c, n * sizeof *s->y);
     s->d = cut(&c, n * sizeof *s->d);
     s->keep = cut(&c, n * sizeof *s->keep);
+    s->dz = cut(&c, n * sizeof *s->dz);
+    s->shards = cut(&c, (uint64_t)shards * sizeof *s->shards);
+    for (int64_t i = 0; i < shards; i++)
+        cut_shard(m, &c, base != NULL ? &s->shards[i] : NULL);
+    s->x = cut_floats(&c, panels(m->n_features) * s->lines * PANEL);
     for (int64_t l = 0; l < m->n_layers; l++)
         cut_layer(m, l, &c, s);
-    s->x = cut(&c, SHARD * (uint64_t)m->n_features * sizeof(float));
-    s->da = cut(&c, SHARD * widest * sizeof(float));
-    s->db = cut(&c, SHARD * widest * sizeof(float));
-    s->uniform = cut(&c, SHARD * widest * sizeof(float));
-    s->target = cut(&c, SHARD * sizeof(float));
-    s->g = cut(&c, SHARD * sizeof(float));
-    s->h = cut(&c, SHARD * sizeof(float));
-    s->weight = cut(&c, SHARD * sizeof(double));
-    s->value = cut(&c, SHARD * sizeof(double));
     return c.at;
 }
 
-int32_t mlp_shard_make(const mlp *m, mlp_shard *s, lathe_error *err) {
-    uint64_t bytes = cut_shard(m, NULL, s);
+int32_t mlp_slab_make(const mlp *m, int64_t rows, mlp_slab *s, lathe_error *err) {
+    s->rows = rows;
+    s->lines = rows | 1; /* odd: neighbouring panels' rows fall into different cache sets */
+    uint64_t bytes = cut_slab(m, NULL, s);
     char *memory = m->host->alloc(m->host, bytes);
 
     if (memory == NULL)
         return fail_memory(err, "the units of a batch", (int64_t)bytes);
-    cut_shard(m, memory, s);
+    cut_slab(m, memory, s);
     return LATHE_OK;
 }
 
-void mlp_shard_free(const mlp *m, mlp_shard *s) {
-    m->host->free(m->host, s->memory);
-    s->memory = NULL;
-}
+/* ---- the parameters in panels ---- */
 
-/* ---- forward ---- */
+static uint64_t cut_packed(const mlp *m, char *base, mlp_packed *packed) {
+    cutter c = {base, 0};
+    uint64_t n = (uint64_t)m->n_layers;
 
-static void add_bias(int64_t rows, int64_t units, const float *bias, float *z) {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t u = 0; u < units; u++)
-            z[i * units + u] += bias[u];
-}
-
-/* The mask of a row depends on (step, layer, place in the batch). */
-static void drop(const mlp *m, mlp_shard *s, int64_t l, int64_t rows, uint64_t key, int64_t first) {
-    const mlp_layer *layer = &m->layer[l];
-    int64_t n = rows * layer->out;
-    float share = (float)layer->dropout, scale = (float)(1.0 / (1.0 - layer->dropout));
-    uint64_t layer_key = m->host->random_key(m->host, key, (uint64_t)l);
-
-    m->host->random_uniform(m->host, layer_key, (uint64_t)(first * layer->out), s->uniform, n);
-    for (int64_t i = 0; i < n; i++) {
-        s->keep[l][i] = s->uniform[i] >= share;
-        s->d[l][i] = s->keep[l][i] ? s->y[l][i] * scale : 0.0f;
-    }
-}
-
-int32_t mlp_forward(const mlp *m, const float *param, mlp_shard *s, int64_t rows, int32_t training,
-                    uint64_t key, int64_t first, lathe_error *err) {
-    const float *a = s->x;
-
+    packed->memory = base;
+    packed->forward = cut(&c, n * sizeof *packed->forward);
+    packed->bias = cut(&c, n * sizeof *packed->bias);
+    packed->backward = cut(&c, n * sizeof *packed->backward);
     for (int64_t l = 0; l < m->n_layers; l++) {
         const mlp_layer *layer = &m->layer[l];
-        const lathe_activation *f = layer->activation.interface;
-        int32_t rc = m->host->gemm_f32(m->host, LATHE_NO_TRANS, LATHE_NO_TRANS, rows, layer->out,
-                                       layer->in, 1.0f, a, layer->in, param + layer->weights,
-                                       layer->out, 0.0f, s->z[l], layer->out);
-        if (rc != LATHE_OK)
-            return fail(err, rc, "The matrix product of layer %lld failed.", (long long)l);
-        add_bias(rows, layer->out, param + layer->bias, s->z[l]);
-        a = s->z[l];
-        if (f == NULL)
+        float *forward = cut_floats(&c, panels(layer->out) * layer->in * PANEL);
+        float *bias = cut_floats(&c, panels(layer->out) * PANEL);
+        float *backward = l > 0 ? cut_floats(&c, panels(layer->in) * layer->out * PANEL) : NULL;
+        if (base == NULL)
             continue;
-        rc = f->forward(layer->activation.self, rows, layer->out, s->z[l], s->y[l], err);
-        if (rc != LATHE_OK)
-            return rc;
-        a = s->y[l];
-        if (training && layer->dropout > 0) {
-            drop(m, s, l, rows, key, first);
-            a = s->d[l];
-        }
+        packed->forward[l] = forward;
+        packed->bias[l] = bias;
+        packed->backward[l] = backward;
     }
+    return c.at;
+}
+
+int32_t mlp_packed_make(const mlp *m, mlp_packed *packed, lathe_error *err) {
+    uint64_t bytes = cut_packed(m, NULL, packed);
+    char *memory = m->host->alloc(m->host, bytes);
+
+    if (memory == NULL)
+        return fail_memory(err, "the weights in panels", (int64_t)bytes);
+    cut_packed(m, memory, packed);
     return LATHE_OK;
 }
 
-/* ---- backward ---- */
-
-/* gradient of W and b of layer l from its input a and the gradient dz of its z. */
-static int32_t weight_gradient(const mlp *m, int64_t l, int64_t rows, const float *a,
-                               const float *dz, int32_t add, float *gradient) {
+void mlp_pack(const mlp *m, const float *param, mlp_packed *packed, int64_t l, int64_t first) {
     const mlp_layer *layer = &m->layer[l];
-    float *db = gradient + layer->bias;
+    int64_t in = layer->in, out = layer->out;
+    int64_t last = first + PANEL < in ? first + PANEL : in, whole = out / PANEL * PANEL;
+    const float *w = param + layer->weights;
 
-    if (!add)
-        memset(db, 0, (size_t)layer->out * sizeof *db);
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t u = 0; u < layer->out; u++)
-            db[u] += dz[i * layer->out + u];
-    return m->host->gemm_f32(m->host, LATHE_TRANS, LATHE_NO_TRANS, layer->in, layer->out, rows,
-                             1.0f, a, layer->in, dz, layer->out, add ? 1.0f : 0.0f,
-                             gradient + layer->weights, layer->out);
-}
-
-/* From the gradient of a layer's output in `from` to that of its z, in *dz: `from` or `other`. */
-static int32_t through(const mlp *m, mlp_shard *s, int64_t l, int64_t rows, int32_t training,
-                       float *from, float *other, float **dz, lathe_error *err) {
-    const mlp_layer *layer = &m->layer[l];
-    const lathe_activation *f = layer->activation.interface;
-    int64_t n = rows * layer->out;
-
-    if (training && layer->dropout > 0) {
-        float scale = (float)(1.0 / (1.0 - layer->dropout));
-        for (int64_t i = 0; i < n; i++)
-            from[i] = s->keep[l][i] ? from[i] * scale : 0.0f;
+    for (int64_t i = first; i < last; i++) {
+        const float *from = w + i * out;
+        float *to = packed->forward[l] + i * PANEL;
+        for (int64_t u = 0; u < whole; u += PANEL, to += in * PANEL)
+            memcpy(to, from + u, PANEL * sizeof *to);
+        for (int64_t u = whole; u < out; u++)
+            to[u - whole] = from[u];
     }
-    *dz = layer->flags & LATHE_ACTIVATION_INPLACE ? from : other;
-    return f->backward(layer->activation.self, rows, layer->out,
-                       layer->flags & LATHE_ACTIVATION_NEEDS_INPUT ? s->z[l] : NULL,
-                       layer->flags & LATHE_ACTIVATION_NEEDS_OUTPUT ? s->y[l] : NULL, from, *dz,
-                       err);
-}
-
-int32_t mlp_backward(const mlp *m, const float *param, mlp_shard *s, int64_t rows, int32_t training,
-                     int32_t add, float *gradient, lathe_error *err) {
-    float *dz = s->da;
-
-    for (int64_t l = m->n_layers - 1; l >= 0; l--) {
-        const mlp_layer *layer = &m->layer[l];
-        const float *a = l == 0                                    ? s->x
-                         : training && m->layer[l - 1].dropout > 0 ? s->d[l - 1]
-                                                                   : s->y[l - 1];
-        int32_t rc = weight_gradient(m, l, rows, a, dz, add, gradient);
-        if (rc != LATHE_OK)
-            return fail(err, rc, "The matrix product of layer %lld failed.", (long long)l);
-        if (l == 0)
-            break;
-        float *da = dz == s->da ? s->db : s->da;
-        rc = m->host->gemm_f32(m->host, LATHE_NO_TRANS, LATHE_TRANS, rows, layer->in, layer->out,
-                               1.0f, dz, layer->out, param + layer->weights, layer->out, 0.0f, da,
-                               layer->in);
-        if (rc != LATHE_OK)
-            return fail(err, rc, "The matrix product of layer %lld failed.", (long long)l);
-        rc = through(m, s, l - 1, rows, training, da, dz, &dz, err);
-        if (rc != LATHE_OK)
-            return rc;
-    }
-    return LATHE_OK;
+    if (last == in)
+        memcpy(packed->bias[l], param + layer->bias, (size_t)out * sizeof *param);
+    if (l == 0)
+        return;
+    float *to = packed->backward[l] + first * out;
+    for (int64_t u = 0; u < out; u++)
+        for (int64_t i = first; i < last; i++)
+            to[u * PANEL + i - first] = w[i * out + u];
 }
