@@ -156,8 +156,8 @@ static int32_t make_tiles(mlp_descent *d, lathe_error *err) {
         const mlp_layer *layer = &m->layer[l];
         for (int64_t i = 0; i < layer->in; i += PANEL) {
             int64_t next = i + PANEL < layer->in ? i + PANEL : layer->in;
-            int64_t end = next == layer->in ? layer->bias + layer->out
-                                            : layer->weights + next * layer->out;
+            int64_t end =
+                next == layer->in ? layer->bias + layer->out : layer->weights + next * layer->out;
             d->tiles[at++] = (mlp_tile){l, i, layer->weights + i * layer->out, end};
         }
     }

@@ -229,8 +229,8 @@ int32_t mlp_step(mlp_descent *d, int64_t epoch, int64_t in_epoch, double *loss, 
     job.rate = schedule->rate(d->schedule.self, optimizer->rate(d->optimizer.self), at,
                               d->steps * m->config->epochs,
                               (double)epoch + (double)in_epoch / (double)d->steps);
-    job.fused = (d->optimizer.descriptor->flags & LATHE_OPTIMIZER_ELEMENTWISE) &&
-                !(m->config->clip > 0);
+    job.fused =
+        (d->optimizer.descriptor->flags & LATHE_OPTIMIZER_ELEMENTWISE) && !(m->config->clip > 0);
     for (int64_t i = 0; rc == LATHE_OK && isfinite(sum) && i < n; i += job.rows) {
         if (i > 0 && host->stopped(host))
             return fail_stopped(err, "while training the network");
@@ -289,8 +289,8 @@ int32_t mlp_validate(mlp_descent *d, double *loss, lathe_error *err) {
         job.in_batch = i;
         job.rows = n - i < d->slab.rows ? n - i : d->slab.rows;
         int64_t shards = (job.rows + SHARD - 1) / SHARD;
-        int32_t rc = share(d, shards, (double)job.rows * (double)d->m->n_params, validate_shards,
-                           &job);
+        int32_t rc =
+            share(d, shards, (double)job.rows * (double)d->m->n_params, validate_shards, &job);
         for (int64_t s = shards - 1; rc != LATHE_OK && err != NULL && s >= 0; s--)
             if (d->slab.shards[s].err.code != 0)
                 *err = d->slab.shards[s].err;
