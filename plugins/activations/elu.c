@@ -60,6 +60,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Exponential linear unit: x, or alpha (exp(x) - 1) for negative x.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     LATHE_PARAMS(params, config),
     .interface = &interface,
 };

@@ -109,6 +109,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Gaussian error linear unit: x times the normal distribution function of x.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     LATHE_PARAMS(params, config),
     .interface = &interface,
 };

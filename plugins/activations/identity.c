@@ -42,6 +42,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Passes values through unchanged.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     .interface = &interface,
 };
 

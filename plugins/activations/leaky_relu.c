@@ -59,6 +59,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Rectified linear unit that lets a share alpha of negative values through.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     LATHE_PARAMS(params, config),
     .interface = &interface,
 };

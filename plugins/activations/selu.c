@@ -54,6 +54,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Self-normalising exponential linear unit with the fixed constants of its paper.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     .interface = &interface,
 };
 

@@ -51,6 +51,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Logistic function 1 / (1 + exp(-x)), range (0, 1).",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     .interface = &interface,
 };
 

@@ -57,6 +57,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Sigmoid-weighted linear unit x / (1 + exp(-x)).",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     .interface = &interface,
 };
 

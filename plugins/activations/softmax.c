@@ -73,6 +73,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Turns each row into positive shares that add up to 1.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     .interface = &interface,
 };
 

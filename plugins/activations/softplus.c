@@ -59,6 +59,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Smooth rectifier ln(1 + exp(beta x)) / beta.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     LATHE_PARAMS(params, config),
     .interface = &interface,
 };

@@ -50,6 +50,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Hyperbolic tangent, range (-1, 1).",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     .interface = &interface,
 };
 

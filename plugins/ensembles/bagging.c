@@ -114,7 +114,7 @@ static int32_t draw_features(const bag_job *job, uint64_t key, int32_t *features
         items[j].at = (int32_t)j;
         host->random_u64(host, key, (uint64_t)j, &items[j].number, 1);
     }
-    qsort(items, (size_t)n, sizeof *items, shuffle_compare);
+    shuffle_sort(items, n, SHUFFLE_TOP);
     for (int64_t j = 0; j < job->features_drawn; j++)
         in[items[j].at] = 1;
     for (int64_t j = 0; j < n; j++)

@@ -158,11 +158,64 @@ typedef struct shuffle_item {
     int32_t row;
 } shuffle_item;
 
-static inline int shuffle_compare(const void *a, const void *b) {
-    const shuffle_item *x = a, *y = b;
-    if (x->number != y->number)
-        return x->number < y->number ? -1 : 1;
-    return x->at < y->at ? -1 : x->at > y->at;
+static inline int32_t shuffle_before(const shuffle_item *x, const shuffle_item *y) {
+    return x->number != y->number ? x->number < y->number : x->at < y->at;
+}
+
+/* Ascending, by insertion: for few. */
+static inline void shuffle_insert(shuffle_item *items, int64_t n) {
+    for (int64_t i = 1; i < n; i++) {
+        shuffle_item item = items[i];
+        int64_t at = i;
+        for (; at > 0 && shuffle_before(&item, &items[at - 1]); at--)
+            items[at] = items[at - 1];
+        items[at] = item;
+    }
+}
+
+enum { SHUFFLE_BUCKETS = 1024, SHUFFLE_FEW = 24, SHUFFLE_TOP = 54 };
+
+/* Ascending, by the bits of the numbers from `shift` (SHUFFLE_TOP) down, in place: each item goes to its
+ * bucket along the cycles of the permutation (P. M. McIlroy, K. Bostic, M. D. McIlroy, "Engineering radix
+ * sort", Computing Systems 6, 1993). */
+static inline void shuffle_sort(shuffle_item *items, int64_t n, int32_t shift) {
+    int64_t begin[SHUFFLE_BUCKETS + 1] = {0}, next[SHUFFLE_BUCKETS];
+    for (int64_t i = 0; i < n; i++)
+        begin[(items[i].number >> shift) % SHUFFLE_BUCKETS + 1]++;
+    for (int32_t b = 0; b < SHUFFLE_BUCKETS; b++) {
+        begin[b + 1] += begin[b];
+        next[b] = begin[b];
+    }
+    for (int32_t b = 0; b < SHUFFLE_BUCKETS; b++)
+        while (next[b] < begin[b + 1]) {
+            shuffle_item item = items[next[b]];
+            int32_t to = (int32_t)((item.number >> shift) % SHUFFLE_BUCKETS);
+            while (to != b) {
+                shuffle_item other = items[next[to]];
+                items[next[to]++] = item;
+                item = other;
+                to = (int32_t)((item.number >> shift) % SHUFFLE_BUCKETS);
+            }
+            items[next[b]++] = item;
+        }
+    for (int32_t b = 0; b < SHUFFLE_BUCKETS; b++) {
+        int64_t m = begin[b + 1] - begin[b];
+        if (m > SHUFFLE_FEW && shift >= 10)
+            shuffle_sort(items + begin[b], m, shift - 10);
+        else
+            shuffle_insert(items + begin[b], m);
+    }
+}
+
+enum { SHUFFLE_BULK = 256 };
+
+/* Rows from i on whose numbers follow each other, so that one call gives all their random numbers. */
+static inline int64_t shuffle_run(const fit_rows *rows, const int64_t *row_id, int64_t i) {
+    int64_t n = 1;
+    while (n < SHUFFLE_BULK && i + n < rows->n && rows->row[i + n] == rows->row[i] + n &&
+           (row_id == NULL || row_id[rows->row[i + n]] == row_id[rows->row[i]] + n))
+        n++;
+    return n;
 }
 
 /* order[n]: the positions of `rows` in random order. The number of a row depends on (key, row_id,
@@ -170,17 +223,19 @@ static inline int shuffle_compare(const void *a, const void *b) {
  */
 static inline void shuffle_rows(const lathe_host *host, uint64_t key, const fit_rows *rows,
                                 const int64_t *row_id, shuffle_item *items, int32_t *order) {
-    uint64_t times = 0;
-    for (int64_t i = 0; i < rows->n; i++) {
+    uint64_t times = 0, numbers[SHUFFLE_BULK];
+    int64_t run;
+    for (int64_t i = 0; i < rows->n; i += run) {
         int32_t row = rows->row[i];
         uint64_t id = row_id != NULL ? (uint64_t)row_id[row] : (uint64_t)row;
         times = i > 0 && rows->row[i - 1] == row ? times + 1 : 0;
-        items[i].at = (int32_t)i;
-        items[i].row = row;
-        host->random_u64(host, times == 0 ? key : host->random_key(host, key, times), id,
-                         &items[i].number, 1);
+        run = times == 0 ? shuffle_run(rows, row_id, i) : 1;
+        host->random_u64(host, times == 0 ? key : host->random_key(host, key, times), id, numbers,
+                         run);
+        for (int64_t j = 0; j < run; j++)
+            items[i + j] = (shuffle_item){numbers[j], (int32_t)(i + j), rows->row[i + j]};
     }
-    qsort(items, (size_t)rows->n, sizeof *items, shuffle_compare);
+    shuffle_sort(items, rows->n, SHUFFLE_TOP);
     for (int64_t i = 0; i < rows->n; i++)
         order[i] = items[i].at;
 }

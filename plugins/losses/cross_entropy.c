@@ -46,7 +46,9 @@ static void value_binary(double smoothing, int64_t n, const float *score, const 
     for (int64_t i = 0; i < n; i++) {
         const double s = held(score[i]);
         const double y = (double)target[i] * (1.0 - smoothing) + 0.5 * smoothing;
-        loss[i] = y * lathe_softplus(-s) + (1.0 - y) * lathe_softplus(s);
+        /* softplus(∓s), with their common part computed once */
+        const double rest = lathe_log1p(lathe_exp(-lathe_abs(s)));
+        loss[i] = y * ((s < 0.0 ? -s : 0.0) + rest) + (1.0 - y) * ((s > 0.0 ? s : 0.0) + rest);
     }
 }
 
@@ -279,6 +281,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Negative log-likelihood of classes: logistic for two, softmax for more.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     .tasks = LATHE_TASKS_CLASSIFICATION,
     LATHE_PARAMS(params, config),
     .interface = &interface,

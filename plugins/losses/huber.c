@@ -151,6 +151,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Squared error for small residuals, absolute error beyond delta.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     .tasks = LATHE_TASK_BIT(LATHE_TASK_REGRESSION),
     LATHE_PARAMS(params, config),
     .interface = &interface,

@@ -92,6 +92,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Absolute error |score - target|, minimised by the median.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     .tasks = LATHE_TASK_BIT(LATHE_TASK_REGRESSION),
     .interface = &interface,
     .create = loss_create,

@@ -85,6 +85,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Squared error (score - target)², minimised by the mean.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     .tasks = LATHE_TASK_BIT(LATHE_TASK_REGRESSION),
     .interface = &interface,
 };

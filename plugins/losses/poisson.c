@@ -93,6 +93,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Half the Poisson deviance of counts, score = log of the mean.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     .tasks = LATHE_TASK_BIT(LATHE_TASK_REGRESSION),
     .interface = &interface,
 };

@@ -104,6 +104,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Pinball loss, minimised by the alpha-quantile.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     .tasks = LATHE_TASK_BIT(LATHE_TASK_REGRESSION),
     LATHE_PARAMS(params, config),
     .interface = &interface,

@@ -73,6 +73,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Steps that shrink with the squares of all gradients so far.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     LATHE_PARAMS(params, config),
     .interface = &interface,
 };

@@ -44,6 +44,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Adaptive moments: momentum divided by a running root mean square.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     LATHE_PARAMS(params, adam_config),
     .interface = &interface,
 };

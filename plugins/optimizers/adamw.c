@@ -44,6 +44,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Adam with weight decay apart from the gradient.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     LATHE_PARAMS(params, adam_config),
     .interface = &interface,
 };

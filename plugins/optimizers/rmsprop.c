@@ -112,6 +112,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Gradients divided by a running root mean square of themselves.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     LATHE_PARAMS(params, config),
     .interface = &interface,
 };

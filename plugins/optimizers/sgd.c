@@ -94,6 +94,7 @@ static const lathe_descriptor descriptor = {
     .version = "1.0.0",
     .doc = "Stochastic gradient descent, with momentum and Nesterov's look-ahead.",
     .license = "Apache-2.0",
+    .cpu_required = LATHE_CPU_COMPILED,
     LATHE_PARAMS(params, config),
     .interface = &interface,
     .check_config = check_config,

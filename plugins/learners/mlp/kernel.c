@@ -66,6 +66,30 @@ static const mlp_kernels avx2 = {"avx2", rows_avx2, weights_avx2};
 static const mlp_kernels avx512 = {"avx512", rows_avx512, weights_avx512};
 #endif
 
+/* Four rows of four, transposed. */
+static void transpose_block(const float *w, int64_t row, float *panel) {
+    vector4 a = *(const vector4_at *)w, b = *(const vector4_at *)(w + row);
+    vector4 c = *(const vector4_at *)(w + 2 * row), d = *(const vector4_at *)(w + 3 * row);
+    vector4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    vector4 cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    vector4 ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    vector4 cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(vector4_at *)panel = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(vector4_at *)(panel + PANEL) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(vector4_at *)(panel + 2 * PANEL) = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
+    *(vector4_at *)(panel + 3 * PANEL) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
+}
+
+void mlp_transpose(int64_t n, int64_t out, const float *w, float *panel) {
+    int64_t whole = n / 4 * 4, across = out / 4 * 4;
+    for (int64_t u = 0; u < across; u += 4)
+        for (int64_t i = 0; i < whole; i += 4)
+            transpose_block(w + i * out + u, out, panel + u * PANEL + i);
+    for (int64_t u = 0; u < out; u++)
+        for (int64_t i = u < across ? whole : 0; i < n; i++)
+            panel[u * PANEL + i] = w[i * out + u];
+}
+
 const mlp_kernels *mlp_choose_kernels(uint32_t level) {
 #if defined(__x86_64__)
     if (level & LATHE_CPU_AVX512)

@@ -52,6 +52,9 @@ typedef struct mlp_kernels {
     void (*weights)(const weights_product *p);
 } mlp_kernels;
 
+/* panel[u, i] = w[i, u]: n (at most PANEL) rows of `out` to one panel [out, PANEL]. */
+void mlp_transpose(int64_t n, int64_t out, const float *w, float *panel);
+
 /* The fastest of those that `level` (LATHE_CPU_… bits) allows. */
 const mlp_kernels *mlp_choose_kernels(uint32_t level);
 

@@ -222,8 +222,5 @@ void mlp_pack(const mlp *m, const float *param, mlp_packed *packed, int64_t l, i
         memcpy(packed->bias[l], param + layer->bias, (size_t)out * sizeof *param);
     if (l == 0)
         return;
-    float *to = packed->backward[l] + first * out;
-    for (int64_t u = 0; u < out; u++)
-        for (int64_t i = first; i < last; i++)
-            to[u * PANEL + i - first] = w[i * out + u];
+    mlp_transpose(last - first, out, w + first * out, packed->backward[l] + first * out);
 }

@@ -9,6 +9,8 @@
 /* Multiply-adds of one part below which a second thread costs more than it brings. */
 enum { SHARED_WORK = 100000 };
 
+enum { AHEAD = 4 }; /* rows that are asked of memory before their turn */
+
 typedef struct step_job {
     mlp_descent *d;
     const int32_t *order; /* positions of the batch's rows */
@@ -36,12 +38,23 @@ static int32_t share(const mlp_descent *d, int64_t n, double work, lathe_chunk_f
 
 /* ---- rows ---- */
 
+static void prefetch(const float *row) {
+#if defined(__GNUC__)
+    __builtin_prefetch(row);
+    __builtin_prefetch(row + 16);
+#else
+    (void)row;
+#endif
+}
+
 static void gather_rows(const mlp_descent *d, mlp_slab *s, int64_t shard, const int32_t *order,
                         int64_t rows) {
     const mlp_context *c = d->data;
     mlp_shard *to = &s->shards[shard];
     for (int64_t i = 0; i < rows; i++) {
         int32_t at = order[i];
+        if (i + AHEAD < rows)
+            prefetch(c->x + d->rows.row[order[i + AHEAD]] * c->stride);
         mlp_put_row(d->m, s, shard * SHARD + i, c->x + d->rows.row[at] * c->stride);
         to->weight[i] = d->rows.weight[at];
         if (d->loss.loss != NULL) {

@@ -141,6 +141,16 @@ enum {
     LATHE_CPU_AVX512 = 1u << 1 /* F, BW, DQ, VL */
 };
 
+/* The bits that this source is being compiled for. A plugin whose loops the compiler vectorises says
+ * `.cpu_required = LATHE_CPU_COMPILED` and is built twice, plainly and with -mavx2 -mfma: two variants. */
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#define LATHE_CPU_COMPILED (LATHE_CPU_AVX2_FMA | LATHE_CPU_AVX512)
+#elif defined(__AVX2__) && defined(__FMA__)
+#define LATHE_CPU_COMPILED LATHE_CPU_AVX2_FMA
+#else
+#define LATHE_CPU_COMPILED 0
+#endif
+
 struct lathe_param;
 struct lathe_host;
 
