@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const top_keys[] = {"$schema", "lathe",  "name",    "description",
-                                       "seed",    "params", "goal",    "prepare",
-                                       "train",   "deploy", "monitor", NULL};
+static const char *const top_keys[] = {"$schema", "lathe", "name",     "description", "seed",
+                                       "params",  "goal",  "prepare",  "train",       "deploy",
+                                       "monitor", "retry", "schedule", NULL};
 
 /* The binder for this document: candidates for references, paths, task. */
 static lathe_binder make_binder(const lathe_pipeline *p, const lathe_pipeline_options *options,
@@ -76,6 +76,7 @@ lathe_pipeline *lathe_pipeline_parse(const char *text, size_t len, const char *f
     lathe_stage_train(&c, &binder, p, root);
     lathe_stage_deploy(&c, p, root);
     lathe_stage_monitor(&c, &binder, p, root);
+    lathe_timing_read(&c, root, &p->retry, &p->schedule);
     if (!lathe_diags_any(diags))
         return p;
     lathe_diags_drop_echoes(diags, n_params_faults);

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/bound.h"
 #include "base/json.h"
+#include "pipeline/timing.h"
 #include "plugin/bind.h"
 #include "plugin/catalogue.h"
 
@@ -108,6 +109,8 @@ typedef struct lathe_pipeline {
     size_t n_candidates;
     lathe_deploy deploy;
     lathe_monitor_stage monitor;
+    lathe_retry retry; /* these two are for a service */
+    lathe_run_schedule schedule;
 } lathe_pipeline;
 
 typedef struct lathe_pipeline_options {

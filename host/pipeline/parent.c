@@ -27,7 +27,7 @@ static const char *outcome_status(const lathe_parent *p, int *exit_code) {
     }
     if (p->stopping) {
         *exit_code = 130;
-        return LATHE_RUN_CANCELLED;
+        return p->interrupted ? LATHE_RUN_INTERRUPTED : LATHE_RUN_CANCELLED;
     }
     *exit_code = 1;
     return LATHE_RUN_FAILED;
@@ -77,10 +77,13 @@ static void flush_events(lathe_parent *p) {
     if (p->n_batch == 0)
         return;
     lathe_error err = {0};
-    if (lathe_store_events_append(p->store, p->id, (const char *const *)p->batch, p->n_batch, NULL,
-                                  &err) != LATHE_OK &&
-        p->error.code == 0)
+    int64_t last = 0;
+    int32_t rc = lathe_store_events_append(p->store, p->id, (const char *const *)p->batch,
+                                           p->n_batch, &last, &err);
+    if (rc != LATHE_OK && p->error.code == 0)
         p->error = err;
+    if (rc == LATHE_OK && p->request.on_stored != NULL)
+        p->request.on_stored(p->request.user, last);
     for (size_t i = 0; i < p->n_batch; i++)
         free(p->batch[i]);
     p->n_batch = 0;
@@ -218,10 +221,13 @@ static bool on_event_line(void *user, const char *text, size_t len) {
         kill_worker(p);
         return false;
     }
-    if (lathe_json_get(event, "ask") != NULL)
+    if (lathe_json_get(event, "ask") != NULL) {
+        if (p->actor != NULL) /* the store serves other runs, too */
+            lathe_store_set_actor(p->store, p->actor, NULL);
         send_line(p, lathe_parent_answer(p, event));
-    else if (strcmp(name->valuestring, "progress") != 0)
+    } else if (strcmp(name->valuestring, "progress") != 0) {
         keep_event(p, text, len);
+    }
     if (strcmp(name->valuestring, "result") == 0) {
         cJSON_Delete(p->result);
         p->result = cJSON_Duplicate(lathe_json_get(event, "result"), 1);
@@ -316,6 +322,11 @@ void lathe_parent_stop(lathe_parent *p, uint64_t grace_ms) {
     p->stopping = true;
     if (!p->exited)
         uv_timer_start(&p->kill_timer, on_kill, grace_ms, 0);
+}
+
+void lathe_parent_interrupt(lathe_parent *p, uint64_t grace_ms) {
+    p->interrupted = true;
+    lathe_parent_stop(p, grace_ms);
 }
 
 const char *lathe_parent_run_id(const lathe_parent *p) {
@@ -424,18 +435,25 @@ int32_t lathe_parent_start(uv_loop_t *loop, lathe_store *store, const lathe_run_
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for a run");
     }
     p->store = store;
+    p->actor = request->actor ? lathe_arena_strdup(p->arena, request->actor) : NULL;
     p->request = *request;
     p->crumbs_fd = -1;
     p->event_lines = (lathe_lines){.limit = MAX_EVENT_LINE, .on_line = on_event_line, .user = p};
     p->output_lines = (lathe_lines){.limit = MAX_OUTPUT_LINE, .on_line = on_output_line, .user = p};
-    const lathe_run_new info = {.pipeline = request->pipeline,
+    const lathe_run_new info = {.id = request->run,
+                                .project = request->project,
+                                .pipeline = request->pipeline,
                                 .document = request->document,
                                 .seed = request->seed,
                                 .version = LATHE_SDK_VERSION};
     int32_t rc = lathe_store_run_begin(store, &info, p->id, err);
-    if (rc == LATHE_OK)
+    const bool begun = rc == LATHE_OK;
+    if (begun)
         rc = lathe_store_staging(store, p->id, p->arena, &p->staging, err);
     if (rc != LATHE_OK) {
+        if (begun)
+            lathe_store_run_finish(store, p->id, LATHE_RUN_FAILED, err ? err->message : "", NULL,
+                                   NULL);
         free_parent(p);
         return rc;
     }

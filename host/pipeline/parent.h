@@ -36,12 +36,17 @@ typedef struct lathe_run_request {
     size_t n_roots;
     const char *const *sets; /* "name=value" */
     size_t n_sets;
+    const char *run;      /* its id (lathe_store_run_id); NULL: a new one */
+    const char *project;  /* NULL: the default */
+    const char *actor;    /* who registers what it makes; NULL: as the store has it */
     const char *pipeline; /* its name, for the store */
     const char *document; /* the document with parameters substituted, as JSON */
     int64_t seed;
     int threads; /* 0: the cores */
     /* Each event as it comes, progress included; valid during the call. May be NULL. */
     void (*on_event)(void *user, const cJSON *event);
+    /* Events up to this number are in the store now. May be NULL. */
+    void (*on_stored)(void *user, int64_t last_seq);
     /* A line that a plugin printed, where none should. May be NULL. */
     void (*on_output)(void *user, const char *text);
     void (*on_end)(void *user,
@@ -55,6 +60,9 @@ int32_t lathe_parent_start(uv_loop_t *loop, lathe_store *store, const lathe_run_
 
 /* Asks the worker to stop; after `grace_ms` it is killed. May be called again to shorten the grace. [loop] */
 void lathe_parent_stop(lathe_parent *parent, uint64_t grace_ms);
+
+/* The same, but the run ends as interrupted (the service stops) instead of cancelled. [loop] */
+void lathe_parent_interrupt(lathe_parent *parent, uint64_t grace_ms);
 
 /* The run's id in the store; valid until on_end returns. */
 const char *lathe_parent_run_id(const lathe_parent *parent);

@@ -13,13 +13,14 @@ struct lathe_parent {
     lathe_run_request request; /* callbacks alone are kept */
     char id[LATHE_RUN_ID];
     lathe_arena *arena;  /* of the run */
+    const char *actor;   /* NULL: as the store has it */
     const char *staging; /* where the worker may stage files */
 
     uv_process_t process;
     uv_pipe_t control, events, output;
     uv_timer_t kill_timer, flush_timer;
     int open_handles; /* that have not closed yet */
-    bool exited, ended, stopping, killed;
+    bool exited, ended, stopping, interrupted, killed;
     int64_t exit_status;
     int term_signal;
     lathe_lines event_lines, output_lines;

@@ -76,7 +76,19 @@ static const char stages[] =
     "\"Rows of one window.\"},"
     "\"quality_drop\":{\"type\":\"number\",\"minimum\":0,\"description\":\"Alert where the goal's "
     "metric is worse "
-    "than at deployment by more.\"}}}}";
+    "than at deployment by more.\"}}},"
+    "\"retry\":{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"limit\"],"
+    "\"description\":\"For a service: a run that failed is tried again.\",\"properties\":{"
+    "\"limit\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":100},"
+    "\"backoff_s\":{\"type\":\"number\",\"minimum\":0,\"maximum\":86400,\"default\":10},"
+    "\"factor\":{\"type\":\"number\",\"minimum\":1,\"maximum\":100,\"default\":2}}},"
+    "\"schedule\":{\"description\":\"For a service: when it runs, as a cron "
+    "expression.\",\"anyOf\":["
+    "{\"type\":\"string\"},{\"type\":\"object\",\"additionalProperties\":false,"
+    "\"required\":[\"cron\"],\"properties\":{\"cron\":{\"type\":\"string\"},"
+    "\"timezone\":{\"type\":\"string\",\"default\":\"UTC\"},"
+    "\"overlap\":{\"enum\":[\"skip\",\"queue\",\"cancel\"],\"default\":\"skip\"},"
+    "\"missed\":{\"enum\":[\"once\",\"skip\"],\"default\":\"once\"}}}]}}";
 
 static const char action_schema[] = "{\"enum\":[\"pass\",\"flag\",\"reject\"]}";
 

@@ -121,7 +121,7 @@ static int32_t run(api_call *c, const char *query) {
     int32_t rc = api_read_query(query, r->query, &c->query, &c->err);
     if (rc == LATHE_OK && r->body_schema == NULL)
         rc = api_read_body(c->text, c->len, r->body, &c->body, &c->err);
-    return rc == LATHE_OK ? r->run(c) : rc;
+    return rc == LATHE_OK ? (c->streams ? r->stream : r->run)(c) : rc;
 }
 
 /* [pool] */
@@ -198,6 +198,13 @@ static bool split_path(api_call *c, const char *path) {
     return true;
 }
 
+static bool wants_stream(const api_call *c) {
+    static const char type[] = "text/event-stream";
+    const lathe_http_text accept = lathe_http_header(c->exchange, "accept");
+    return c->route->stream != NULL && accept.ptr != NULL &&
+           memmem(accept.ptr, accept.len, type, sizeof type - 1) != NULL;
+}
+
 /* Who has no token does not learn which paths there are, either. */
 static bool admit(api_call *c) {
     const lathe_role need = c->route ? c->route->role : LATHE_ROLE_INFER;
@@ -223,7 +230,9 @@ static void take(lathe_supervisor *s, lathe_exchange *exchange, bool local) {
                     .exchange = exchange,
                     .arena = arena,
                     .config = s->config,
+                    .queue = s->queue,
                     .executable = s->executable,
+                    .home = lathe_store_home(s->store),
                     .text = (const char *)request->body,
                     .len = request->body_len,
                     .local = local,
@@ -241,7 +250,7 @@ static void take(lathe_supervisor *s, lathe_exchange *exchange, bool local) {
         lathe_http_fail(exchange, 404, NULL,
                         "there is nothing at this path; see /api/v1/openapi.json");
         free_call(c);
-    } else if (c->route->place == API_LOOP) {
+    } else if (c->route->place == API_LOOP || (c->streams = wants_stream(c))) {
         run_on_loop(c, request->query);
     } else {
         run_in_pool(c, request);
@@ -322,6 +331,12 @@ bool api_int_cursor(api_call *c, int64_t def, int64_t *cursor) {
                "\"%.40s\" is no cursor of this list; take it from \"next\" of the page before",
                text);
     return false;
+}
+
+void api_add_next(cJSON *object, int64_t cursor) {
+    char next[24];
+    snprintf(next, sizeof next, "%lld", (long long)cursor);
+    cJSON_AddStringToObject(object, "next", next);
 }
 
 bool api_after_cursor(const api_call *c, const char *name) {

@@ -18,6 +18,7 @@
 #ifndef LATHE_SERVE_API_H
 #define LATHE_SERVE_API_H
 
+#include "plugin/catalogue.h"
 #include "serve/internal.h"
 
 #include <cjson/cJSON.h>
@@ -78,6 +79,8 @@ struct api_route {
     const char *summary;
     int32_t (*run)(api_call *c);
     api_place place;
+    int32_t (*stream)(
+        api_call *c);       /* [loop] instead, for "Accept: text/event-stream"; NULL: none */
     const api_field *query; /* each ends with API_END; NULL: none */
     const api_field *body;
     const char
@@ -93,7 +96,8 @@ struct api_call {
     lathe_arena *arena;
     lathe_store *store;        /* API_STORE only */
     lathe_serve_config config; /* as it was when the request came */
-    const char *executable;
+    lathe_queue *queue;        /* for lathe_queue_pause */
+    const char *executable, *home;
     const char *text; /* the body as it was sent */
     size_t len;
     cJSON *query, *body; /* checked by the route's fields; objects, never NULL */
@@ -110,6 +114,7 @@ struct api_call {
     unsigned after;            /* API_REAUTH … */
     void (*then)(api_call *c); /* [loop] after success, before the answer; may be NULL */
     void *user;                /* of the function, for `then` */
+    bool streams;              /* `stream` is called instead of `run` */
     bool taken;                /* API_LOOP: the function keeps the exchange and answers later */
     /* the dispatcher's */
     lathe_supervisor *s;
@@ -151,16 +156,25 @@ void api_add_time(cJSON *object, const char *key, int64_t time);
 int64_t api_limit(const api_call *c);
 /* An integer cursor; `def` where none is given. False: it is no such cursor, and err says so. */
 bool api_int_cursor(api_call *c, int64_t def, int64_t *cursor);
+/* "next": an integer cursor. */
+void api_add_next(cJSON *object, int64_t cursor);
 /* Of names in the order of their bytes: does this one come after the cursor? */
 bool api_after_cursor(const api_call *c, const char *name);
 
 /* {"error", "errors": […]} */
 cJSON *api_diags_json(const lathe_diags *diags);
 
+/* ---- api_submit.c ---- */
+
+int32_t api_submit(api_call *c);
+int32_t api_validate(api_call *c);
+/* The plugins as the service knows them; it may wait for a scan. Close it. [pool] */
+int32_t api_open_catalogue(api_call *c, bool rescan, lathe_catalogue **catalogue);
+
 /* ---- the parts of the API: tables, each ended by a row without method ---- */
 
 extern const api_route api_model_routes[], api_endpoint_routes[], api_run_routes[],
-    api_token_routes[], api_service_routes[];
+    api_token_routes[], api_service_routes[], api_admin_routes[];
 
 /* ---- api_routes.c ---- */
 

@@ -86,8 +86,8 @@ static void read_address(const lathe_check *c, const cJSON *root, const char *ke
 
 bool lathe_serve_config_load(const char *path, lathe_arena *arena, lathe_serve_config *config,
                              lathe_diags *diags) {
-    static const char *const keys[] = {"listen", "inference", "workers", "data_roots", "runs",
-                                       "limits", "insecure",  "log",     NULL};
+    static const char *const keys[] = {"listen", "inference", "workers",  "data_roots", "backups",
+                                       "runs",   "limits",    "insecure", "log",        NULL};
     lathe_serve_config next = *config;
     lathe_json *doc = lathe_json_load(path, diags);
     if (doc == NULL)
@@ -99,6 +99,10 @@ bool lathe_serve_config_load(const char *path, lathe_arena *arena, lathe_serve_c
         read_address(&c, root, "inference", &next.inference);
         next.workers = (int)lathe_check_int(&c, root, "workers", 1, 64, next.workers);
         next.insecure = lathe_check_bool(&c, root, "insecure", next.insecure);
+        next.backups = lathe_check_string(&c, root, "backups", next.backups);
+        if (next.backups != NULL && next.backups[0] != '/')
+            lathe_diag_add(diags, doc, lathe_json_get(root, "backups"),
+                           "\"backups\" must be an absolute folder");
         read_roots(&c, lathe_json_get(root, "data_roots"), &next);
         read_runs(&c, lathe_json_get(root, "runs"), &next);
         read_limits(&c, lathe_json_get(root, "limits"), &next);

@@ -3,9 +3,10 @@
 #define LATHE_SERVE_INTERNAL_H
 
 #include "pipeline/lines.h"
-#include "pipeline/parent.h"
 #include "serve/auth.h"
 #include "serve/http.h"
+#include "serve/queue.h"
+#include "serve/sse.h"
 #include "serve/supervisor.h"
 #include "serve/systemd.h"
 
@@ -44,19 +45,6 @@ typedef struct lathe_waiter {
     void *user;
 } lathe_waiter;
 
-/* A run that waits, runs or has ended lately. */
-typedef struct lathe_queued_run {
-    struct lathe_queued_run *next;
-    lathe_supervisor *s;
-    lathe_arena *arena;
-    char id[LATHE_RUN_ID]; /* of the store; "" while it waits */
-    int64_t number;        /* of the queue */
-    const char *text, *file, *pipeline, *document;
-    uint64_t seed;
-    lathe_parent *parent;
-    bool cancelled;
-} lathe_queued_run;
-
 struct lathe_supervisor {
     uv_loop_t loop;
     lathe_serve_config config;
@@ -82,9 +70,8 @@ struct lathe_supervisor {
     bool told_ready; /* to the service manager */
     bool draining;
     int64_t started_ns;
-    lathe_queued_run *queue; /* waiting and running, oldest first */
-    int running;
-    int64_t next_number;
+    lathe_queue *queue;          /* of runs */
+    lathe_sse *sse;              /* streams of events */
     lathe_store *idle_stores[4]; /* connections of the API's calls that no call uses */
     int n_idle_stores;
 };
@@ -117,15 +104,8 @@ int32_t lathe_supervisor_act_as(lathe_supervisor *s, const char *actor, lathe_er
 /* Reads the tokens anew and sends them. A reroute after it tells when all workers have them. */
 int32_t lathe_supervisor_reauth(lathe_supervisor *s, lathe_error *err);
 
-/* ---- api.c, metrics.c, queue.c ---- */
+/* ---- api.c, metrics.c ---- */
 void lathe_api_request(void *user, lathe_exchange *exchange);
 void lathe_api_close(lathe_supervisor *s);
 void lathe_metrics_write(const lathe_supervisor *s, lathe_buf *out);
-/* Checks and queues a document. *number gets its place in the queue's count. diags says what is wrong with it. */
-int32_t lathe_queue_submit(lathe_supervisor *s, const char *text, size_t len, int64_t *number,
-                           lathe_diags *diags, lathe_error *err);
-bool lathe_queue_cancel(lathe_supervisor *s, const char *id);
-void lathe_queue_stop(lathe_supervisor *s);
-cJSON *lathe_queue_list(const lathe_supervisor *s);
-
 #endif

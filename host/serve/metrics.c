@@ -129,7 +129,7 @@ void lathe_metrics_write(const lathe_supervisor *s, lathe_buf *out) {
     put_workers(s, out);
     put_gauge(out, "lathe_workers_ready", "Workers that serve the newest routes.",
               lathe_workers_ready(s));
-    put_gauge(out, "lathe_runs_running", "Pipelines that run now.", s->running);
+    put_gauge(out, "lathe_runs_running", "Pipelines that run now.", lathe_queue_running(s->queue));
     put_gauge(out, "lathe_uptime_seconds", "Time since the service started.",
               (double)(lathe_now_ns() - s->started_ns) * 1e-9);
     put_gauge(out, "lathe_resident_memory_bytes", "Resident memory of the supervisor.",

@@ -1,169 +1,223 @@
-/* Submitted pipelines: checked, queued, run one after the other (or as many as configured), cancelled. */
+/* The queue's thread, and how others talk with it. */
+#include "serve/queue_internal.h"
+
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/log.h"
-#include "pipeline/document.h"
-#include "plugin/catalogue.h"
-#include "serve/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static void start_next(lathe_supervisor *s);
+#define MAX_PROGRESS 1000 /* notes that wait; further progress is not told */
 
-static void remove_run(lathe_supervisor *s, lathe_queued_run *run) {
-    for (lathe_queued_run **at = &s->queue; *at != NULL; at = &(*at)->next)
-        if (*at == run) {
-            *at = run->next;
-            break;
+/* ---- notes to the main loop ---- */
+
+static void free_note(lathe_note *note) {
+    free(note->text);
+    free(note);
+}
+
+void queue_note(lathe_queue *q, lathe_note_kind kind, const queue_run *run, const char *status,
+                const char *retry, char *text) {
+    lathe_note *note = calloc(1, sizeof *note);
+    if (note == NULL) { /* those who follow look again by themselves, later */
+        free(text);
+        return;
+    }
+    note->kind = kind;
+    note->text = text;
+    note->seconds = (double)(lathe_now_ns() - run->begun_ns) * 1e-9;
+    snprintf(note->run, sizeof note->run, "%s", run->entry.run);
+    snprintf(note->actor, sizeof note->actor, "%s", run->entry.what.actor);
+    snprintf(note->status, sizeof note->status, "%s", status ? status : "");
+    snprintf(note->retry, sizeof note->retry, "%s", retry ? retry : "");
+    uv_mutex_lock(&q->lock);
+    if (q->deaf || (kind == LATHE_NOTE_PROGRESS && q->n_notes >= MAX_PROGRESS)) {
+        free_note(note);
+    } else {
+        *(q->last_note ? &q->last_note->next : &q->first_note) = note;
+        q->last_note = note;
+        q->n_notes++;
+        uv_async_send(&q->notes);
+    }
+    uv_mutex_unlock(&q->lock);
+}
+
+/* [loop] */
+static void on_notes(uv_async_t *async) {
+    lathe_queue *q = async->data;
+    uv_mutex_lock(&q->lock);
+    lathe_note *note = q->first_note;
+    q->first_note = q->last_note = NULL;
+    q->n_notes = 0;
+    uv_mutex_unlock(&q->lock);
+    while (note != NULL) {
+        lathe_note *next = note->next;
+        q->on_note(q->user, note);
+        free_note(note);
+        note = next;
+    }
+}
+
+/* ---- the thread ---- */
+
+static void close_handle(uv_handle_t *handle, void *arg) {
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+/* Something was asked, or has changed. */
+static void on_wake(uv_async_t *async) {
+    lathe_queue *q = async->data;
+    uv_mutex_lock(&q->lock);
+    queue_cancel *cancel = q->cancels;
+    const bool stopping = q->stopping;
+    q->cancels = NULL;
+    uv_mutex_unlock(&q->lock);
+    while (cancel != NULL) {
+        queue_cancel *next = cancel->next;
+        queue_stop_run(q, cancel->run);
+        free(cancel);
+        cancel = next;
+    }
+    if (stopping) {
+        queue_interrupt_all(q);
+        if (q->runs == NULL) { /* no parent is left: the thread ends */
+            uv_mutex_lock(&q->lock);
+            q->closed = true;
+            uv_mutex_unlock(&q->lock);
+            uv_walk(&q->loop, close_handle, NULL);
         }
-    lathe_arena_free(run->arena); /* the run itself lives there */
+    } else {
+        queue_pass(q);
+    }
 }
 
-static void on_end(void *user, const lathe_outcome *outcome) {
-    lathe_queued_run *run = user;
-    lathe_supervisor *s = run->s;
-    lathe_error err = {0};
-    lathe_log(LATHE_LEVEL_INFO, "serve", "run %s of \"%s\": %s%s%s", run->id, run->pipeline,
-              outcome->status, outcome->error->message[0] ? ": " : "", outcome->error->message);
-    s->running--;
-    remove_run(s, run);
-    /* it may have registered a version or moved an endpoint */
-    if (!s->draining && lathe_supervisor_reroute(s, NULL, NULL, &err) != LATHE_OK)
-        lathe_log(LATHE_LEVEL_ERROR, "serve", "the routes stay as they were: %s", err.message);
-    start_next(s);
+static void run_thread(void *arg) {
+    lathe_queue *q = arg;
+    queue_pass(q);
+    uv_run(&q->loop, UV_RUN_DEFAULT);
 }
 
-static void on_output(void *user, const char *text) {
-    const lathe_queued_run *run = user;
-    lathe_log(LATHE_LEVEL_WARN, "serve", "run %s: a plugin printed: %.300s", run->id, text);
-}
-
-static int32_t start_run(lathe_supervisor *s, lathe_queued_run *run, lathe_error *err) {
-    const lathe_run_request request = {.executable = s->executable,
-                                       .text = run->text,
-                                       .file = run->file,
-                                       .roots = s->config.data_roots,
-                                       .n_roots = s->config.n_data_roots,
-                                       .pipeline = run->pipeline,
-                                       .document = run->document,
-                                       .seed = (int64_t)run->seed,
-                                       .threads = s->config.run_threads,
-                                       .on_output = on_output,
-                                       .on_end = on_end,
-                                       .user = run};
-    int32_t rc = lathe_parent_start(&s->loop, s->store, &request, &run->parent, err);
-    if (rc == LATHE_OK)
-        snprintf(run->id, sizeof run->id, "%s", lathe_parent_run_id(run->parent));
+int32_t lathe_queue_start(uv_loop_t *loop, const lathe_queue_options *options, lathe_queue **out,
+                          lathe_error *err) {
+    *out = NULL;
+    lathe_queue *q = calloc(1, sizeof *q);
+    if (q == NULL || uv_mutex_init(&q->lock) != 0 || uv_loop_init(&q->loop) != 0) {
+        free(q);
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the queue of runs");
+    }
+    q->settings = options->settings;
+    q->executable = options->executable;
+    q->on_note = options->on_note;
+    q->user = options->user;
+    int32_t rc = lathe_store_open_beside(options->owner, &q->store, err);
+    if (rc == LATHE_OK && (uv_async_init(&q->loop, &q->wake, on_wake) != 0 ||
+                           uv_timer_init(&q->loop, &q->timer) != 0))
+        rc = lathe_fail(err, LATHE_E_IO, NULL, "the queue of runs cannot begin");
+    if (rc == LATHE_OK && uv_async_init(loop, &q->notes, on_notes) != 0)
+        rc = lathe_fail(err, LATHE_E_IO, NULL, "the queue of runs cannot begin");
+    if (rc == LATHE_OK) {
+        q->wake.data = q->timer.data = q->notes.data = q;
+        if (uv_thread_create(&q->thread, run_thread, q) == 0) {
+            *out = q;
+            return LATHE_OK;
+        }
+        rc = lathe_fail(err, LATHE_E_IO, NULL, "the queue of runs gets no thread");
+    }
+    lathe_store_close(q->store); /* the program ends: the handles go with it */
     return rc;
 }
 
-/* Starts waiting runs while there is room. */
-static void start_next(lathe_supervisor *s) {
-    for (lathe_queued_run *run = s->queue, *next; run != NULL; run = next) {
-        lathe_error err = {0};
-        next = run->next;
-        if (s->draining || s->running >= s->config.run_concurrent)
-            return;
-        if (run->parent != NULL)
-            continue;
-        s->running++;
-        if (start_run(s, run, &err) == LATHE_OK)
-            continue;
-        lathe_log(LATHE_LEVEL_ERROR, "serve", "\"%s\" cannot be run: %s", run->pipeline,
-                  err.message);
-        s->running--;
-        remove_run(s, run);
+void lathe_queue_stop(lathe_queue *q) {
+    if (q == NULL)
+        return;
+    uv_mutex_lock(&q->lock);
+    q->stopping = true;
+    uv_mutex_unlock(&q->lock);
+    lathe_queue_wake(q);
+}
+
+static void on_notes_closed(uv_handle_t *handle) {
+    lathe_queue *q = handle->data;
+    uv_mutex_destroy(&q->lock);
+    free(q);
+}
+
+void lathe_queue_free(lathe_queue *q) {
+    if (q == NULL)
+        return;
+    lathe_queue_stop(q);
+    uv_thread_join(&q->thread);
+    uv_mutex_lock(&q->lock);
+    q->deaf = true;
+    while (q->first_note != NULL) {
+        lathe_note *next = q->first_note->next;
+        free_note(q->first_note);
+        q->first_note = next;
     }
+    uv_mutex_unlock(&q->lock);
+    uv_loop_close(&q->loop);
+    lathe_store_close(q->store);
+    uv_close((uv_handle_t *)&q->notes, on_notes_closed);
 }
 
-/* The document as a queued run, or NULL with diagnostics. A submitted document has no folder of its own: its paths resolve
- * under the data roots alone; without any it may read nothing. */
-static lathe_queued_run *check_document(lathe_supervisor *s, const char *text, size_t len,
-                                        lathe_diags *diags, lathe_error *err) {
-    static const char *const nowhere[] = {"/nonexistent"};
-    lathe_catalogue *catalogue;
-    const char *cache = lathe_arena_printf(s->arena, "%s/plugins.json", lathe_store_home(s->store));
-    const lathe_catalogue_options scan = {.cache_file = cache, .scanner = s->executable};
-    if (lathe_catalogue_open(&scan, &catalogue, err) != LATHE_OK)
-        return NULL;
-    const bool none = s->config.n_data_roots == 0;
-    const lathe_pipeline_options options = {.catalogue = catalogue,
-                                            .roots = none ? nowhere : s->config.data_roots,
-                                            .n_roots = none ? 1 : s->config.n_data_roots};
-    lathe_pipeline *p = lathe_pipeline_parse(text, len, "document", &options, diags);
-    lathe_arena *arena = p ? lathe_arena_new() : NULL;
-    lathe_queued_run *run = arena ? lathe_arena_alloc(arena, sizeof *run) : NULL;
-    if (run != NULL) {
-        lathe_buf document = {0};
-        lathe_json_print(p->doc, lathe_json_root(p->doc), &document);
-        *run = (lathe_queued_run){.s = s,
-                                  .arena = arena,
-                                  .text = lathe_arena_strndup(arena, text, len),
-                                  .file = "document",
-                                  .pipeline = lathe_arena_strdup(arena, p->name),
-                                  .document = lathe_arena_strdup(arena, lathe_buf_str(&document)),
-                                  .seed = p->seed};
-        lathe_buf_free(&document);
-    } else if (p != NULL) {
-        lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for a run");
-    }
-    lathe_pipeline_free(p);
-    lathe_catalogue_close(catalogue);
-    return run;
+/* ---- what others ask ---- */
+
+void lathe_queue_configure(lathe_queue *q, const lathe_queue_settings *settings) {
+    if (q == NULL)
+        return;
+    uv_mutex_lock(&q->lock);
+    q->settings = *settings;
+    uv_mutex_unlock(&q->lock);
+    lathe_queue_wake(q);
 }
 
-int32_t lathe_queue_submit(lathe_supervisor *s, const char *text, size_t len, int64_t *number,
-                           lathe_diags *diags, lathe_error *err) {
-    int waiting = 0;
-    for (const lathe_queued_run *r = s->queue; r != NULL; r = r->next)
-        waiting += r->parent == NULL;
-    if (waiting >= s->config.run_queue && s->running >= s->config.run_concurrent)
-        return lathe_fail(err, LATHE_E_STATE, NULL, "%d runs wait already; try again later",
-                          waiting);
-    lathe_queued_run *run = check_document(s, text, len, diags, err);
-    if (run == NULL)
-        return err->code ? err->code : LATHE_E_INVALID;
-    lathe_queued_run **at = &s->queue;
-    while (*at != NULL)
-        at = &(*at)->next;
-    *at = run;
-    run->number = *number = ++s->next_number;
-    start_next(s);
-    return LATHE_OK;
+void lathe_queue_wake(lathe_queue *q) {
+    if (q == NULL)
+        return;
+    uv_mutex_lock(&q->lock);
+    if (!q->closed)
+        uv_async_send(&q->wake);
+    uv_mutex_unlock(&q->lock);
 }
 
-bool lathe_queue_cancel(lathe_supervisor *s, const char *id) {
-    for (lathe_queued_run *run = s->queue; run != NULL; run = run->next) {
-        char number[24];
-        snprintf(number, sizeof number, "%lld", (long long)run->number);
-        if (strcmp(run->id, id) != 0 && strcmp(number, id) != 0)
-            continue;
-        if (run->parent != NULL)
-            lathe_parent_stop(run->parent, 1000);
-        else
-            remove_run(s, run);
+void lathe_queue_cancel(lathe_queue *q, const char *run) {
+    queue_cancel *cancel = q ? calloc(1, sizeof *cancel) : NULL;
+    if (cancel == NULL)
+        return;
+    snprintf(cancel->run, sizeof cancel->run, "%s", run);
+    uv_mutex_lock(&q->lock);
+    cancel->next = q->cancels;
+    q->cancels = cancel;
+    uv_mutex_unlock(&q->lock);
+    lathe_queue_wake(q);
+}
+
+int lathe_queue_running(lathe_queue *q) {
+    if (q == NULL)
+        return 0;
+    uv_mutex_lock(&q->lock);
+    const int n = q->n_running;
+    uv_mutex_unlock(&q->lock);
+    return n;
+}
+
+bool lathe_queue_pause(lathe_queue *q) {
+    if (q == NULL)
         return true;
-    }
-    return false;
+    uv_mutex_lock(&q->lock);
+    const bool may = q->n_running == 0 && !q->paused;
+    q->paused = q->paused || may;
+    uv_mutex_unlock(&q->lock);
+    return may;
 }
 
-void lathe_queue_stop(lathe_supervisor *s) {
-    for (lathe_queued_run *run = s->queue; run != NULL; run = run->next)
-        if (run->parent != NULL)
-            lathe_parent_stop(run->parent, 1000);
-}
-
-cJSON *lathe_queue_list(const lathe_supervisor *s) {
-    cJSON *list = cJSON_CreateArray();
-    for (const lathe_queued_run *run = s->queue; run != NULL; run = run->next) {
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddNumberToObject(item, "number", (double)run->number);
-        cJSON_AddStringToObject(item, "pipeline", run->pipeline);
-        cJSON_AddStringToObject(item, "state", run->parent ? "running" : "waiting");
-        if (run->id[0] != 0)
-            cJSON_AddStringToObject(item, "run", run->id);
-        cJSON_AddItemToArray(list, item);
-    }
-    return list;
+void lathe_queue_resume(lathe_queue *q) {
+    if (q == NULL)
+        return;
+    uv_mutex_lock(&q->lock);
+    q->paused = false;
+    uv_mutex_unlock(&q->lock);
+    lathe_queue_wake(q);
 }

@@ -203,12 +203,46 @@ static void on_term(uv_signal_t *signal, int number) {
     s->draining = true;
     lathe_log(LATHE_LEVEL_INFO, "serve", "stopping");
     lathe_systemd_tell(&s->systemd, "STOPPING=1\nSTATUS=accepted requests are finished");
-    lathe_queue_stop(s);
+    lathe_queue_stop(s->queue);
+    lathe_sse_stop(s->sse);
     lathe_workers_drain(s);
     uv_timer_start(&s->drain_timer, on_drain_timeout, DRAIN_MS, 0);
     if (s->control != NULL)
         lathe_http_stop(s->control, DRAIN_MS, on_control_stopped, s);
     lathe_supervisor_worker_gone(s);
+}
+
+static lathe_queue_settings queue_settings(const lathe_supervisor *s) {
+    return (lathe_queue_settings){.concurrent = s->config.run_concurrent,
+                                  .threads = s->config.run_threads,
+                                  .roots = s->config.data_roots,
+                                  .n_roots = s->config.n_data_roots};
+}
+
+/* What a run does is told to those who follow it; what it registered is served. */
+static void on_note(void *user, const lathe_note *note) {
+    lathe_supervisor *s = user;
+    lathe_error err = {0};
+    if (note->kind == LATHE_NOTE_PROGRESS && note->text != NULL)
+        lathe_sse_progress(s->sse, note->run, note->text);
+    else
+        lathe_sse_poke(s->sse, note->run);
+    if (note->kind == LATHE_NOTE_ENDED && !s->draining &&
+        lathe_supervisor_reroute(s, NULL, NULL, &err) != LATHE_OK)
+        lathe_log(LATHE_LEVEL_ERROR, "serve", "the routes stay as they were: %s", err.message);
+}
+
+/* Runs and streams of events. */
+static int32_t start_runs(lathe_supervisor *s, lathe_error *err) {
+    const lathe_queue_options options = {.owner = s->store,
+                                         .executable = s->executable,
+                                         .settings = queue_settings(s),
+                                         .on_note = on_note,
+                                         .user = s};
+    s->sse = lathe_sse_new(&s->loop, s->store);
+    if (s->sse == NULL)
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the streams of events");
+    return lathe_queue_start(&s->loop, &options, &s->queue, err);
 }
 
 /* Limits, log and folders change at once; addresses and the number of workers at the next start. */
@@ -226,6 +260,8 @@ static void on_hup(uv_signal_t *signal, int number) {
     lathe_diags_free(&diags);
     lathe_log_set_format(s->config.log_json ? LATHE_LOG_JSON : LATHE_LOG_TEXT);
     lathe_log_set_level((lathe_log_level)s->config.log_level);
+    const lathe_queue_settings settings = queue_settings(s);
+    lathe_queue_configure(s->queue, &settings);
     if (lathe_supervisor_reroute(s, NULL, NULL, &err) != LATHE_OK)
         lathe_log(LATHE_LEVEL_ERROR, "serve", "the routes stay as they were: %s", err.message);
 }
@@ -363,9 +399,12 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
     if (rc == LATHE_OK)
         rc = lathe_supervisor_reroute(s, NULL, NULL, err);
     if (rc == LATHE_OK)
+        rc = start_runs(s, err);
+    if (rc == LATHE_OK)
         uv_run(&s->loop, UV_RUN_DEFAULT);
     else
         lathe_workers_kill(s);
+    lathe_queue_free(s->queue);
     /* the process ends here: what is still open goes with it, the store is closed in order */
     uv_walk(&s->loop, close_walked, NULL);
     if (rc == LATHE_OK)

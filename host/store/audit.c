@@ -106,6 +106,11 @@ static bool fill_audit(sqlite3_stmt *q, lathe_arena *arena, void *item) {
 
 #define AUDIT_COLUMNS "seq, time, actor, action, subject, detail, hash"
 
+int32_t lathe_store_audit_last(lathe_store *store, int64_t *seq, lathe_error *err) {
+    *seq = 0;
+    return lathe_db_int(store, seq, NULL, err, "SELECT coalesce(max(seq), 0) FROM audit", "");
+}
+
 int32_t lathe_store_audit(lathe_store *store, int64_t after, int64_t limit, lathe_arena *arena,
                           lathe_audit_list *list, lathe_error *err) {
     sqlite3_stmt *q;

@@ -34,6 +34,9 @@ int32_t lathe_store_audit_add(lathe_store *store, const char *action, const char
 int32_t lathe_store_audit(lathe_store *store, int64_t after, int64_t limit, lathe_arena *arena,
                           lathe_audit_list *list, lathe_error *err);
 
+/* The number of the newest row; 0: there is none. */
+int32_t lathe_store_audit_last(lathe_store *store, int64_t *seq, lathe_error *err);
+
 /* Walks the chain. rows and head (may be NULL) get its length and its last hash. LATHE_E_CORRUPT names the first
  * row that does not fit. */
 int32_t lathe_store_audit_verify(lathe_store *store, int64_t *rows, char head[LATHE_SHA256_HEX],

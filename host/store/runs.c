@@ -58,6 +58,12 @@ static int32_t hash_document(const char *text, char hash[LATHE_SHA256_HEX], lath
     return rc;
 }
 
+int32_t lathe_store_run_id(char id[LATHE_RUN_ID], lathe_error *err) {
+    return make_id(lathe_wall_us(), id) ? LATHE_OK
+                                        : lathe_fail(err, LATHE_E_INTERNAL, "run",
+                                                     "the system gives no random numbers or time");
+}
+
 static const char *or_empty(const char *json) {
     return json != NULL ? json : "{}";
 }
@@ -71,8 +77,10 @@ int32_t lathe_store_run_begin(lathe_store *store, const lathe_run_new *info, cha
         return lathe_fail(err, LATHE_E_INVALID, "run",
                           "a run needs its pipeline's name and document");
     int32_t rc = hash_document(info->document, hash, err);
-    if (rc == LATHE_OK && !make_id(now, made))
-        rc = lathe_fail(err, LATHE_E_INTERNAL, "run", "the system gives no random numbers or time");
+    if (info->id != NULL && strlen(info->id) < sizeof made)
+        strcpy(made, info->id);
+    else if (rc == LATHE_OK)
+        rc = lathe_store_run_id(made, err);
     if (rc == LATHE_OK)
         rc = lathe_db_begin(store, err);
     if (rc != LATHE_OK)

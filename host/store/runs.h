@@ -23,6 +23,7 @@
 #define LATHE_RUN_INTERRUPTED "interrupted" /* its parent died */
 
 typedef struct lathe_run_new {
+    const char *id;       /* of lathe_store_run_id; NULL: a new one */
     const char *project;  /* NULL: "default"; made where missing */
     const char *pipeline; /* the document's name */
     const char *document; /* JSON, kept byte for byte */
@@ -65,6 +66,9 @@ typedef struct lathe_run_filter {
     const char *before; /* the id of a run: those that come after it in the list (older ones) */
     int64_t limit;
 } lathe_run_filter;
+
+/* An id for a run that is to begin later. */
+int32_t lathe_store_run_id(char id[LATHE_RUN_ID], lathe_error *err);
 
 /* A new run, "running" as of now. LATHE_E_INVALID: the document is no JSON. */
 int32_t lathe_store_run_begin(lathe_store *store, const lathe_run_new *info, char id[LATHE_RUN_ID],

@@ -142,4 +142,23 @@ static const char schema_2[] =
     "CREATE TRIGGER rollouts_no_delete BEFORE DELETE ON rollouts"
     " BEGIN SELECT RAISE(ABORT, 'rollouts are kept'); END;";
 
-const char *const lathe_db_migrations[LATHE_SCHEMA_VERSION] = {schema_1, schema_2};
+/* Submitted runs that wait, and schedules (store/queue.h); retry_backoff and retry_factor in millionths. */
+#define SUBMISSION                                                                                 \
+    " project TEXT NOT NULL, pipeline TEXT NOT NULL, text TEXT NOT NULL, file TEXT NOT NULL,"      \
+    " base_dir TEXT, document TEXT NOT NULL CHECK(json_valid(document)),"                          \
+    " sets TEXT NOT NULL CHECK(json_valid(sets)), seed INTEGER NOT NULL,"                          \
+    " retry_limit INTEGER NOT NULL, retry_backoff INTEGER NOT NULL,"                               \
+    " retry_factor INTEGER NOT NULL, actor TEXT NOT NULL"
+
+static const char schema_3[] =
+    "CREATE TABLE queue("
+    " number INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL UNIQUE,"
+    " attempt INTEGER NOT NULL CHECK(attempt >= 1), schedule TEXT NOT NULL,"
+    " created INTEGER NOT NULL, not_before INTEGER NOT NULL," SUBMISSION ");"
+
+    "CREATE TABLE schedules("
+    " name TEXT PRIMARY KEY, cron TEXT NOT NULL, timezone TEXT NOT NULL, overlap TEXT NOT NULL,"
+    " catch_up INTEGER NOT NULL, created INTEGER NOT NULL, next INTEGER NOT NULL,"
+    " last INTEGER NOT NULL, last_run TEXT NOT NULL," SUBMISSION ") WITHOUT ROWID;";
+
+const char *const lathe_db_migrations[LATHE_SCHEMA_VERSION] = {schema_1, schema_2, schema_3};

@@ -14,6 +14,7 @@
  *     store/steps.h       the cache of steps          store/alerts.h    alerts
  *     store/audit.h       who changed what            store/verify.h    verify and gc
  *     store/backup.h      backup and restore          store/tokens.h    bearer tokens
+ *     store/queue.h       submitted runs, schedules
  *
  * Durability. When a function that writes returns LATHE_OK, what it wrote survives kill -9 and power
  * loss; when it returns an error, nothing of it is visible (at worst a file without a row, which
@@ -95,6 +96,7 @@ int32_t lathe_store_check_name(const char *name, const char *what, lathe_error *
 #include "store/endpoints.h"
 #include "store/gates.h"
 #include "store/models.h"
+#include "store/queue.h"
 #include "store/rollouts.h"
 #include "store/runs.h"
 #include "store/steps.h"

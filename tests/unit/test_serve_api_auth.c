@@ -71,6 +71,19 @@ void lathe_http_fail(lathe_exchange *x, int status, const char *headers, const c
     lathe_http_reply(x, status, "application/json", headers, message, strlen(message));
 }
 
+void lathe_http_stream_begin(lathe_exchange *x, int status, const char *type) {
+    lathe_http_reply(x, status, type, NULL, "", 0);
+}
+
+bool lathe_http_stream_write(lathe_exchange *x, const void *data, size_t len) {
+    (void)x, (void)data, (void)len;
+    return false;
+}
+
+void lathe_http_stream_end(lathe_exchange *x) {
+    (void)x;
+}
+
 /* ---- a supervisor without workers ---- */
 
 static lathe_supervisor s;
