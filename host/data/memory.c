@@ -6,8 +6,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define ALIGNMENT 64
+#define HUGE_PAGE (2 << 20)
+#define HUGE_FROM (2 * HUGE_PAGE)
 
 struct lathe_blob {
     atomic_int refs;
@@ -21,14 +24,30 @@ static bool block_size(int64_t count, size_t item, size_t header, size_t *size) 
            lathe_align_size(bytes > 0 ? bytes : 1, ALIGNMENT, size);
 }
 
+/* Rows are read in the order of a tree's leaves, far apart: with pages of 4 KiB each read of a large
+ * block would miss the translation buffer too. Advice: where the system has no huge pages, nothing
+ * changes. */
+static void *new_block(size_t size) {
+#if defined(MADV_HUGEPAGE)
+    size_t whole;
+    if (size >= HUGE_FROM && lathe_align_size(size, HUGE_PAGE, &whole)) {
+        void *p = aligned_alloc(HUGE_PAGE, whole);
+        if (p != NULL)
+            madvise(p, whole, MADV_HUGEPAGE);
+        return p;
+    }
+#endif
+    return aligned_alloc(ALIGNMENT, size);
+}
+
 void *lathe_aligned_new(int64_t count, size_t item) {
     size_t size;
-    return block_size(count, item, 0, &size) ? aligned_alloc(ALIGNMENT, size) : NULL;
+    return block_size(count, item, 0, &size) ? new_block(size) : NULL;
 }
 
 void *lathe_aligned_zeroed(int64_t count, size_t item) {
     size_t size;
-    void *p = block_size(count, item, 0, &size) ? aligned_alloc(ALIGNMENT, size) : NULL;
+    void *p = block_size(count, item, 0, &size) ? new_block(size) : NULL;
     if (p != NULL)
         memset(p, 0, size);
     return p;

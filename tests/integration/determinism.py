@@ -1,5 +1,6 @@
 """Bar of the numbers: the same document and seed give a byte-identical model file with 1, 2 and 5 threads, for every
-learner and ensemble and every task; and a row gives the same text alone, in halves and in the whole file."""
+learner and ensemble and every task, and for the tree family with the kernels of every level of processor; and a row
+gives the same text alone, in halves and in the whole file."""
 
 import gzip
 import os
@@ -26,6 +27,7 @@ CANDIDATES = {
     "stacking": {"stacking": {"base": [{"tree": {"max_leaves": 6}}, "linear"], "folds": 3}},
     "voting": {"voting": {"base": [{"tree": {"max_leaves": 6}}, {"random_forest": {"trees": 5}}, "linear"]}},
 }
+TREES = ("tree", "bagging", "random_forest", "adaboost", "gbdt")
 FEW = ("linear", "mlp", "gbdt", "random_forest") if SANITIZED else tuple(CANDIDATES)
 
 
@@ -39,7 +41,7 @@ def sample(name, rows):
 TASKS = {
     "multiclass": ("penguins.csv", 344, "classification", "species", []),
     "binary": ("adult.csv.gz", 5000, "classification", "income", ["?"]),
-    "regression": ("bike_sharing_hour.csv.gz", 4000, "regression", "cnt", []),
+    "regression": ("bike_sharing_hour.csv.gz", 7000, "regression", "cnt", []),
 }
 
 
@@ -48,9 +50,14 @@ def check(checks, task, candidate):
     data, rows, kind, target, missing = TASKS[task]
     text = sample(data, rows)
     found, models = {}, {}
+    runs = [(1, None), (2, None), (5, None)]
+    if candidate in TREES and not SANITIZED:
+        runs += [(2, "baseline"), (2, "avx2")]
     transforms = [{"select": {"columns": {"except": ["casual", "registered", "dteday"]}}}] if task == "regression" else []
-    for threads in (1, 2, 5):
+    for threads, level in runs:
         with Lathe() as lathe:
+            if level:
+                lathe.env["LATHE_CPU"] = level
             lathe.write("data.csv", text)
             document = {
                 "lathe": 1, "name": "same", "seed": 11, "goal": {"task": kind, "target": target},
@@ -58,13 +65,13 @@ def check(checks, task, candidate):
                             "profile": False},
                 "train": {"candidates": {"one": CANDIDATES[candidate]}}, "deploy": {"endpoint": "same"}}
             code, answer, stderr = lathe.pipeline(document, "--threads", str(threads))
-            if not checks.equal(f"{name}, {threads} threads: exit code", code, 0):
+            if not checks.equal(f"{name}, {threads} threads, {level}: exit code", code, 0):
                 print(stderr)
                 return
-            found[threads] = answer["model"]["sha256"]
+            found[threads, level] = answer["model"]["sha256"]
             with open(answer["model"]["file"], "rb") as file:
-                models[threads] = file.read()
-            if threads == 2:
+                models[threads, level] = file.read()
+            if threads == 2 and not level:
                 check_rows(checks, name, lathe, text)
     checks.that(f"{name}: the same file", len(set(found.values())) == 1, found)
     checks.that(f"{name}: the same bytes", len(set(models.values())) == 1, [len(m) for m in models.values()])

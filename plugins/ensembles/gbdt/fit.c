@@ -7,7 +7,6 @@ static void free_part(const lathe_host *host, gbdt_part *p) {
     host->free(host, p->score);
     host->free(host, p->rounded);
     host->free(host, p->step);
-    host->free(host, p->loss);
 }
 
 static void free_run(gbdt_run *r) {
@@ -38,9 +37,7 @@ static int32_t alloc_part(const lathe_host *host, gbdt_part *p, int64_t n, int64
     p->score = members_alloc(host, n * k, sizeof *p->score);
     p->rounded = members_alloc(host, n * k, sizeof *p->rounded);
     p->step = members_alloc(host, n * k, sizeof *p->step);
-    p->loss = members_alloc(host, n, sizeof *p->loss);
-    if (!p->target || (has_weight && !p->weight) || !p->score || !p->rounded || !p->step ||
-        !p->loss)
+    if (!p->target || (has_weight && !p->weight) || !p->score || !p->rounded || !p->step)
         return members_no_memory(err, "gbdt");
     return LATHE_OK;
 }

@@ -52,7 +52,6 @@ typedef struct gbdt_part {
     double *score;  /* [n, K] */
     float *rounded; /* [n, K] the scores as float32, what the loss sees and predict gives */
     float *step;    /* [n, K] what this round's learners say */
-    double *loss;   /* [n] */
     double weight_sum;
 } gbdt_part;
 
@@ -93,8 +92,8 @@ int32_t gbdt_fit(void *self, void *context, const lathe_fit *fit, lathe_error *e
 
 /* round.c */
 int32_t gbdt_round(gbdt_run *r, lathe_error *err);
-/* Adds learning_rate * step to the scores of a part, and sets *mean to its weighted mean loss.
- * gradient NULL: not wanted. */
+/* Adds learning_rate * step to the scores of a part, and sets *mean to its weighted mean loss,
+ * of the training rows (gradient not NULL) that of a fixed part where they are many. */
 int32_t gbdt_advance(gbdt_run *r, gbdt_part *p, double rate, float *gradient, float *hessian,
                      double *mean, lathe_error *err);
 

@@ -1,7 +1,10 @@
 /* round.c: one round of boosting. */
 #include "gbdt.h"
 
-enum { ROWS_GRAIN = 4096 };
+enum {
+    ROWS_GRAIN = 4096,
+    LOSS_ROWS = 1 << 17 /* the training loss is that of about so many rows */
+};
 
 /* ---- sampling -------------------------------------------------------------------------------- */
 
@@ -178,8 +181,28 @@ typedef struct advance {
     gbdt_part *p;
     double rate;
     float *gradient, *hessian;
-    double *sum; /* [chunks] */
+    int64_t every; /* of so many chunks the loss is computed in one */
+    double *sum;   /* [chunks, 2] of weight times loss, and of weight */
 } advance;
+
+/* Sums the loss of a chunk. */
+static int32_t chunk_loss(const advance *a, int64_t begin, int64_t end, lathe_error *err) {
+    const gbdt_part *p = a->p;
+    double loss[ROWS_GRAIN], sum = 0, weight = 0;
+    int64_t k = a->r->k, chunk = begin / ROWS_GRAIN;
+    if (chunk % a->every != 0)
+        return LATHE_OK;
+    int32_t rc = a->r->table->value(a->r->g->loss.self, end - begin, k, p->rounded + begin * k,
+                                    p->target + begin, loss, err);
+    for (int64_t i = begin; rc == LATHE_OK && i < end; i++) {
+        double w = p->weight ? p->weight[i] : 1.0;
+        sum += w > 0 ? w * loss[i - begin] : 0;
+        weight += w;
+    }
+    a->sum[2 * chunk] = sum;
+    a->sum[2 * chunk + 1] = weight;
+    return rc;
+}
 
 static int32_t advance_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
     (void)worker;
@@ -196,25 +219,18 @@ static int32_t advance_chunk(void *user, int64_t begin, int64_t end, int32_t wor
         if (!(fabsf(p->rounded[i]) < INFINITY))
             return LATHE_E_NUMERIC;
     }
-    int32_t rc =
-        table->value(loss, n, k, p->rounded + begin * k, p->target + begin, p->loss + begin, &err);
+    int32_t rc = chunk_loss(a, begin, end, &err);
     if (rc == LATHE_OK && a->gradient)
         rc = table->gradient(loss, n, k, p->rounded + begin * k, p->target + begin,
                              a->gradient + begin * k, a->hessian + begin * k, &err);
     if (rc != LATHE_OK)
         return rc;
-    double sum = 0;
-    for (int64_t i = begin; i < end; i++) {
-        double w = p->weight ? p->weight[i] : 1.0;
-        sum += w > 0 ? w * p->loss[i] : 0;
-    }
     if (a->gradient && p->weight)
         for (int64_t i = begin; i < end; i++)
             for (int64_t j = i * k; j < (i + 1) * k; j++) {
                 a->gradient[j] *= p->weight[i];
                 a->hessian[j] *= p->weight[i];
             }
-    a->sum[begin / ROWS_GRAIN] = sum;
     return LATHE_OK;
 }
 
@@ -222,15 +238,20 @@ int32_t gbdt_advance(gbdt_run *r, gbdt_part *p, double rate, float *gradient, fl
                      double *mean, lathe_error *err) {
     const lathe_host *host = r->g->host;
     int64_t chunks = (p->n + ROWS_GRAIN - 1) / ROWS_GRAIN;
-    advance a = {r, p, rate, gradient, hessian, members_alloc(host, chunks, sizeof(double))};
+    advance a = {r, p, rate, gradient, hessian, 1, NULL};
+    if (gradient) /* the training rows: a curve, decided upon by nobody */
+        a.every = 1 + (p->n - 1) / LOSS_ROWS;
+    a.sum = members_alloc(host, 2 * chunks, sizeof(double));
     if (!a.sum)
         return members_no_memory(err, "gbdt");
     int32_t rc = host->parallel_for(host, p->n, ROWS_GRAIN, advance_chunk, &a);
-    double sum = 0;
-    for (int64_t i = 0; i < chunks; i++)
-        sum += a.sum[i];
+    double sum = 0, weight = 0;
+    for (int64_t i = 0; i < chunks; i++) {
+        sum += a.sum[2 * i];
+        weight += a.sum[2 * i + 1];
+    }
     host->free(host, a.sum);
-    *mean = sum / p->weight_sum;
+    *mean = weight > 0 ? sum / weight : 0;
     if (rc == LATHE_E_NUMERIC)
         return members_fail(err, rc, "gbdt",
                             "the scores became infinite in round %lld; lower the learning rate",

@@ -1,24 +1,24 @@
 /* context.c: what is prepared once for a dataset: its bins, and room for rows, histograms and the
  * growing tree. */
-#include "tree.h"
+#include "packed.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { MAX_SLOT_BYTES = 96 << 20, MIN_SLOTS = 4, MAX_SLOTS = 4096, MAX_PARTIAL = 31 };
+enum {
+    MAX_SLOT_BYTES = 96 << 20,
+    MIN_SLOTS = 4,
+    MAX_SLOTS = 4096,
+    MAX_WIDE_SLOTS = 64,
+    MAX_PARTIAL = 31
+};
 
-static void free_slots(tree_context *c) {
-    for (int32_t i = 0; i < c->n_made; i++)
-        c->host->free(c->host, c->slot[i]);
-    c->host->free(c->host, c->slot);
-    c->host->free(c->host, c->slot_free);
-    c->host->free(c->host, c->partial);
-    c->slot = NULL;
-    c->slot_free = NULL;
-    c->partial = NULL;
-    c->n_made = c->n_free = c->n_slots = 0;
-    c->n_partial = 0;
-    c->slot_capacity = 0;
+static void free_slots(const lathe_host *host, tree_slots *s) {
+    for (int32_t i = 0; i < s->n_made; i++)
+        host->free(host, s->slot[i]);
+    host->free(host, s->slot);
+    host->free(host, s->is_free);
+    memset(s, 0, sizeof *s);
 }
 
 void tree_close(void *self, void *context) {
@@ -27,7 +27,12 @@ void tree_close(void *self, void *context) {
     if (!c)
         return;
     const lathe_host *host = c->host;
-    free_slots(c);
+    free_slots(host, &c->slots);
+    free_slots(host, &c->wide_slots);
+    host->free(host, c->partial);
+    host->free(host, c->entry);
+    host->free(host, c->entry_spare);
+    host->free(host, c->packed_scratch);
     host->free(host, c->record);
     host->free(host, c->rows);
     host->free(host, c->spare);
@@ -37,7 +42,6 @@ void tree_close(void *self, void *context) {
     host->free(host, c->offset);
     host->free(host, c->bin_scratch);
     host->free(host, c->class_scratch);
-    host->free(host, c->found);
     host->free(host, c->item);
     host->free(host, c->heap);
     host->free(host, c->node);
@@ -102,19 +106,14 @@ int32_t tree_open(void *self, const lathe_open *open, void **context, lathe_erro
     if (rc != LATHE_OK)
         goto fail;
     c->n_workers = host->n_workers(host);
-    uint64_t n = (uint64_t)info.n_rows, f = (uint64_t)info.n_features + 1;
-    c->record = host->alloc(host, n * sizeof *c->record);
-    c->rows = host->alloc(host, n * sizeof *c->rows);
-    c->spare = host->alloc(host, 2 * n * sizeof *c->spare);
-    c->leaf = host->alloc(host, n * sizeof *c->leaf);
+    uint64_t f = (uint64_t)info.n_features + 1;
+    c->kernels = packed_kernels_choose(host);
     c->feature = host->alloc(host, f * sizeof *c->feature);
-    c->order = host->alloc(host, f * sizeof *c->order);
+    c->order = host->alloc(host, (uint64_t)c->n_workers * f * sizeof *c->order);
     c->offset = host->alloc(host, f * sizeof *c->offset);
-    c->found = host->alloc(host, f * sizeof *c->found);
-    if (!c->record || !c->rows || !c->spare || !c->leaf || !c->feature || !c->order || !c->offset ||
-        !c->found) {
-        rc = tree_fail(err, LATHE_E_MEMORY, "tree", "no memory for %lld rows",
-                       (long long)info.n_rows);
+    if (!c->feature || !c->order || !c->offset) {
+        rc = tree_fail(err, LATHE_E_MEMORY, "tree", "no memory for %lld features",
+                       (long long)info.n_features);
         goto fail;
     }
     *context = c;
@@ -122,6 +121,33 @@ int32_t tree_open(void *self, const lathe_open *open, void **context, lathe_erro
 fail:
     tree_close(self, c);
     return rc;
+}
+
+int32_t tree_context_exact(tree_context *c, lathe_error *err) {
+    const lathe_host *host = c->host;
+    uint64_t n = (uint64_t)c->n_rows;
+    if (!c->record)
+        c->record = host->alloc(host, n * sizeof *c->record);
+    if (!c->rows)
+        c->rows = host->alloc(host, n * sizeof *c->rows);
+    if (!c->spare)
+        c->spare = host->alloc(host, 2 * n * sizeof *c->spare);
+    return c->record && c->rows && c->spare
+               ? LATHE_OK
+               : tree_fail(err, LATHE_E_MEMORY, "tree", "no memory for %lld rows",
+                           (long long)c->n_rows);
+}
+
+int32_t tree_context_packed(tree_context *c, lathe_error *err) {
+    const lathe_host *host = c->host;
+    uint64_t n = (uint64_t)c->n_rows;
+    if (!c->entry)
+        c->entry = host->alloc(host, n * sizeof *c->entry);
+    if (!c->entry_spare)
+        c->entry_spare = host->alloc(host, n * sizeof *c->entry_spare);
+    return c->entry && c->entry_spare ? LATHE_OK
+                                      : tree_fail(err, LATHE_E_MEMORY, "tree",
+                                                  "no memory for %lld rows", (long long)c->n_rows);
 }
 
 static int64_t features_per_split(const tree_config *config, int64_t n) {
@@ -168,6 +194,9 @@ static int32_t choose_features(tree_context *c, const lathe_fit *fit, lathe_erro
     }
     c->width = c->mode == TREE_MODE_CLASSES ? c->n_classes : 2;
     c->slot_words = (int64_t)cells * c->width;
+    c->packed_features = c->n_fit_features > 0 ? c->feature[c->n_fit_features - 1] + 1 : 0;
+    if (c->packed)
+        c->slot_words = c->packed_features * PACKED_BINS;
     c->per_split = features_per_split(c->config, n);
     if (c->per_split > c->n_fit_features)
         c->per_split = c->n_fit_features;
@@ -182,30 +211,53 @@ static int32_t prepare_scratch(tree_context *c, lathe_error *err) {
     host->free(host, c->class_scratch);
     uint64_t width = (uint64_t)c->width, workers = (uint64_t)c->n_workers;
     c->bin_scratch = host->alloc(host, workers * 256 * width * sizeof(int64_t));
-    c->class_scratch = host->alloc(host, (workers + 1) * 2 * width * sizeof(double));
+    c->class_scratch = host->alloc(host, workers * 4 * width * sizeof(double));
     if (!c->bin_scratch || !c->class_scratch)
         return tree_fail(err, LATHE_E_MEMORY, "tree", "no memory for the histogram of a feature");
     c->scratch_width = c->width;
     return LATHE_OK;
 }
 
+static int32_t make_slots(const lathe_host *host, tree_slots *s, int64_t words, int64_t most,
+                          lathe_error *err) {
+    if (s->slot && s->words >= words && s->words <= 2 * words)
+        return LATHE_OK;
+    free_slots(host, s);
+    int64_t n = MAX_SLOT_BYTES / (words * (int64_t)sizeof(int64_t));
+    n = n < MIN_SLOTS ? MIN_SLOTS : n > most ? most : n;
+    s->slot = host->alloc(host, (uint64_t)n * sizeof *s->slot);
+    s->is_free = host->alloc(host, (uint64_t)n * sizeof *s->is_free);
+    if (!s->slot || !s->is_free)
+        return tree_fail(err, LATHE_E_MEMORY, "tree", "out of memory");
+    s->n_slots = (int32_t)n;
+    s->words = words;
+    return LATHE_OK;
+}
+
 static int32_t prepare_slots(tree_context *c, lathe_error *err) {
     const lathe_host *host = c->host;
-    if (c->per_split < c->n_fit_features || c->slot_words == 0 ||
-        (c->slot_capacity >= c->slot_words && c->slot))
+    if (c->per_split < c->n_fit_features || c->slot_words == 0)
         return LATHE_OK;
-    free_slots(c);
-    int64_t bytes = c->slot_words * (int64_t)sizeof(int64_t), n = MAX_SLOT_BYTES / bytes;
-    n = n < MIN_SLOTS ? MIN_SLOTS : n > MAX_SLOTS ? MAX_SLOTS : n;
-    c->slot = host->alloc(host, (uint64_t)n * sizeof *c->slot);
-    c->slot_free = host->alloc(host, (uint64_t)n * sizeof *c->slot_free);
-    if (!c->slot || !c->slot_free)
-        return tree_fail(err, LATHE_E_MEMORY, "tree", "out of memory");
-    c->n_slots = (int32_t)n;
-    c->slot_capacity = c->slot_words;
+    int64_t had = c->slots.words;
+    int32_t rc = make_slots(host, &c->slots, c->slot_words, MAX_SLOTS, err);
+    if (rc == LATHE_OK && c->packed && c->n_rows > PACKED_MAX_COUNT / 2)
+        rc = make_slots(host, &c->wide_slots, 2 * c->slot_words, MAX_WIDE_SLOTS, err);
+    if (rc != LATHE_OK ||
+        (c->slots.words == had && (c->packed ? !!c->packed_scratch : c->n_partial)))
+        return rc;
+    host->free(host, c->partial);
+    host->free(host, c->packed_scratch);
+    c->partial = c->packed_scratch = NULL;
+    c->n_partial = 0;
+    uint64_t bytes = (uint64_t)c->slots.words * sizeof(int64_t);
+    if (c->packed) {
+        c->packed_scratch = host->alloc(host, (uint64_t)c->n_workers * bytes);
+        return c->packed_scratch ? LATHE_OK
+                                 : tree_fail(err, LATHE_E_MEMORY, "tree", "out of memory");
+    }
     int64_t chunks = c->n_workers - 1 < MAX_PARTIAL ? c->n_workers - 1 : MAX_PARTIAL;
     if (chunks > 0 && c->n_rows * c->n_fit_features >= (1 << 17)) {
-        c->partial = host->alloc(host, (uint64_t)(chunks * bytes));
+        c->partial = host->alloc(host, (uint64_t)chunks * bytes);
         c->n_partial =
             c->partial ? chunks : 0; /* without it one thread builds: slower, the same bits */
     }

@@ -2,16 +2,19 @@
  *
  * With a bound on the leaves the leaf of greatest gain is split next, ties to the older (best
  * first, Shi 2007, "Best-first decision tree learning"; LightGBM's leaf-wise growth). Without one
- * the order does not matter and the newest is, which needs the fewest histograms. A histogram is
- * kept for a node while it may still be split, in at most n_slots slots; a node that gets no slot
- * is searched from its rows instead, with the same result.
+ * the order does not matter and the newest is.
+ *
+ * A split is found out (expanded) apart from being made: the best few leaves are expanded at the
+ * same time, on several threads, and then split in the order that best-first wants. Children of
+ * great gain may come before a leaf that was expanded already, which then waits, or stays a leaf.
+ * So the tree is the one that splitting leaf by leaf would give.
  */
-#include "tree.h"
+#include "packed.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { HISTOGRAM_ROWS = 128, ASSIGN_GRAIN = 8192 };
+enum { ASSIGN_GRAIN = 8192, MAX_EXPANSIONS = 8, PARALLEL_UPDATES = 1 << 15 };
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
@@ -27,10 +30,10 @@ static int32_t grow_array(const lathe_host *host, void **array, uint64_t size, i
     return LATHE_OK;
 }
 
-/* Room for two more items and one more node. */
+/* Room for the items of a round of expansions, and one more node. */
 static int32_t reserve_items(tree_context *c, lathe_error *err) {
     int64_t n = c->n_items, want = c->item_capacity < 64 ? 64 : 2 * c->item_capacity;
-    if (n + 2 <= c->item_capacity)
+    if (n + 2 * MAX_EXPANSIONS <= c->item_capacity)
         return LATHE_OK;
     if (grow_array(c->host, (void **)&c->item, sizeof *c->item, n, want) ||
         grow_array(c->host, (void **)&c->heap, sizeof *c->heap, c->n_heap, want) ||
@@ -54,31 +57,11 @@ static int32_t reserve_words(tree_context *c, int64_t n, lathe_error *err) {
     return LATHE_OK;
 }
 
-/* ---- histogram slots ------------------------------------------------------------------------- */
-
-static int32_t slot_take(tree_context *c) {
-    if (c->n_free > 0)
-        return c->slot_free[--c->n_free];
-    if (c->n_made == c->n_slots)
-        return -1;
-    int64_t *s = c->host->alloc(c->host, (uint64_t)c->slot_capacity * sizeof(int64_t));
-    if (!s)
-        return -1;
-    c->slot[c->n_made] = s;
-    return c->n_made++;
-}
-
-static void slot_give(tree_context *c, tree_item *item) {
-    if (item->histogram >= 0)
-        c->slot_free[c->n_free++] = item->histogram;
-    item->histogram = -1;
-}
-
 /* ---- which node next ------------------------------------------------------------------------- */
 
 static int comes_before(const tree_context *c, int32_t a, int32_t b) {
     double x = c->item[a].split.gain, y = c->item[b].split.gain;
-    return x > y || (x == y && a < b);
+    return x > y || (x == y && c->item[a].order < c->item[b].order);
 }
 
 static void queue_push(tree_context *c, int32_t i) {
@@ -112,56 +95,63 @@ static int32_t queue_pop(tree_context *c) {
     return top;
 }
 
-/* ---- searching the children ------------------------------------------------------------------ */
+/* ---- expanding ------------------------------------------------------------------------------- */
 
-static int may_split(const tree_context *c, const tree_item *item) {
-    int64_t rows = tree_count(c, item->sum.hc);
-    int64_t min_rows = c->config->min_rows > 1 ? c->config->min_rows : 1;
-    int64_t max_depth = c->config->max_depth;
-    return rows >= 2 * min_rows && item->end - item->begin > 1 &&
-           (max_depth == LATHE_INT_NULL || item->depth < max_depth);
+typedef struct expansions {
+    tree_context *c;
+    int64_t n;
+    tree_expansion x[MAX_EXPANSIONS];
+} expansions;
+
+static int32_t expand_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    const expansions *r = user;
+    for (int64_t i = begin; i < end; i++)
+        tree_expand(r->c, &r->x[i], worker);
+    return LATHE_OK;
 }
 
-static int wants_histogram(const tree_context *c, const tree_item *item) {
-    return item->end - item->begin >= HISTOGRAM_ROWS && c->per_split == c->n_fit_features &&
-           may_split(c, item);
+/* How many leaves to expand at once: the fewer splits remain, the likelier that the later ones of
+ * them are not wanted. */
+static int64_t round_size(const tree_context *c, int64_t remaining) {
+    int64_t n = remaining / 4 > 2 ? remaining / 4 : 2;
+    n = n < remaining ? n : remaining;
+    n = n < MAX_EXPANSIONS ? n : MAX_EXPANSIONS;
+    return n < c->n_heap ? n : c->n_heap;
 }
 
-static void item_build(tree_context *c, tree_item *item) {
-    tree_histogram_build(c, c->rows + item->begin, item->end - item->begin,
-                         c->slot[item->histogram]);
-}
-
-static void item_search(tree_context *c, int32_t i) {
-    tree_item *item = &c->item[i];
-    item->split.gain = 0;
-    if (may_split(c, item))
-        tree_search(c, item, item->histogram >= 0 ? c->slot[item->histogram] : NULL);
-    if (item->split.gain > 0)
-        queue_push(c, i);
-    else
-        slot_give(c, item);
-}
-
-/* Histograms of the two children of a node, from its own where it has one. */
-static void children_histograms(tree_context *c, tree_item *parent, tree_item *a, tree_item *b) {
-    tree_item *small = a->end - a->begin <= b->end - b->begin ? a : b;
-    tree_item *large = small == a ? b : a;
-    if (wants_histogram(c, large)) {
-        int32_t had = parent->histogram;
-        parent->histogram = -1;
-        small->histogram = had >= 0 || wants_histogram(c, small) ? slot_take(c) : -1;
-        if (small->histogram >= 0)
-            item_build(c, small);
-        large->histogram = had >= 0 ? had : slot_take(c);
-        if (had >= 0 && small->histogram >= 0)
-            tree_histogram_subtract(c, c->slot[had], c->slot[small->histogram]);
-        else if (large->histogram >= 0)
-            item_build(c, large);
-        if (!wants_histogram(c, small))
-            slot_give(c, small);
+/* Expands the next leaves of the queue, where they are not yet; `remaining`: splits to come. */
+static int32_t expand_round(tree_context *c, int64_t remaining, lathe_error *err) {
+    expansions r = {.c = c};
+    int32_t next[MAX_EXPANSIONS];
+    int64_t n = round_size(c, remaining), work = 0;
+    int32_t rc = reserve_items(c, err);
+    if (rc != LATHE_OK)
+        return rc;
+    for (int64_t i = 0; i < n; i++)
+        next[i] = queue_pop(c);
+    for (int64_t i = n - 1; i >= 0; i--)
+        queue_push(c, next[i]);
+    for (int64_t i = 0; i < n; i++) {
+        tree_item *item = &c->item[next[i]];
+        if (item->children >= 0)
+            continue;
+        tree_expansion *x = &r.x[r.n++];
+        *x = (tree_expansion){.item = next[i], .first = (int32_t)c->n_items};
+        x->last = remaining == 1;
+        c->n_items += 2;
+        tree_expansion_reserve(c, x);
+        work += (item->end - item->begin) * c->per_split;
     }
-    slot_give(c, parent);
+    if (r.n < 2 || work < PARALLEL_UPDATES || c->n_workers < 2 ||
+        c->host->parallel_for(c->host, r.n, 1, expand_chunk, &r) != LATHE_OK) {
+        if (c->host->stopped(c->host))
+            return tree_fail(err, LATHE_E_CANCELLED, "tree", "stopped at %lld leaves",
+                             (long long)c->n_nodes + 1);
+        expand_chunk(&r, 0, r.n, 0);
+    }
+    for (int64_t i = 0; i < r.n; i++)
+        tree_expansion_settle(c, &r.x[i]);
+    return LATHE_OK;
 }
 
 /* ---- one split ------------------------------------------------------------------------------- */
@@ -212,67 +202,25 @@ static int32_t make_node(tree_context *c, tree_item *item, lathe_error *err) {
     return LATHE_OK;
 }
 
-static tree_item *new_item(tree_context *c, int64_t begin, int64_t end, tree_cell sum,
-                           int32_t depth, int32_t parent, int32_t side) {
-    tree_item *item = &c->item[c->n_items++];
-    memset(item, 0, sizeof *item);
-    item->begin = begin;
-    item->end = end;
-    item->sum = sum;
-    item->depth = depth;
-    item->parent = parent;
-    item->side = side;
-    item->leaf = 0;
-    item->histogram = -1;
-    return item;
-}
-
-/* `last`: this split makes the last leaf, so that its children need no search. */
-static int32_t split_item(tree_context *c, int32_t i, int last, lathe_error *err) {
-    int32_t rc = reserve_items(c, err);
-    if (rc != LATHE_OK)
-        return rc;
+/* Makes the split of an expanded leaf. */
+static int32_t split_item(tree_context *c, int32_t i, lathe_error *err) {
     tree_item *item = &c->item[i];
-    rc = make_node(c, item, err);
+    int32_t rc = make_node(c, item, err);
     if (rc != LATHE_OK)
         return rc;
-    int32_t id = (int32_t)c->n_nodes - 1;
-    int64_t middle = item->begin + tree_partition(c, item);
-    tree_cell l = item->split.left;
-    tree_cell r = {item->sum.g - l.g, item->sum.hc - l.hc};
-    int32_t first = (int32_t)c->n_items;
-    tree_item *a = new_item(c, item->begin, middle, l, item->depth + 1, id, 0);
-    tree_item *b = new_item(c, middle, item->end, r, item->depth + 1, id, 1);
     item->leaf = -1;
-    if (last) {
-        slot_give(c, item);
-        return LATHE_OK;
+    for (int32_t side = 0; side < 2; side++) {
+        tree_item *child = &c->item[item->children + side];
+        child->parent = (int32_t)c->n_nodes - 1;
+        child->leaf = 0;
+        child->order = c->n_leaves++;
+        if (child->split.gain > 0)
+            queue_push(c, item->children + side);
     }
-    children_histograms(c, item, a, b);
-    item_search(c, first);
-    item_search(c, first + 1);
     return LATHE_OK;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
-
-static void start_root(tree_context *c) {
-    tree_cell sum = {0, 0};
-    for (int64_t i = 0; i < c->n_used; i++) {
-        tree_cell v = c->record[c->rows[i]];
-        sum.g += v.g;
-        sum.hc += v.hc;
-    }
-    if (c->mode == TREE_MODE_CLASSES)
-        sum.g = 0;
-    tree_item *root = new_item(c, 0, c->n_used, sum, 0, -1, 0);
-    if (wants_histogram(c, root)) {
-        root->histogram = slot_take(c);
-        if (root->histogram >= 0)
-            item_build(c, root);
-    }
-    item_search(c, 0);
-}
 
 static void number_leaves(tree_context *c) {
     int32_t n = 0;
@@ -291,21 +239,32 @@ int32_t tree_grow(tree_context *c, lathe_error *err) {
     c->n_heap = 0;
     c->n_nodes = 0;
     c->n_words = 0;
+    c->n_leaves = 1;
     c->assigned = 0;
-    c->n_free = 0;
-    for (int32_t k = c->n_made; k > 0; k--)
-        c->slot_free[c->n_free++] = k - 1;
+    tree_slots_reset(&c->slots);
+    tree_slots_reset(&c->wide_slots);
     int32_t rc = reserve_items(c, err);
     if (rc != LATHE_OK)
         return rc;
-    start_root(c);
+    tree_start_root(c);
+    if (c->item[0].split.gain > 0)
+        queue_push(c, 0);
     int64_t max_leaves =
         c->config->max_leaves == LATHE_INT_NULL ? INT32_MAX : c->config->max_leaves;
     for (int64_t leaves = 1; leaves < max_leaves && c->n_heap > 0; leaves++) {
         if ((leaves & 255) == 0 && c->host->stopped(c->host))
             return tree_fail(err, LATHE_E_CANCELLED, "tree", "stopped at %lld leaves",
                              (long long)leaves);
-        rc = split_item(c, queue_pop(c), leaves + 1 == max_leaves, err);
+        int32_t next = queue_pop(c);
+        if (c->item[next].children < 0) {
+            queue_push(c, next);
+            rc = expand_round(c, max_leaves - leaves, err);
+            next = queue_pop(c);
+        }
+        if (rc == LATHE_OK)
+            rc = split_item(c, next, err);
+        if (rc == LATHE_OK)
+            rc = reserve_items(c, err);
         if (rc != LATHE_OK)
             return rc;
     }
@@ -331,17 +290,23 @@ static int32_t assign_chunk(void *user, int64_t begin, int64_t end, int32_t work
     return LATHE_OK;
 }
 
-void tree_assign_leaves(tree_context *c) {
+int32_t tree_assign_leaves(tree_context *c, lathe_error *err) {
     if (c->assigned)
-        return;
+        return LATHE_OK;
+    if (!c->leaf)
+        c->leaf = c->host->alloc(c->host, (uint64_t)c->n_rows * sizeof *c->leaf);
+    if (!c->leaf)
+        return tree_fail(err, LATHE_E_MEMORY, "tree", "no memory for the leaves of %lld rows",
+                         (long long)c->n_rows);
     if (c->n_used < c->n_rows)
         memset(c->leaf, c->n_nodes == 0 ? 0 : -1, (size_t)c->n_rows * sizeof(int32_t));
     for (int64_t i = 0; i < c->n_items; i++)
         if (c->item[i].leaf >= 0)
             for (int64_t k = c->item[i].begin; k < c->item[i].end; k++)
-                c->leaf[c->rows[k]] = c->item[i].leaf;
+                c->leaf[c->packed ? packed_row(c->entry[k]) : c->rows[k]] = c->item[i].leaf;
     if (c->n_used < c->n_rows &&
         c->host->parallel_for(c->host, c->n_rows, ASSIGN_GRAIN, assign_chunk, c) != LATHE_OK)
         assign_chunk(c, 0, c->n_rows, 0);
     c->assigned = 1;
+    return LATHE_OK;
 }

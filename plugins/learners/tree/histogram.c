@@ -101,14 +101,17 @@ void tree_histogram_build(tree_context *c, const int32_t *rows, int64_t n, int64
     chunks = chunks < c->n_workers ? chunks : c->n_workers;
     chunks = chunks < c->n_partial + 1 ? chunks : c->n_partial + 1;
     build b = {c, rows, histogram, 0, 0};
-    if (updates >= PARALLEL_UPDATES && chunks > 1) {
+    if (updates >= PARALLEL_UPDATES && chunks > 1 &&
+        !__atomic_exchange_n(&c->partial_busy, 1, __ATOMIC_ACQUIRE)) {
         b.grain = (n + chunks - 1) / chunks;
         b.n_chunks = (n + b.grain - 1) / b.grain;
         /* build_chunk never fails, so an error is a stop from outside, after which the fit ends
          * anyway */
-        if (c->host->parallel_for(c->host, n, b.grain, build_chunk, &b) == LATHE_OK &&
-            c->host->parallel_for(c->host, c->slot_words, WORDS_PER_CHUNK, reduce_chunk, &b) ==
-                LATHE_OK)
+        int done = c->host->parallel_for(c->host, n, b.grain, build_chunk, &b) == LATHE_OK &&
+                   c->host->parallel_for(c->host, c->slot_words, WORDS_PER_CHUNK, reduce_chunk,
+                                         &b) == LATHE_OK;
+        __atomic_store_n(&c->partial_busy, 0, __ATOMIC_RELEASE);
+        if (done)
             return;
     }
     build_serial(c, rows, n, histogram);

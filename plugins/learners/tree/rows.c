@@ -12,7 +12,7 @@
  *   two classes       g = w [y = 1], h = w, both in units of h
  *   k classes         g = y, h = w
  */
-#include "tree.h"
+#include "packed.h"
 
 #include <math.h>
 
@@ -257,8 +257,17 @@ int32_t tree_rows_load(tree_context *c, const lathe_fit *fit, lathe_error *err) 
     if (c->is_gradient && fit->gradient_stride < 1)
         return tree_fail(err, LATHE_E_INVALID, "tree", "the stride of the gradients is %lld",
                          (long long)fit->gradient_stride);
+    c->packed = 0;
+    int32_t rc = LATHE_OK;
+    if (packed_suits(c, fit, s.weight)) {
+        rc = packed_load(c, fit, s.target, err);
+        if (rc != LATHE_OK || c->packed)
+            return rc;
+    }
     int64_t total = 0;
-    int32_t rc = choose_rows(&s, &total, err);
+    rc = tree_context_exact(c, err);
+    if (rc == LATHE_OK)
+        rc = choose_rows(&s, &total, err);
     if (rc != LATHE_OK)
         return rc;
     s.grain = ROWS_PER_CHUNK;
@@ -274,6 +283,13 @@ int32_t tree_rows_load(tree_context *c, const lathe_fit *fit, lathe_error *err) 
     s.h_sum = s.g_sum + n_chunks;
     rc = load_records(&s, n_chunks, total, err);
     c->host->free(c->host, sums);
+    c->root_sum = (tree_cell){0, 0};
+    for (int64_t i = 0; rc == LATHE_OK && i < c->n_used; i++) {
+        c->root_sum.g += c->record[c->rows[i]].g;
+        c->root_sum.hc += c->record[c->rows[i]].hc;
+    }
+    if (c->mode == TREE_MODE_CLASSES)
+        c->root_sum.g = 0;
     if (rc != LATHE_OK && err && !err->message[0])
         return tree_fail(err, rc, "tree", "loading the rows was stopped");
     return rc;

@@ -2,7 +2,8 @@
  * table.
  *
  *   tree.c      parameters, method table, open, fit, close
- *   rows.c      which rows are in the bag, and their statistics as integers (quantisation)
+ *   rows.c      which rows are in the bag, and their statistics as integers
+ *   packed.c, packed_load.c, packed_kernels.c   the fast way: small integers, several to a word
  *   histogram.c sums of the statistics by bin, and their subtraction
  *   scan.c, scan_classes.c   the best split of one feature from its histogram
  *   search.c    the best split of a node
@@ -21,6 +22,7 @@
 #include <lathe/learner.h>
 
 enum { TREE_GINI = 0, TREE_ENTROPY = 1 };
+enum { TREE_SUMS_AUTO = 0, TREE_SUMS_EXACT, TREE_SUMS_PACKED };
 enum { TREE_FEATURES_ALL = 0, TREE_FEATURES_SQRT, TREE_FEATURES_LOG2, TREE_FEATURES_THIRD };
 
 typedef struct tree_config {
@@ -34,6 +36,7 @@ typedef struct tree_config {
     int64_t max_bins;
     int32_t criterion;
     lathe_int_or_enum features_per_split;
+    int32_t sums;
 } tree_config;
 
 /* ---- the fitted trees ------------------------------------------------------------------------ */
@@ -111,6 +114,19 @@ typedef struct tree_split {
     tree_cell left;        /* sums of the left side; hc alone in TREE_MODE_CLASSES */
 } tree_split;
 
+/* A row of a node in packed mode: its number | h << 32 | g << 48. */
+typedef uint64_t tree_entry;
+
+/* Places for histograms of one size. */
+typedef struct tree_slots {
+    int64_t **slot;   /* [n_slots] */
+    int32_t *is_free; /* [n_slots] stack of the numbers of free ones */
+    int32_t n_slots;
+    int32_t n_made;
+    int32_t n_free;
+    int64_t words; /* that each has */
+} tree_slots;
+
 /* A node while the tree grows: rows[begin … end). */
 typedef struct tree_item {
     int64_t begin;
@@ -121,6 +137,9 @@ typedef struct tree_item {
     int32_t side;
     int32_t leaf;      /* its number once it is one, else -1 */
     int32_t histogram; /* slot, -1: none */
+    int32_t children;  /* number of the first of two items, once it is expanded; else -1 */
+    int64_t order;     /* of becoming a leaf; breaks ties */
+    uint64_t key;      /* of the features it draws */
     tree_split split;
 } tree_item;
 
@@ -152,27 +171,37 @@ typedef struct tree_context {
     int32_t *leaf;     /* [n_rows] the leaf of each row, see assigned */
     int32_t assigned;
 
+    /* instead of record, rows and spare in packed mode (packed.h) */
+    int32_t packed;
+    int32_t count_is_h;      /* h is the number of times that a row is in the bag */
+    int32_t block_rows;      /* rows of which the sums fit into narrow cells */
+    tree_entry *entry;       /* [n_rows] as rows */
+    tree_entry *entry_spare; /* [n_rows] */
+    int64_t *packed_scratch; /* [n_workers, 256 * packed_features] a narrow histogram each */
+    int64_t packed_features; /* features of a row that a packed histogram holds */
+    struct packed_kernels const *kernels;
+    const float *gradient, *hessian; /* of the fit, for the exact values of leaves */
+    int64_t gradient_stride;
+    double g_scale, h_scale; /* of the exact sums */
+    tree_cell root_sum;
+
     /* the features of this fit */
     int32_t *feature; /* [n_fit_features] those with two bins and more, ascending */
     int64_t n_fit_features;
     int64_t per_split; /* how many are drawn for a node; n_fit_features: all */
-    int32_t *order;    /* [n_features] for drawing */
     uint32_t *offset;  /* [n_fit_features + 1] first cell of each feature in a histogram */
     int64_t width;     /* int64 words a cell: 2, or the number of classes */
 
     /* histograms kept for subtraction, and scratch */
-    int64_t **slot;     /* [n_slots] */
-    int32_t *slot_free; /* [n_slots] stack of the numbers of free ones */
-    int32_t n_slots;
-    int32_t n_made;
-    int32_t n_free;
+    tree_slots slots;      /* narrow cells in packed mode */
+    tree_slots wide_slots; /* packed mode: of nodes of too many rows for narrow cells */
     int64_t slot_words;    /* of this fit */
-    int64_t slot_capacity; /* words that each slot has */
     int64_t *partial;      /* [n_partial, slot_words] of the chunks of a parallel build */
     int64_t n_partial;
+    int partial_busy;
     int64_t *bin_scratch;  /* [n_workers, 256 * width] one feature's histogram */
     int64_t scratch_width; /* widest cell that bin_scratch and class_scratch have room for */
-    tree_split *found;     /* [n_features] */
+    int32_t *order;        /* [n_workers, n_features] for drawing */
     double *class_scratch; /* [n_workers + 1, 2 * k] the node's totals, then each worker's */
 
     /* the tree that grows */
@@ -185,6 +214,7 @@ typedef struct tree_context {
     double *gain;             /* [item_capacity] */
     uint64_t (*left_bins)[4]; /* [item_capacity] bins that go left, by node */
     int64_t n_nodes;
+    int64_t n_leaves; /* that there were, those split since included */
     uint32_t *words;
     int64_t n_words;
     int64_t word_capacity;
@@ -203,6 +233,15 @@ static inline double tree_weight(const tree_context *c, int64_t hc) {
 /* The bin of a row, column-major. */
 static inline const uint8_t *tree_column(const tree_context *c, int32_t feature) {
     return c->bins->columns + (int64_t)feature * c->bins->column_stride;
+}
+
+/* A key made of another, all bits of which depend on all (D. Stafford's variant 13 of the finaliser
+ * of MurmurHash3, as in SplitMix64; Steele, Lea & Flood 2014). */
+static inline uint64_t tree_mix(uint64_t x) {
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
 }
 
 static inline int tree_bin_is_left(const uint64_t *bins, int b) {
@@ -239,22 +278,61 @@ void tree_finish_numeric(const tree_context *c, const tree_item *item, tree_spli
 void tree_finish_category(const tree_context *c, const tree_item *item, tree_split *s,
                           const uint8_t *list, int n, int position);
 
-/* search.c: fills item->split; histogram NULL: made from the rows. */
-void tree_search(tree_context *c, tree_item *item, const int64_t *histogram);
+/* search.c: fills item->split; histogram NULL: made from the rows. `worker`: who searches. */
+void tree_search(tree_context *c, tree_item *item, const int64_t *histogram, int32_t worker);
+
+/* The features that a node looks at, as positions in c->feature: all, or a random draw. */
+typedef struct tree_drawer {
+    uint64_t key;
+    uint64_t drawn; /* bit set, up to 64 features */
+    int32_t *pick;  /* more: a shuffle under way */
+    int64_t n;      /* features */
+    int64_t wanted; /* n: all */
+    int64_t n_drawn;
+    int64_t n_usable; /* that were not constant */
+} tree_drawer;
+
+void tree_drawer_start(tree_context *c, const tree_item *item, int32_t worker, tree_drawer *d);
+int32_t tree_drawer_next(tree_drawer *d); /* -1: no more */
+/* Was the feature more than constant in this node? While none was, drawing goes on. */
+static inline void tree_drawer_tell(tree_drawer *d, int usable) {
+    d->n_usable += usable;
+}
 
 /* partition.c: orders the rows of the node in place, those that go left first, both sides ascending
  * as before. Returns how many go left. */
 int64_t tree_partition(tree_context *c, const tree_item *item);
 
+/* expand.c: finds the children of an item, which get the numbers `first` and first + 1: their rows,
+ * sums, histograms and best splits. `last`: nobody will split them. */
+typedef struct tree_expansion {
+    int32_t item;
+    int32_t first;
+    int32_t small_slot; /* for the histogram of the smaller child, -1: none */
+    int32_t large_slot;
+    int32_t last;
+} tree_expansion;
+void tree_expand(tree_context *c, const tree_expansion *x, int32_t worker);
+/* Takes and gives back places for histograms; one thread. */
+void tree_expansion_reserve(tree_context *c, tree_expansion *x);
+void tree_expansion_settle(tree_context *c, const tree_expansion *x);
+int tree_item_may_split(const tree_context *c, const tree_item *item);
+void tree_slots_reset(tree_slots *s);
+void tree_item_release(tree_context *c, tree_item *item);
+void tree_start_root(tree_context *c);
+
 /* grow.c: grows c's tree; tree_assign_leaves fills c->leaf for every row of the dataset. */
 int32_t tree_grow(tree_context *c, lathe_error *err);
-void tree_assign_leaves(tree_context *c);
+int32_t tree_assign_leaves(tree_context *c, lathe_error *err);
 
 /* context.c */
 int32_t tree_open(void *self, const lathe_open *open, void **context, lathe_error *err);
 void tree_close(void *self, void *context);
 /* Chooses the features of a fit and makes room for their histograms; after tree_rows_load. */
 int32_t tree_context_prepare(tree_context *c, const lathe_fit *fit, lathe_error *err);
+/* Room for rows: exact, or packed. */
+int32_t tree_context_exact(tree_context *c, lathe_error *err);
+int32_t tree_context_packed(tree_context *c, lathe_error *err);
 
 /* model.c */
 int32_t tree_model_alloc(const lathe_host *host, tree_model *m, lathe_error *err);

@@ -1,0 +1,210 @@
+/* expand.c: the children of a node: their rows, histograms and best splits.
+ *
+ * The histogram of the larger child is the node's less the smaller child's (Ke et al. 2017,
+ * LightGBM, section 2.1), in the node's place where the cells are the same. A histogram is kept for
+ * a node while it may still be split, in one of a bounded number of slots; a node that gets none is
+ * searched from its rows instead, with the same result.
+ *
+ * tree_expand works on several nodes at the same time, so it touches nothing but the node's rows,
+ * its slots and its two children; slots are taken before and given back after.
+ */
+#include "packed.h"
+
+#include <string.h>
+
+enum { HISTOGRAM_ROWS = 128 };
+
+/* ---- slots ----------------------------------------------------------------------------------- */
+
+void tree_slots_reset(tree_slots *s) {
+    s->n_free = 0;
+    for (int32_t k = s->n_made; k > 0; k--)
+        s->is_free[s->n_free++] = k - 1;
+}
+
+static int32_t slot_take(const tree_context *c, tree_slots *s) {
+    if (s->n_free > 0)
+        return s->is_free[--s->n_free];
+    if (s->n_made == s->n_slots)
+        return -1;
+    int64_t *words = c->host->alloc(c->host, (uint64_t)s->words * sizeof(int64_t));
+    if (!words)
+        return -1;
+    s->slot[s->n_made] = words;
+    return s->n_made++;
+}
+
+/* In exact mode all cells are alike. */
+static int is_narrow(const tree_context *c, int64_t count) {
+    return !c->packed || count <= PACKED_MAX_COUNT;
+}
+
+static tree_slots *slots_of(tree_context *c, int64_t count) {
+    return is_narrow(c, count) ? &c->slots : &c->wide_slots;
+}
+
+static int64_t *words_of(tree_context *c, int64_t count, int32_t slot) {
+    return slot < 0 ? NULL : slots_of(c, count)->slot[slot];
+}
+
+static void slot_give(tree_context *c, int64_t count, int32_t slot) {
+    tree_slots *s = slots_of(c, count);
+    if (slot >= 0)
+        s->is_free[s->n_free++] = slot;
+}
+
+void tree_item_release(tree_context *c, tree_item *item) {
+    slot_give(c, tree_count(c, item->sum.hc), item->histogram);
+    item->histogram = -1;
+}
+
+/* ---- which histograms ------------------------------------------------------------------------ */
+
+static int may_split(const tree_context *c, int64_t rows, int32_t depth) {
+    int64_t min_rows = c->config->min_rows > 1 ? c->config->min_rows : 1;
+    int64_t max_depth = c->config->max_depth;
+    return rows >= 2 * min_rows && (max_depth == LATHE_INT_NULL || depth < max_depth);
+}
+
+int tree_item_may_split(const tree_context *c, const tree_item *item) {
+    return may_split(c, tree_count(c, item->sum.hc), item->depth) && item->end - item->begin > 1;
+}
+
+static int wants_histogram(const tree_context *c, int64_t rows, int32_t depth) {
+    return rows >= HISTOGRAM_ROWS && c->per_split == c->n_fit_features && may_split(c, rows, depth);
+}
+
+static int64_t count_of(const tree_context *c, int32_t item) {
+    return tree_count(c, c->item[item].sum.hc);
+}
+
+static tree_item *small_child(const tree_context *c, int32_t first) {
+    return &c->item[first + (count_of(c, first) > count_of(c, first + 1))];
+}
+
+static tree_item *large_child(const tree_context *c, int32_t first) {
+    return &c->item[first + (count_of(c, first) <= count_of(c, first + 1))];
+}
+
+static void new_child(const tree_item *parent, tree_item *item, tree_cell sum, int32_t side) {
+    memset(item, 0, sizeof *item);
+    item->sum = sum;
+    item->depth = parent->depth + 1;
+    item->side = side;
+    item->parent = -1;
+    item->leaf = -1;
+    item->histogram = -1;
+    item->children = -1;
+    item->key = tree_mix(parent->key + (uint64_t)side + 1);
+}
+
+void tree_expansion_reserve(tree_context *c, tree_expansion *x) {
+    tree_item *item = &c->item[x->item];
+    tree_cell l = item->split.left, r = {item->sum.g - l.g, item->sum.hc - l.hc};
+    x->small_slot = x->large_slot = -1;
+    new_child(item, &c->item[x->first], l, 0);
+    new_child(item, &c->item[x->first + 1], r, 1);
+    item->children = x->first;
+    int64_t all = tree_count(c, item->sum.hc), few = count_of(c, x->first), many = all - few;
+    if (few > many) {
+        int64_t swap = few;
+        few = many;
+        many = swap;
+    }
+    int32_t depth = item->depth + 1;
+    if (x->last || !wants_histogram(c, many, depth))
+        return;
+    int has = item->histogram >= 0;
+    if (has || wants_histogram(c, few, depth))
+        x->small_slot = slot_take(c, slots_of(c, few));
+    if (has && is_narrow(c, all) == is_narrow(c, many) && x->small_slot >= 0)
+        x->large_slot = item->histogram;
+    else
+        x->large_slot = slot_take(c, slots_of(c, many));
+}
+
+void tree_expansion_settle(tree_context *c, const tree_expansion *x) {
+    tree_item *item = &c->item[x->item];
+    tree_item *small = small_child(c, x->first), *large = large_child(c, x->first);
+    int taken =
+        item->histogram >= 0 && x->large_slot == item->histogram &&
+        is_narrow(c, tree_count(c, item->sum.hc)) == is_narrow(c, tree_count(c, large->sum.hc));
+    if (taken)
+        item->histogram = -1;
+    tree_item_release(c, item);
+    small->histogram = x->small_slot;
+    large->histogram = x->large_slot;
+    if (small->split.gain <= 0 || !wants_histogram(c, tree_count(c, small->sum.hc), small->depth))
+        tree_item_release(c, small);
+    if (large->split.gain <= 0)
+        tree_item_release(c, large);
+}
+
+/* ---- the work -------------------------------------------------------------------------------- */
+
+static void build(tree_context *c, const tree_item *item, int64_t *histogram, int32_t worker) {
+    if (c->packed)
+        packed_build(c, item, histogram, worker);
+    else
+        tree_histogram_build(c, c->rows + item->begin, item->end - item->begin, histogram);
+}
+
+static void subtract(tree_context *c, const tree_item *item, int64_t *from, const tree_item *large,
+                     int64_t *to, const tree_item *small, const int64_t *other) {
+    if (c->packed)
+        packed_subtract(c, from, packed_is_narrow(c, item), to, packed_is_narrow(c, large), other,
+                        packed_is_narrow(c, small));
+    else
+        tree_histogram_subtract(c, from, other);
+}
+
+static void search(tree_context *c, tree_item *item, const int64_t *histogram, int32_t worker) {
+    item->split.gain = 0;
+    item->split.feature = INT32_MAX;
+    if (tree_item_may_split(c, item))
+        tree_search(c, item, histogram, worker);
+}
+
+void tree_expand(tree_context *c, const tree_expansion *x, int32_t worker) {
+    tree_item *item = &c->item[x->item];
+    tree_item *left = &c->item[x->first], *right = left + 1;
+    int64_t n = c->packed ? packed_partition(c, item) : tree_partition(c, item);
+    left->begin = item->begin;
+    left->end = right->begin = item->begin + n;
+    right->end = item->end;
+    if (x->last)
+        return;
+    tree_item *small = small_child(c, x->first), *large = large_child(c, x->first);
+    int64_t *a = words_of(c, tree_count(c, small->sum.hc), x->small_slot);
+    int64_t *b = words_of(c, tree_count(c, large->sum.hc), x->large_slot);
+    int64_t *of_item = words_of(c, tree_count(c, item->sum.hc), item->histogram);
+    if (a)
+        build(c, small, a, worker);
+    search(c, small, a, worker);
+    if (b && a && of_item)
+        subtract(c, item, of_item, large, b, small, a);
+    else if (b)
+        build(c, large, b, worker);
+    search(c, large, b, worker);
+}
+
+void tree_start_root(tree_context *c) {
+    tree_item *root = &c->item[0];
+    c->n_items = 1;
+    memset(root, 0, sizeof *root);
+    root->end = c->n_used;
+    root->parent = -1;
+    root->histogram = -1;
+    root->children = -1;
+    root->key = tree_mix(c->key);
+    root->sum = c->root_sum;
+    int64_t rows = tree_count(c, root->sum.hc);
+    if (wants_histogram(c, rows, 0))
+        root->histogram = slot_take(c, slots_of(c, rows));
+    int64_t *words = words_of(c, rows, root->histogram);
+    if (words)
+        build(c, root, words, 0);
+    search(c, root, words, 0);
+    if (root->split.gain <= 0)
+        tree_item_release(c, root);
+}

@@ -1,0 +1,435 @@
+/* packed.c: histograms, search and partition of packed rows. See packed.h. */
+#include "packed.h"
+
+#include <string.h>
+
+enum {
+    PREFETCH = 24,
+    TILE = 32, /* features of a pass over the rows */
+    PARALLEL_UPDATES = 1 << 19,
+    LEAST_CHUNK = 8192,
+    SPARSE_ROWS = 64,
+    DIVIDE_ROWS = 16384,
+    MAX_CHUNKS = 1024
+};
+
+/* ---- histograms ------------------------------------------------------------------------------ */
+
+/* Adds rows to the narrow cells of the features [0, nf) of `bins`; nf <= TILE. */
+static inline void add_rows(const tree_entry *e, int64_t n, const uint8_t *bins, int64_t stride,
+                            int64_t nf, int count_is_h, int64_t *restrict histogram) {
+    int64_t eights = nf / 8, rest = nf % 8;
+    for (int64_t i = 0; i < n; i++) {
+        if (i + PREFETCH < n)
+            __builtin_prefetch(bins + packed_row(e[i + PREFETCH]) * stride);
+        const uint8_t *b = bins + packed_row(e[i]) * stride;
+        int64_t v = packed_value(e[i], count_is_h), *cell = histogram;
+        uint64_t w;
+        for (int64_t j = 0; j < eights; j++, b += 8) {
+            memcpy(&w, b, 8);
+            for (int k = 0; k < 8; k++, w >>= 8, cell += PACKED_BINS)
+                cell[w & 255] += v;
+        }
+        for (int64_t j = 0; j < rest; j++, cell += PACKED_BINS)
+            cell[b[j]] += v;
+    }
+}
+
+static void add_narrow(const tree_context *c, const tree_entry *e, int64_t n, int64_t *histogram) {
+    int64_t stride = c->bins->row_stride;
+    for (int64_t f = 0; f < c->packed_features; f += TILE) {
+        int64_t nf = c->packed_features - f < TILE ? c->packed_features - f : TILE;
+        int64_t *h = histogram + f * PACKED_BINS;
+        const uint8_t *bins = c->bins->rows + f;
+        if (c->count_is_h)
+            add_rows(e, n, bins, stride, nf, 1, h);
+        else if (nf == 28)
+            add_rows(e, n, bins, stride, 28, 0, h);
+        else
+            add_rows(e, n, bins, stride, nf, 0, h);
+    }
+}
+
+static int64_t narrow_words(const tree_context *c) {
+    return c->packed_features * PACKED_BINS;
+}
+
+/* Adds narrow cells to others. */
+static void flush(const tree_context *c, const int64_t *restrict from, int64_t *restrict to,
+                  int to_is_narrow) {
+    int64_t n = narrow_words(c);
+    if (to_is_narrow) {
+        for (int64_t i = 0; i < n; i++)
+            to[i] += from[i];
+        return;
+    }
+    tree_cell *cell = (tree_cell *)(void *)to;
+    for (int64_t i = 0; i < n; i++) {
+        cell[i].g += packed_g(from[i]);
+        cell[i].hc += (packed_h(from[i]) << c->count_bits) + packed_count(from[i]);
+    }
+}
+
+typedef struct build {
+    tree_context *c;
+    const tree_entry *entry;
+    int64_t *histogram;
+    int narrow;
+    int lock; /* held by the thread that adds to the histogram */
+} build;
+
+static void lock(int *l) {
+    while (__atomic_exchange_n(l, 1, __ATOMIC_ACQUIRE))
+        while (__atomic_load_n(l, __ATOMIC_RELAXED)) {
+        }
+}
+
+static int32_t build_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    build *b = user;
+    tree_context *c = b->c;
+    int64_t *scratch = c->packed_scratch + worker * narrow_words(c);
+    memset(scratch, 0, (size_t)narrow_words(c) * sizeof *scratch);
+    add_narrow(c, b->entry + begin, end - begin, scratch);
+    lock(&b->lock);
+    flush(c, scratch, b->histogram, b->narrow);
+    __atomic_store_n(&b->lock, 0, __ATOMIC_RELEASE);
+    return LATHE_OK;
+}
+
+void packed_build(tree_context *c, const tree_item *item, int64_t *histogram, int32_t worker) {
+    int64_t n = item->end - item->begin, words = narrow_words(c);
+    build b = {c, c->entry + item->begin, histogram, packed_is_narrow(c, item), 0};
+    memset(histogram, 0, (size_t)(b.narrow ? words : 2 * words) * sizeof *histogram);
+    int parallel = c->n_workers > 1 && n * c->packed_features >= PARALLEL_UPDATES;
+    if (b.narrow && !parallel) {
+        add_narrow(c, b.entry, n, histogram);
+        return;
+    }
+    int64_t grain = n / (2 * (int64_t)c->n_workers);
+    grain = grain < LEAST_CHUNK ? LEAST_CHUNK : grain;
+    grain = grain > c->block_rows ? c->block_rows : grain;
+    if (parallel) {
+        if (c->host->parallel_for(c->host, n, grain, build_chunk, &b) == LATHE_OK)
+            return;
+        /* stopped from outside: the fit ends anyway, but let what is here be whole */
+        memset(histogram, 0, (size_t)(b.narrow ? words : 2 * words) * sizeof *histogram);
+    }
+    for (int64_t i = 0; i < n; i += grain)
+        build_chunk(&b, i, n - i < grain ? n : i + grain, worker);
+}
+
+static tree_cell cell_of(const tree_context *c, const int64_t *h, int64_t i, int narrow) {
+    return narrow ? packed_widen(c, h[i]) : ((const tree_cell *)(const void *)h)[i];
+}
+
+static int64_t narrow_of(const tree_context *c, tree_cell cell) {
+    return cell.g * ((int64_t)1 << 40) + (cell.hc >> c->count_bits) * 65536 +
+           tree_count(c, cell.hc);
+}
+
+/* to = from - other; `to` may be `from` where both have the same cells. */
+void packed_subtract(const tree_context *c, int64_t *from, int from_is_narrow, int64_t *to,
+                     int to_is_narrow, const int64_t *other, int other_is_narrow) {
+    int64_t n = narrow_words(c);
+    if (from_is_narrow) { /* then all are */
+        for (int64_t i = 0; i < n; i++)
+            to[i] = from[i] - other[i];
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        tree_cell a = cell_of(c, from, i, 0), b = cell_of(c, other, i, other_is_narrow);
+        a.g -= b.g;
+        a.hc -= b.hc;
+        if (to_is_narrow)
+            to[i] = narrow_of(c, a);
+        else
+            ((tree_cell *)(void *)to)[i] = a;
+    }
+}
+
+/* ---- one feature ----------------------------------------------------------------------------- */
+
+/* The histogram of one feature, column-major, cells narrow or wide. */
+static void build_feature(const tree_context *c, const tree_item *item, int32_t feature,
+                          int64_t *cells) {
+    const uint8_t *column = tree_column(c, feature);
+    const tree_entry *e = c->entry + item->begin;
+    int64_t n = item->end - item->begin;
+    int n_bins = lathe_bin_feature_at(c->bins, feature)->n_bins;
+    if (packed_is_narrow(c, item)) {
+        memset(cells, 0, (size_t)n_bins * sizeof *cells);
+        for (int64_t i = 0; i < n; i++)
+            cells[column[packed_row(e[i])]] += packed_value(e[i], c->count_is_h);
+        return;
+    }
+    tree_cell *wide = (tree_cell *)(void *)cells;
+    int64_t narrow[PACKED_BINS];
+    memset(wide, 0, (size_t)n_bins * sizeof *wide);
+    for (int64_t i = 0; i < n; i += c->block_rows) {
+        int64_t end = n - i < c->block_rows ? n : i + c->block_rows;
+        memset(narrow, 0, sizeof narrow);
+        for (int64_t k = i; k < end; k++)
+            narrow[column[packed_row(e[k])]] += packed_value(e[k], c->count_is_h);
+        for (int b = 0; b < n_bins; b++) {
+            tree_cell cell = packed_widen(c, narrow[b]);
+            wide[b].g += cell.g;
+            wide[b].hc += cell.hc;
+        }
+    }
+}
+
+static void run_wide(const tree_context *c, const tree_cell *cells, int n, tree_cell first,
+                     packed_sums *sums) {
+    for (int b = 0; b < n; b++) {
+        first.g += cells[b].g;
+        first.hc += cells[b].hc;
+        sums->g[b] = (double)first.g;
+        sums->h[b] = (double)(first.hc >> c->count_bits);
+        sums->count[b] = (double)tree_count(c, first.hc);
+    }
+}
+
+/* ---- search ---------------------------------------------------------------------------------- */
+
+typedef struct cut {
+    const tree_context *c;
+    const tree_item *item;
+    packed_node node;
+    int narrow;
+    const int64_t *cells; /* of the feature */
+    double best;
+    int position;
+    int missing_left;
+} cut;
+
+static void try_cuts(cut *t, int n_cuts, int missing) {
+    const tree_context *c = t->c;
+    packed_sums sums;
+    int at;
+    if (n_cuts < 1)
+        return;
+    if (t->narrow) {
+        c->kernels->run(t->cells, n_cuts, missing >= 0 ? t->cells[missing] : 0, c->count_is_h,
+                        &sums);
+    } else {
+        const tree_cell *wide = (const tree_cell *)(const void *)t->cells, none = {0, 0};
+        run_wide(c, wide, n_cuts, missing >= 0 ? wide[missing] : none, &sums);
+    }
+    double score = c->kernels->best(&t->node, &sums, n_cuts, &at);
+    if (score > t->best) {
+        t->best = score;
+        t->position = at;
+        t->missing_left = missing >= 0;
+    }
+}
+
+static int is_empty(const cut *t, int b) {
+    return cell_of(t->c, t->cells, b, t->narrow).hc == 0;
+}
+
+static tree_cell sum_to(const cut *t, int position, int missing) {
+    tree_cell sum = {0, 0};
+    for (int b = 0; b <= position; b++) {
+        tree_cell cell = cell_of(t->c, t->cells, b, t->narrow);
+        sum.g += cell.g;
+        sum.hc += cell.hc;
+    }
+    if (missing >= 0) {
+        tree_cell cell = cell_of(t->c, t->cells, missing, t->narrow);
+        sum.g += cell.g;
+        sum.hc += cell.hc;
+    }
+    return sum;
+}
+
+/* Fills in what scan.c's helper wants: the list of the occupied bins about the cut. */
+static void finish(const cut *t, tree_split *s, int n_values, int has_missing) {
+    uint8_t list[2];
+    int next = t->position + 1;
+    while (next < n_values && is_empty(t, next))
+        next++;
+    list[0] = (uint8_t)t->position;
+    list[1] = (uint8_t)next;
+    const lathe_bin_feature *f = lathe_bin_feature_at(t->c->bins, s->feature);
+    s->left = sum_to(t, t->position, has_missing && t->missing_left ? f->missing_bin : -1);
+    s->missing_left = t->missing_left;
+    tree_finish_numeric(t->c, t->item, s, list, next < n_values ? 2 : 1, 0, has_missing);
+}
+
+/* Categories: few, and in an order of their own; scan.c does it on wide cells. */
+static int search_category(const cut *t, tree_split *s) {
+    tree_cell cells[PACKED_BINS];
+    uint8_t bins[PACKED_BINS];
+    const tree_context *c = t->c;
+    int n = 0, n_bins = lathe_bin_feature_at(c->bins, s->feature)->n_bins;
+    for (int b = 0; b < n_bins; b++) {
+        cells[b] = cell_of(c, t->cells, b, t->narrow);
+        bins[n] = (uint8_t)b;
+        n += cells[b].hc != 0;
+    }
+    tree_scan(c, t->item, s->feature, cells, bins, n, s);
+    return n > 1;
+}
+
+static int is_constant(const cut *t, int n_bins) {
+    int n = 0;
+    for (int b = 0; b < n_bins && n < 2; b++)
+        n += !is_empty(t, b);
+    return n < 2;
+}
+
+/* The best cut of a feature; did the node have more than one bin of it? */
+static int search_cells(cut *t, double unit, double node_score, tree_split *s) {
+    const lathe_bin_feature *f = lathe_bin_feature_at(t->c->bins, s->feature);
+    s->gain = 0;
+    if (f->type == LATHE_FEATURE_CATEGORY)
+        return search_category(t, s);
+    int missing = f->missing_bin, n_values = missing >= 0 ? missing : f->n_bins;
+    int has_missing = missing >= 0 && !is_empty(t, missing);
+    t->best = -1;
+    try_cuts(t, has_missing ? n_values : n_values - 1, -1);
+    if (has_missing)
+        try_cuts(t, n_values - 1, missing);
+    if (t->best < 0)
+        return !is_constant(t, f->n_bins);
+    s->gain = tree_gain(t->c, t->best * unit, node_score);
+    if (s->gain > 0)
+        finish(t, s, n_values, has_missing);
+    return 1;
+}
+
+static double score_unit(const tree_context *c) {
+    return c->mode == TREE_MODE_BINARY ? c->h_unit : c->g_unit * c->g_unit / c->h_unit;
+}
+
+static cut make_cut(const tree_context *c, const tree_item *item) {
+    cut t = {.c = c, .item = item, .narrow = packed_is_narrow(c, item)};
+    t.node.g = (double)item->sum.g;
+    t.node.h = (double)(item->sum.hc >> c->count_bits);
+    t.node.count = (double)tree_count(c, item->sum.hc);
+    t.node.l2 = c->l2 / c->h_unit;
+    t.node.min_rows = (double)(c->config->min_rows > 1 ? c->config->min_rows : 1);
+    t.node.min_hessian = c->config->min_hessian / c->h_unit;
+    t.node.gini = c->mode == TREE_MODE_BINARY;
+    return t;
+}
+
+static void take_better(tree_split *best, const tree_split *s) {
+    if (s->gain > best->gain ||
+        (s->gain > 0 && s->gain == best->gain && s->feature < best->feature))
+        *best = *s;
+}
+
+void packed_search(tree_context *c, tree_item *item, const int64_t *histogram, int32_t worker) {
+    cut t = make_cut(c, item);
+    double unit = score_unit(c);
+    double score = tree_score(c, (double)item->sum.g * c->g_unit, tree_weight(c, item->sum.hc));
+    tree_drawer d;
+    tree_drawer_start(c, item, worker, &d);
+    int64_t *scratch = c->bin_scratch + (int64_t)worker * PACKED_BINS * 2;
+    for (int32_t j; (j = tree_drawer_next(&d)) >= 0;) {
+        tree_split s = {.feature = c->feature[j]};
+        if (histogram) {
+            t.cells = histogram + (int64_t)s.feature * PACKED_BINS * (t.narrow ? 1 : 2);
+        } else {
+            build_feature(c, item, s.feature, scratch);
+            t.cells = scratch;
+        }
+        tree_drawer_tell(&d, search_cells(&t, unit, score, &s));
+        take_better(&item->split, &s);
+    }
+}
+
+/* ---- partition ------------------------------------------------------------------------------- */
+
+typedef struct partition {
+    tree_context *c;
+    tree_entry *entry; /* of the node */
+    const uint8_t *column;
+    uint8_t is_left[PACKED_BINS];
+    int64_t n_left[MAX_CHUNKS];
+    int64_t left_at[MAX_CHUNKS];
+    int64_t right_at[MAX_CHUNKS];
+    int64_t grain;
+} partition;
+
+/* Left rows to left[0], left[1], …; right ones to right[0], right[step], … Each row is written to
+ * both and only one of the two ends moves. */
+static inline int64_t divide(const partition *p, const tree_entry *e, int64_t n, tree_entry *left,
+                             tree_entry *right, int64_t step) {
+    const uint8_t *column = p->column;
+    int64_t l = 0;
+    for (int64_t i = 0; i < n; i++) {
+        tree_entry one = e[i];
+        int64_t is_left = p->is_left[column[packed_row(one)]];
+        left[l] = one;
+        *right = one;
+        l += is_left;
+        right += is_left ? 0 : step;
+    }
+    return l;
+}
+
+/* To the spare array: left rows from the front of the chunk's place, right ones from its back. */
+static int32_t divide_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    (void)worker;
+    partition *p = user;
+    tree_entry *to = p->c->entry_spare + (p->entry - p->c->entry);
+    p->n_left[begin / p->grain] =
+        divide(p, p->entry + begin, end - begin, to + begin, to + end - 1, -1);
+    return LATHE_OK;
+}
+
+static int32_t place_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    (void)worker;
+    partition *p = user;
+    const tree_entry *from = p->c->entry_spare + (p->entry - p->c->entry);
+    int64_t k = begin / p->grain, n = p->n_left[k];
+    memcpy(p->entry + p->left_at[k], from + begin, (size_t)n * sizeof *from);
+    tree_entry *right = p->entry + p->right_at[k];
+    for (int64_t i = end - 1; i >= begin + n; i--)
+        *right++ = from[i];
+    return LATHE_OK;
+}
+
+static int64_t divide_parallel(partition *p, int64_t n) {
+    const lathe_host *host = p->c->host;
+    p->grain = DIVIDE_ROWS;
+    while ((n + p->grain - 1) / p->grain > MAX_CHUNKS)
+        p->grain *= 2;
+    if (host->parallel_for(host, n, p->grain, divide_chunk, p) != LATHE_OK)
+        return -1;
+    int64_t chunks = (n + p->grain - 1) / p->grain, left = 0;
+    for (int64_t k = 0; k < chunks; k++) {
+        p->left_at[k] = left;
+        left += p->n_left[k];
+    }
+    int64_t right = left;
+    for (int64_t k = 0; k < chunks; k++) {
+        p->right_at[k] = right;
+        right += (k + 1 < chunks ? p->grain : n - k * p->grain) - p->n_left[k];
+    }
+    if (host->parallel_for(host, n, p->grain, place_chunk, p) != LATHE_OK)
+        for (int64_t k = 0; k < chunks; k++) /* the spare array is whole: place again, here */
+            place_chunk(p, k * p->grain, k + 1 < chunks ? (k + 1) * p->grain : n, 0);
+    return left;
+}
+
+int64_t packed_partition(tree_context *c, const tree_item *item) {
+    partition p;
+    p.c = c;
+    p.entry = c->entry + item->begin;
+    p.column = tree_column(c, item->split.feature);
+    for (int b = 0; b < PACKED_BINS; b++)
+        p.is_left[b] = (uint8_t)tree_bin_is_left(item->split.left_bins, b);
+    int64_t n = item->end - item->begin;
+    if (n > 4 * DIVIDE_ROWS && c->n_workers > 1) {
+        int64_t left = divide_parallel(&p, n);
+        if (left >= 0)
+            return left;
+    }
+    tree_entry *right = c->entry_spare + item->begin;
+    int64_t left = divide(&p, p.entry, n, p.entry, right, 1);
+    memcpy(p.entry + left, right, (size_t)(n - left) * sizeof *right);
+    return left;
+}

@@ -1,0 +1,112 @@
+/* packed.h: sums of small integers, several to a word.
+ *
+ * Gradients are rounded to a few hundred levels, up or down at random by a number of the row's own,
+ * so that no sum is biased (Y. Shi et al., "Quantized training of gradient boosting decision
+ * trees", NeurIPS 2022), and a row adds one word to each of its bins:
+ *
+ *     g << 40 | h << 16 | 1       g signed, 24 bits; h 24 bits; the number of rows 16 bits
+ *
+ * A histogram of such narrow cells has 2 KiB a feature, where {g, hc} takes 4: it mostly stays in
+ * the first-level cache. Where sums could outgrow the fields, blocks of rows that cannot are summed
+ * one after the other and added to wide cells, tree_cell. All sums are of integers: neither the
+ * threads nor the blocks nor the kernels change a bit.
+ *
+ * Unweighted rows of two classes are counts anyway (g of class 1, h all): there nothing is rounded,
+ * and h itself is the number of rows.
+ */
+#ifndef LATHE_TREE_PACKED_H
+#define LATHE_TREE_PACKED_H
+
+#include "tree.h"
+
+enum {
+    PACKED_BINS = 256,        /* cells a feature */
+    PACKED_MAX_COUNT = 65535, /* rows, repeats counted, of a narrow cell */
+    PACKED_PAD = 8            /* entries after the last that may be read */
+};
+
+/* What the scores of a node's cuts depend on. All in units of the integers. */
+typedef struct packed_node {
+    double g, h, count; /* of the node */
+    double l2;
+    double min_rows, min_hessian;
+    int gini;
+} packed_node;
+
+/* Sums of the bins 0 … b, in double, which holds them exactly. */
+typedef struct packed_sums {
+    double g[PACKED_BINS];
+    double h[PACKED_BINS];
+    double count[PACKED_BINS];
+} packed_sums;
+
+/* What kernels->round rounds, and how. */
+typedef struct packed_rounding {
+    const float *gradient, *hessian;
+    int64_t stride;
+    const int64_t *row_id; /* NULL: the row's own number */
+    const int32_t *rows;   /* NULL: all */
+    uint32_t seed;
+    float g_scale, h_scale;
+    int32_t g_most, h_most;
+} packed_rounding;
+
+/* Chosen by the processor; all give the same bits. */
+typedef struct packed_kernels {
+    /* Rounds n gradients (hessian NULL: 1) of the rows with these numbers; see packed_load.c. */
+    void (*round)(const packed_rounding *r, int64_t begin, int64_t n, tree_entry *out);
+    /* Running sums over n narrow cells, from `first` on. */
+    void (*run)(const int64_t *cells, int n, int64_t first, int count_is_h, packed_sums *sums);
+    /* The best cut after one of the bins 0 … n-1: its score, or -1 where none is allowed. Of equal
+     * ones the first. */
+    double (*best)(const packed_node *node, const packed_sums *sums, int n, int *position);
+} packed_kernels;
+
+const packed_kernels *packed_kernels_choose(const lathe_host *host);
+
+static inline int64_t packed_row(tree_entry e) {
+    return (int64_t)(uint32_t)e;
+}
+
+static inline int64_t packed_value(tree_entry e, int count_is_h) {
+    int64_t h = (int64_t)(e >> 32 & 0xffff), g = (int64_t)e >> 48;
+    return g * ((int64_t)1 << 40) + h * 65536 + (count_is_h ? h : 1);
+}
+
+/* Fields of a narrow cell. */
+static inline int64_t packed_g(int64_t v) {
+    return v >> 40;
+}
+
+static inline int64_t packed_h(int64_t v) {
+    return v >> 16 & 0xffffff;
+}
+
+static inline int64_t packed_count(int64_t v) {
+    return v & 0xffff;
+}
+
+static inline tree_cell packed_widen(const tree_context *c, int64_t v) {
+    tree_cell cell = {packed_g(v), (packed_h(v) << c->count_bits) + packed_count(v)};
+    return cell;
+}
+
+static inline int packed_is_narrow(const tree_context *c, const tree_item *item) {
+    return tree_count(c, item->sum.hc) <= PACKED_MAX_COUNT;
+}
+
+/* packed_load.c. May this fit be packed? */
+int packed_suits(const tree_context *c, const lathe_fit *fit, const float *weight);
+/* Fills entry, n_used and the units; the rows are checked as in rows.c. */
+int32_t packed_load(tree_context *c, const lathe_fit *fit, const float *target, lathe_error *err);
+/* Sets the values of gradient leaves from exact sums, and `fitted` where all rows are used. */
+int32_t packed_leaf_values(tree_context *c, float *value, const lathe_fit *fit, lathe_error *err);
+
+/* packed.c */
+void packed_build(tree_context *c, const tree_item *item, int64_t *histogram, int32_t worker);
+void packed_subtract(const tree_context *c, int64_t *from, int from_is_narrow, int64_t *to,
+                     int to_is_narrow, const int64_t *other, int other_is_narrow);
+void packed_search(tree_context *c, tree_item *item, const int64_t *histogram, int32_t worker);
+int64_t packed_partition(tree_context *c, const tree_item *item);
+
+#endif

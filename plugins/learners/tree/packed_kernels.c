@@ -1,0 +1,151 @@
+/* packed_kernels.c: the loops that gain from wider vectors, compiled once for each level of
+ * processor. The source is the same, the operations are IEEE's and contraction is off: so are the
+ * results.
+ */
+#include "packed.h"
+
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* ---- rounding at random ---------------------------------------------------------------------- */
+
+/* The finaliser of MurmurHash3 (A. Appleby, 2011): every bit depends on every bit. */
+INLINE uint32_t mix(uint32_t x) {
+    x ^= x >> 16;
+    x *= 0x85ebca6bu;
+    x ^= x >> 13;
+    x *= 0xc2b2ae35u;
+    return x ^ x >> 16;
+}
+
+INLINE int32_t round_down(float x) {
+    int32_t i = (int32_t)x;
+    return i - ((float)i > x);
+}
+
+INLINE int32_t within(int32_t x, int32_t least, int32_t most) {
+    x = x < least ? least : x;
+    return x > most ? most : x;
+}
+
+INLINE void round_one(const packed_rounding *r, uint32_t row, uint32_t id, float g, float h,
+                      tree_entry *out) {
+    uint32_t u = mix(id * 0x9e3779b1u ^ r->seed);
+    int32_t qg = round_down(g * r->g_scale + (float)(int32_t)(u >> 16) * 0x1p-16f);
+    int32_t qh = round_down(h * r->h_scale + (float)(int32_t)(u & 0xffff) * 0x1p-16f);
+    qg = within(qg, -r->g_most, r->g_most);
+    qh = within(qh, 0, r->h_most);
+    *out = (uint64_t)((uint32_t)qg << 16 | (uint32_t)qh) << 32 | row;
+}
+
+INLINE void round_rows(const packed_rounding *r, int64_t begin, int64_t n, tree_entry *out) {
+    const float *g = r->gradient, *h = r->hessian;
+    if (!r->rows && r->stride == 1 && h) { /* the usual case, in a form that becomes vectors */
+        const int64_t *id = r->row_id;
+        for (int64_t i = begin; i < begin + n; i++)
+            round_one(r, (uint32_t)i, id ? (uint32_t)id[i] : (uint32_t)i, g[i], h[i],
+                      &out[i - begin]);
+        return;
+    }
+    for (int64_t i = begin; i < begin + n; i++) {
+        int64_t row = r->rows ? r->rows[i] : i;
+        uint32_t id = (uint32_t)(r->row_id ? r->row_id[row] : row);
+        round_one(r, (uint32_t)row, id, g[row * r->stride], h ? h[row * r->stride] : 1.0f,
+                  &out[i - begin]);
+    }
+}
+
+/* ---- running sums ---------------------------------------------------------------------------- */
+
+INLINE void run_cells(const int64_t *cells, int n, int64_t first, int count_is_h,
+                      packed_sums *sums) {
+    int64_t sum[PACKED_BINS];
+    int64_t v = first;
+    for (int b = 0; b < n; b++) {
+        v += cells[b];
+        sum[b] = v;
+    }
+    for (int b = 0; b < n; b++) {
+        uint32_t low = (uint32_t)sum[b];
+        int32_t high = (int32_t)((uint64_t)sum[b] >> 32);
+        sums->g[b] = (double)(high >> 8);
+        sums->h[b] = (double)(int32_t)(((uint32_t)high & 0xff) << 16 | low >> 16);
+    }
+    if (count_is_h)
+        memcpy(sums->count, sums->h, (size_t)n * sizeof(double));
+    else
+        for (int b = 0; b < n; b++)
+            sums->count[b] = (double)(int32_t)((uint32_t)sum[b] & 0xffff);
+}
+
+/* ---- the best cut ---------------------------------------------------------------------------- */
+
+INLINE double best_cut(const packed_node *node, const packed_sums *s, int n, int gini,
+                       int *position) {
+    double score[PACKED_BINS];
+    double G = node->g, H = node->h, C = node->count, l2 = node->l2;
+    double min_rows = node->min_rows, min_h = node->min_hessian;
+    for (int b = 0; b < n; b++) {
+        double gl = s->g[b], hl = s->h[b], cl = s->count[b];
+        double gr = G - gl, hr = H - hl, cr = C - cl;
+        double a, z;
+        if (gini) {
+            double ol = hl - gl, or = hr - gr;
+            a = (gl * gl + ol * ol) / hl;
+            z = (gr * gr + or * or) / hr;
+        } else {
+            a = gl * gl / (hl + l2);
+            z = gr * gr / (hr + l2);
+        }
+        double least_c = cl < cr ? cl : cr, least_h = hl < hr ? hl : hr;
+        int ok = (least_c >= min_rows) & (least_h >= min_h) & (least_h + l2 > 0);
+        score[b] = ok ? a + z : -1;
+    }
+    double best = -1;
+    int at = -1;
+    for (int b = 0; b < n; b++) {
+        at = score[b] > best ? b : at;
+        best = score[b] > best ? score[b] : best;
+    }
+    *position = at;
+    return best;
+}
+
+/* ---- one set a level ------------------------------------------------------------------------- */
+
+#define KERNELS(level, attribute)                                                                  \
+    attribute static void round_##level(const packed_rounding *r, int64_t begin, int64_t n,        \
+                                        tree_entry *out) {                                         \
+        round_rows(r, begin, n, out);                                                              \
+    }                                                                                              \
+    attribute static void run_##level(const int64_t *cells, int n, int64_t first, int count_is_h,  \
+                                      packed_sums *sums) {                                         \
+        run_cells(cells, n, first, count_is_h, sums);                                              \
+    }                                                                                              \
+    attribute static double best_##level(const packed_node *node, const packed_sums *sums, int n,  \
+                                         int *position) {                                          \
+        return node->gini ? best_cut(node, sums, n, 1, position)                                   \
+                          : best_cut(node, sums, n, 0, position);                                  \
+    }                                                                                              \
+    static const packed_kernels kernels_##level = {round_##level, run_##level, best_##level}
+
+KERNELS(plain, );
+
+#if defined(__x86_64__)
+KERNELS(avx2, __attribute__((target("avx2"))));
+KERNELS(avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))));
+#endif
+
+const packed_kernels *packed_kernels_choose(const lathe_host *host) {
+#if defined(__x86_64__)
+    const lathe_cpu *cpu = host->get(host, LATHE_HOST_CPU);
+    uint32_t level = cpu ? cpu->level : 0;
+    if (level & LATHE_CPU_AVX512)
+        return &kernels_avx512;
+    if (level & LATHE_CPU_AVX2_FMA)
+        return &kernels_avx2;
+#endif
+    (void)host;
+    return &kernels_plain;
+}
