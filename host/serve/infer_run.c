@@ -137,6 +137,8 @@ static void answer_inline(infer_worker *w, lathe_exchange *exchange, infer_route
                       answer_headers(route->door, visit, json_len, len, headers, sizeof headers),
                       len);
     lathe_door_count(route->door, route->model->plan, 0, rows, live_region(w, route, 0));
+    if (visit->fired && arm_counters(w, route) != NULL)
+        lathe_slot_add(&arm_counters(w, route)->flagged, 1);
     count_success(w, route, t, output, rows);
 }
 

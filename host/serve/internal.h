@@ -6,6 +6,8 @@
 #include "serve/auth.h"
 #include "serve/http.h"
 #include "serve/queue.h"
+#include "serve/rollout.h"
+#include "serve/routes.h"
 #include "serve/sse.h"
 #include "serve/supervisor.h"
 #include "serve/systemd.h"
@@ -31,6 +33,7 @@ struct lathe_worker {
     lathe_worker_life *life; /* NULL: none runs */
     uv_timer_t restart;
     bool ready;
+    bool hung;           /* and was killed for it */
     uint64_t generation; /* that it has said to serve */
     int64_t started_ns;
     int quick_deaths; /* in a row, each within 2 s of its start */
@@ -57,6 +60,7 @@ struct lathe_supervisor {
     const char *own_actor; /* of the store, when no token acts */
     int64_t used_saved_ns; /* when the tokens' last use was noted */
     lathe_route_numbers numbers;
+    lathe_rollouts rollouts;
     cJSON *unloaded; /* names that an administrator unloaded: {"name": true} */
     cJSON *table;    /* the routes that workers were sent last */
     uint64_t generation;

@@ -2,6 +2,7 @@
 #ifndef LATHE_SERVE_ROUTES_H
 #define LATHE_SERVE_ROUTES_H
 
+#include "serve/rollout.h"
 #include "serve/slots.h"
 #include "store/store.h"
 
@@ -15,8 +16,11 @@ typedef struct lathe_route_numbers {
 
 /* {"generation": g, "routes": […]} of serve/protocol.h: every endpoint; and every model, by its own name, with its alias
  * "live" (else its newest version) as default and all versions that an alias names. `unloaded`: names that an administrator
- * unloaded. More versions than the page holds: the rest is left out and logged. */
+ * unloaded. `rollouts`: what runs on an endpoint, with its counters. An endpoint's requests are shared in the order of the line of
+ * keys: the canary, the version it serves, then its further "traffic" (store/endpoints.h); the canary's share is taken from
+ * the second. More versions than the page holds: the rest is left out and logged. */
 int32_t lathe_routes_read(lathe_store *store, uint64_t generation, const cJSON *unloaded,
-                          lathe_route_numbers *numbers, cJSON **table, lathe_error *err);
+                          const lathe_rollouts *rollouts, lathe_route_numbers *numbers,
+                          cJSON **table, lathe_error *err);
 
 #endif

@@ -46,7 +46,8 @@ typedef struct lathe_slot_model {
 typedef struct lathe_slot_arm {
     _Atomic uint64_t requests, errors; /* errors: answers of 500 and above */
     _Atomic uint64_t rejected;         /* requests answered with 400 */
-    _Atomic uint64_t rows, flagged;    /* of the requests that succeeded */
+    _Atomic uint64_t rows;             /* of the requests that succeeded */
+    _Atomic uint64_t flagged;          /* successful requests with rows that validation flagged */
     _Atomic uint64_t ns;               /* sum of the latencies of successes */
     _Atomic uint64_t
         latency[LATHE_ARM_BUCKETS]; /* four an octave from 1 µs: lathe_arm_bucket_seconds */

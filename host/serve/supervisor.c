@@ -82,9 +82,11 @@ static int32_t add_waiter(lathe_supervisor *s, void (*done)(void *user, bool rea
 
 int32_t lathe_supervisor_reroute(lathe_supervisor *s, void (*done)(void *user, bool reached),
                                  void *user, lathe_error *err) {
-    cJSON *table;
-    int32_t rc =
-        lathe_routes_read(s->store, s->generation + 1, s->unloaded, &s->numbers, &table, err);
+    cJSON *table = NULL;
+    int32_t rc = lathe_rollouts_sync(s, err);
+    if (rc == LATHE_OK)
+        rc = lathe_routes_read(s->store, s->generation + 1, s->unloaded, &s->rollouts, &s->numbers,
+                               &table, err);
     if (rc != LATHE_OK)
         return rc;
     if (done != NULL) {
@@ -268,8 +270,10 @@ static void on_hup(uv_signal_t *signal, int number) {
 
 static void on_tick(uv_timer_t *timer) {
     lathe_supervisor *s = timer->data;
-    if (!s->draining)
+    if (!s->draining) {
         lathe_workers_check(s);
+        lathe_rollouts_tick(s);
+    }
     if (lathe_now_ns() - s->used_saved_ns > USED_NS)
         save_used(s);
 }

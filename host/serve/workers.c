@@ -163,6 +163,11 @@ static void log_failures(const lathe_worker *w, const cJSON *failed) {
     const cJSON *item;
     cJSON_ArrayForEach(item, failed) {
         const cJSON *name = lathe_json_get(item, "name"), *error = lathe_json_get(item, "error");
+        const cJSON *endpoint = lathe_json_get(item, "endpoint");
+        if (cJSON_IsString(endpoint) && cJSON_IsString(name))
+            lathe_rollouts_not_loaded(w->s, endpoint->valuestring, name->valuestring,
+                                      cJSON_IsTrue(lathe_json_get(item, "shadow")),
+                                      cJSON_IsString(error) ? error->valuestring : "");
         lathe_log(LATHE_LEVEL_ERROR, "serve", "worker %d cannot load \"%s\": %s", w->index,
                   cJSON_IsString(name) ? name->valuestring : "?",
                   cJSON_IsString(error) ? error->valuestring : "no reason given");
@@ -214,12 +219,17 @@ static void on_closed(uv_handle_t *handle) {
     free(life);
 }
 
-static void tell_death(const lathe_worker *w, int64_t status, int signal_number) {
+/* blame gets the steps that were under way where one of them is at fault, else "". */
+static void tell_death(const lathe_worker *w, int64_t status, int signal_number, char *blame,
+                       size_t size) {
     lathe_crash crash;
     char text[512] = "";
     if (signal_number != 0 && w->crumbs != NULL &&
-        lathe_crumbs_read(w->crumbs, LATHE_CRUMBS_BYTES, &crash))
+        lathe_crumbs_read(w->crumbs, LATHE_CRUMBS_BYTES, &crash)) {
         lathe_crash_text(&crash, text, sizeof text);
+        if (crash.signal != 0 || w->hung)
+            snprintf(blame, size, "%s", crash.signal != 0 ? crash.step : crash.running);
+    }
     if (signal_number != 0)
         lathe_log(LATHE_LEVEL_ERROR, "serve",
                   "worker %d was ended by signal %d (%s): %s; it is replaced", w->index,
@@ -236,8 +246,10 @@ static void on_restart(uv_timer_t *timer) {
 static void on_worker_exit(uv_process_t *process, int64_t status, int signal_number) {
     lathe_worker_life *life = process->data;
     lathe_worker *w = life->worker;
-    tell_death(w, status, signal_number);
+    char blame[512] = "";
+    tell_death(w, status, signal_number, blame, sizeof blame);
     w->life = NULL;
+    w->hung = false;
     w->ready = false;
     uv_close((uv_handle_t *)&life->process, on_closed);
     uv_close((uv_handle_t *)&life->pipe, on_closed);
@@ -245,6 +257,7 @@ static void on_worker_exit(uv_process_t *process, int64_t status, int signal_num
         lathe_supervisor_worker_gone(w->s);
         return;
     }
+    lathe_rollouts_crashed(w->s, blame);
     lathe_slot *slot = lathe_slots_at(w->s->slots, w->index);
     atomic_fetch_add(&slot->restarts, 1);
     /* at once after a long life; with growing patience where it dies again and again */
@@ -390,6 +403,7 @@ void lathe_workers_check(lathe_supervisor *s) {
             lathe_log(LATHE_LEVEL_ERROR, "serve",
                       "worker %d has not moved for %lld s and is killed", i,
                       (long long)(s->config.hang_ns / 1000000000));
+            w->hung = true;
             uv_process_kill(&w->life->process, SIGKILL);
         } else if (s->config.worker_memory > 0 &&
                    resident(w->life->process.pid) > s->config.worker_memory) {
