@@ -39,11 +39,13 @@ typedef struct compiler {
     int64_t n_features;
     int32_t *index; /* [index_mask + 1] open addressing: feature + 1; 0: empty */
     uint64_t index_mask;
-    int32_t *of_node; /* [n_nodes] feature */
-    uint32_t *slot;   /* [n_nodes] where the threshold's key is, from its feature's first */
-    uint32_t *key;    /* open addressing by feature; 0: empty (no float has this key) */
-    uint8_t *rank;    /* of each key among its feature's */
+    int32_t *of_node;   /* [n_nodes] feature */
+    uint32_t *slot;     /* [n_nodes] where the threshold's key is, from its feature's first */
+    uint32_t *key;      /* open addressing by feature; 0: empty (no float has this key) */
+    uint8_t *rank;      /* of each key among its feature's */
+    int32_t *n_records; /* [n_trees] of each, unfolded */
     int64_t n_sets, n_ops, n_steps, n_leaves, n_words;
+    double depth; /* of all trees */
     int64_t most_sets;
     int32_t is_small; /* do blocks hold it? */
 } compiler;
@@ -164,7 +166,7 @@ static void rank_thresholds(compiler *c, const found *f, float *table) {
 /* Columns and keys: numeric ones first. */
 static void place_features(compiler *c, int64_t unit) {
     tree_scorer *s = c->s;
-    int64_t tables = 0, key = 1;
+    int64_t tables = 0, key = SCORE_END + 1;
     for (int32_t category = 0; category < 2; category++) {
         if (category)
             s->first_category = (uint32_t)key;
@@ -196,7 +198,7 @@ static void place_features(compiler *c, int64_t unit) {
 
 /* Does every feature fit? Keys and units are 16-bit numbers. */
 static int32_t check_features(compiler *c) {
-    int64_t units = SCORE_AT_CONSTANTS + SCORE_LEAVES + SCORE_LEAVES, keys = 1;
+    int64_t units = SCORE_AT_CONSTANTS + SCORE_LEAVES + SCORE_LEAVES, keys = SCORE_END + 1;
     c->is_small = 1;
     for (int64_t j = 0; j < c->n_features; j++) {
         const found *f = c->feature + j;
@@ -256,6 +258,7 @@ static int64_t words_of(const found *f) {
 static int32_t measure(compiler *c) {
     const tree_model *m = c->m;
     unfolded u;
+    c->n_steps = SCORE_LANES;
     for (int64_t t = 0; t < m->n_trees; t++) {
         int64_t sets = 0;
         if (!unfold(m, m->root[t], &u))
@@ -266,6 +269,8 @@ static int32_t measure(compiler *c) {
             sets++;
             c->n_words += words_of(c->feature + c->of_node[u.at[i]]);
         }
+        c->n_records[t] = u.n;
+        c->depth += u.depth;
         c->n_steps += u.n;
         c->n_leaves += u.n_leaves;
         c->n_ops += u.n_leaves > 1 ? u.n_leaves - 1 : 1;
@@ -291,23 +296,24 @@ static void fill_bits(const compiler *c, const found *f, const tree_node *node, 
         bits[(f->n_codes + 1) / 32] |= 1u << (f->n_codes + 1) % 32;
 }
 
-static void add_steps(compiler *c, const unfolded *u, score_tree *tree) {
+/* The steps of a tree, from `to` on; `after` it is the root of its lane's next tree. */
+static void add_steps(compiler *c, const unfolded *u, score_step *to) {
     tree_scorer *s = c->s;
-    tree->step = c->n_steps;
-    for (int32_t i = 0; i < u->n; i++) {
-        score_step *to = s->step + c->n_steps++;
+    for (int32_t i = 0; i < u->n; i++, to++) {
         if (!u->left[i]) {
-            *to = (score_step){.value = (uint32_t)u->leaf[i]};
+            int32_t leaf = ~u->at[i];
+            *to = (score_step){.value = (uint32_t)leaf, .left = (uint16_t)(u->n - i)};
+            if (s->value)
+                memcpy(&to->value, c->m->value + leaf, sizeof to->value);
             continue;
         }
         const tree_node *node = c->m->node + u->at[i];
         const found *f = c->feature + c->of_node[u->at[i]];
         const score_coder *coder = s->coder + (f - c->feature);
+        int32_t is_set = (node->meta & TREE_IS_CATEGORY) != 0;
         to->left = (uint16_t)(u->left[i] - i);
-        to->key = node->meta & TREE_IS_CATEGORY    ? coder->low_key
-                  : node->meta & TREE_MISSING_LEFT ? coder->low_key
-                                                   : coder->high_key;
-        if (node->meta & TREE_IS_CATEGORY) {
+        to->key = is_set || node->meta & TREE_MISSING_LEFT ? coder->low_key : coder->high_key;
+        if (is_set) {
             fill_bits(c, f, node, s->bits + c->n_words);
             to->value = (uint32_t)c->n_words;
             c->n_words += words_of(f);
@@ -379,11 +385,9 @@ static void add_tree(compiler *c, int64_t from, int64_t to, const unfolded *u) {
     tree->scale = m->scale[from];
     tree->output = m->column[from] < 0 ? 0 : m->column[from];
     tree->leaf = c->n_leaves;
-    tree->n_leaves = u->n_leaves;
     tree->op = c->n_ops;
     tree->set = c->n_sets;
     add_leaves(c, u, tree);
-    add_steps(c, u, tree);
     if (!s->n_units)
         return;
     int32_t root = SCORE_AT_LEAVES + (int32_t)(to % SCORE_GROUP);
@@ -412,28 +416,28 @@ static int32_t order_trees(compiler *c, int32_t *order) {
     return 1;
 }
 
-/* Eights of consecutive trees; step 0 is a leaf for the lanes that are over. */
-static void make_lanes(compiler *c, const double *depth) {
+/* Where each tree's steps begin; a step that ends its lane follows the last. */
+static void place_steps(compiler *c, const int32_t *order, int64_t *first) {
     tree_scorer *s = c->s;
-    for (int64_t t = 0; t < s->n_trees; t++) {
-        score_lanes *l = s->lanes + t / SCORE_LANES;
-        l->root[l->n++] = (uint32_t)s->tree[t].step;
-        l->rounds += (int32_t)depth[t];
-        int64_t end = t + 1 < s->n_trees ? s->tree[t + 1].step : c->n_steps;
-        for (int64_t i = s->tree[t].step; i < end; i++)
-            l->has_categories |= s->step[i].key >= s->first_category;
+    int64_t at = 0;
+    for (int64_t lane = 0; lane < SCORE_LANES; lane++) {
+        s->lane[lane] = at;
+        for (int64_t t = lane; t < s->n_trees; t += SCORE_LANES) {
+            first[t] = at;
+            at += c->n_records[order[t]];
+        }
+        s->step[at++].key = SCORE_END;
     }
-    for (int64_t k = 0; k < s->n_lanes; k++)
-        s->lanes[k].rounds /= s->lanes[k].n;
+    s->per_lane = (s->n_trees + SCORE_LANES - 1) / SCORE_LANES + 1;
 }
 
 /* How many rows cost as much one by one as a vector of them in a block. */
-static int64_t few_rows(const tree_scorer *s, const compiler *c, const double *depth) {
-    double steps = 0, block = 2.0 * (double)c->n_ops + 6.0 * (double)c->n_sets +
-                              (double)s->kernels->vector * (double)s->n_trees;
-    for (int64_t t = 0; t < s->n_trees; t++)
-        steps += depth[t] + 4;
-    return s->n_units ? 1 + (int64_t)(block / (2.0 * steps)) : INT64_MAX;
+static int64_t few_rows(const compiler *c) {
+    const tree_scorer *s = c->s;
+    double n = (double)s->n_trees;
+    double block =
+        1.5 * (double)c->n_ops + 6.0 * (double)c->n_sets + (double)s->kernels->vector * n;
+    return s->n_units ? 1 + (int64_t)(block / (3.0 * (c->depth + n))) : INT64_MAX;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -448,44 +452,41 @@ static int32_t make_room(compiler *c, int64_t first_unit) {
     }
     s->n_coders = c->n_features;
     s->n_trees = m->n_trees;
-    s->n_lanes = (m->n_trees + SCORE_LANES - 1) / SCORE_LANES;
     s->n_units = c->is_small ? units + c->most_sets : 0;
     s->coder = new_array(c->host, s->n_coders, sizeof *s->coder);
     s->table = new_array(c->host, c->is_small ? tables * SCORE_TABLE : 0, sizeof *s->table);
     s->tree = new_array(c->host, s->n_trees, sizeof *s->tree);
     s->op = new_array(c->host, c->is_small ? c->n_ops : 0, sizeof *s->op);
     s->set = new_array(c->host, c->is_small ? c->n_sets : 0, sizeof *s->set);
-    s->step = new_array(c->host, 1 + c->n_steps, sizeof *s->step);
+    s->step = new_array(c->host, c->n_steps, sizeof *s->step);
     s->bits = new_array(c->host, c->n_words, sizeof *s->bits);
-    s->lanes = new_array(c->host, s->n_lanes, sizeof *s->lanes);
     if (m->leaf_width == 1)
         s->value = new_array(c->host, c->n_leaves, sizeof *s->value);
     else
         s->leaf = new_array(c->host, c->n_leaves, sizeof *s->leaf);
-    return s->coder && s->table && s->tree && s->op && s->set && s->step && s->bits && s->lanes &&
+    return s->coder && s->table && s->tree && s->op && s->set && s->step && s->bits &&
            (s->value || s->leaf);
 }
 
 static int32_t fill(compiler *c, int64_t first_unit) {
     tree_scorer *s = c->s;
     int32_t *order = new_array(c->host, s->n_trees, sizeof *order);
-    double *depth = new_array(c->host, s->n_trees, sizeof *depth);
-    int32_t ok = order && depth && order_trees(c, order);
+    int64_t *first = new_array(c->host, s->n_trees, sizeof *first);
+    int32_t ok = order && first && order_trees(c, order);
     if (ok) {
         unfolded u;
         place_features(c, first_unit);
+        place_steps(c, order, first);
+        s->few = few_rows(c);
         c->n_ops = c->n_sets = c->n_leaves = c->n_words = 0;
-        c->n_steps = 1;
         for (int64_t t = 0; t < s->n_trees; t++) {
             unfold(c->m, c->m->root[order[t]], &u);
-            depth[t] = u.depth;
             add_tree(c, order[t], t, &u);
+            add_steps(c, &u, s->step + first[t]);
         }
-        make_lanes(c, depth);
-        s->few = few_rows(s, c, depth);
     }
     c->host->free(c->host, order);
-    c->host->free(c->host, depth);
+    c->host->free(c->host, first);
     return ok;
 }
 
@@ -512,6 +513,8 @@ int32_t tree_scorer_make(const lathe_host *host, const tree_model *m, tree_score
     if (c.s) {
         c.s->kernels = choose_kernels(host);
         room = find_features(&c) && find_thresholds(&c);
+        c.n_records = new_array(host, m->n_trees, sizeof *c.n_records);
+        room = room && c.n_records;
         fits = room && check_features(&c) && measure(&c);
     }
     if (fits) {
@@ -527,6 +530,7 @@ int32_t tree_scorer_make(const lathe_host *host, const tree_model *m, tree_score
     host->free(host, c.slot);
     host->free(host, c.key);
     host->free(host, c.rank);
+    host->free(host, c.n_records);
     if (rc == LATHE_OK && fits)
         *scorer = c.s;
     else
@@ -546,6 +550,5 @@ void tree_scorer_free(const lathe_host *host, tree_scorer *s) {
     host->free(host, s->leaf);
     host->free(host, s->step);
     host->free(host, s->bits);
-    host->free(host, s->lanes);
     host->free(host, s);
 }

@@ -6,22 +6,13 @@
  */
 #include "score.h"
 
-static int64_t align(int64_t bytes) {
-    return (bytes + 63) & ~(int64_t)63;
-}
-
 static int64_t block_bytes(const tree_scorer *s, const tree_model *m) {
-    return align(s->n_units * s->kernels->rows) +
-           align(s->kernels->rows * m->n_outputs * (int64_t)sizeof(double));
-}
-
-static int64_t row_bytes(const tree_scorer *s, const tree_model *m) {
-    return align(s->n_keys * (int64_t)sizeof(uint32_t)) +
-           align(m->n_outputs * (int64_t)sizeof(double));
+    return score_align(s->n_units * s->kernels->rows) +
+           score_align(s->kernels->rows * m->n_outputs * (int64_t)sizeof(double));
 }
 
 int64_t tree_scorer_scratch(const tree_scorer *s, const tree_model *m, int64_t rows) {
-    int64_t bytes = row_bytes(s, m);
+    int64_t bytes = score_row_bytes(s, m);
     if (rows >= s->few && block_bytes(s, m) > bytes)
         bytes = block_bytes(s, m);
     return bytes;
@@ -124,17 +115,13 @@ void tree_scorer_predict(const tree_scorer *s, const tree_model *m, int64_t n, c
     int64_t k = m->n_outputs, unit = s->kernels->rows;
     uint8_t *memory = scratch;
     if (n < s->few) {
-        double *sum = (double *)(void *)(memory + align(s->n_keys * (int64_t)sizeof(uint32_t)));
-        for (int64_t i = 0; i < n; i++) {
-            score_row(s, m, x + i * stride, scratch, sum);
-            for (int64_t o = 0; o < k; o++)
-                out[i * k + o] = (float)sum[o];
-        }
+        for (int64_t i = 0; i < n; i++)
+            score_row(s, m, x + i * stride, out + i * k, scratch);
         return;
     }
     for (int64_t c = 0; c < s->n_constants; c++)
         memset(memory + (SCORE_AT_CONSTANTS + c) * unit, (int)c, (size_t)unit);
-    block b = {s, m, memory, (double *)(void *)(memory + align(s->n_units * unit)), 0};
+    block b = {s, m, memory, (double *)(void *)(memory + score_align(s->n_units * unit)), 0};
     for (int64_t i = 0; i < n; i += unit) {
         b.rows = n - i < unit ? n - i : unit;
         score_block(&b, x + i * stride, stride, out + i * k);

@@ -13,8 +13,10 @@
  * result of the child that the row takes; the root's is the number of the row's leaf. That is one
  * comparison and one blend a node, without a branch. Then each row adds the values of its leaves.
  *
- * One row: eight trees are walked side by side, a step a tree in turn, so that their loads overlap.
- * Values and thresholds are integers that order as the floats do. Leaves step onto themselves.
+ * One row: eight lanes walk the trees side by side, a step a lane in turn, so that their loads
+ * overlap. Lane l has the trees l, l + 8, …, one behind the other: a leaf is noted and steps on to the
+ * root of the lane's next tree, so nothing waits for the longest path and no branch is guessed wrong.
+ * Values and thresholds are integers that order as the floats do.
  *
  * Missing values are no case of their own: a feature has two columns, one where a missing value lies
  * below all thresholds and one where it lies above, and a node reads the one that fits it.
@@ -31,8 +33,10 @@ enum {
     SCORE_EDGES = 255,  /* distinct thresholds of a feature, at most, for blocks */
     SCORE_CODES = 254,  /* categories of a feature, at most, for blocks: two codes are ours */
     SCORE_LANES = 8,    /* trees that one row walks at once */
-    SCORE_GROUP = 16,   /* trees evaluated on a block before their leaves are added */
-    SCORE_SLOTS = 8,    /* results kept while a tree of 256 leaves is evaluated */
+    SCORE_LEAF = 0,     /* keys of leaves and of a lane's end: they are 0, never above anything */
+    SCORE_END = 1,
+    SCORE_GROUP = 16, /* trees evaluated on a block before their leaves are added */
+    SCORE_SLOTS = 8,  /* results kept while a tree of 256 leaves is evaluated */
     /* Units of the memory of a block, each of one byte a row: slots, leaf numbers of a group, constants
      * 0 … n_constants-1, then the columns. */
     SCORE_AT_LEAVES = SCORE_SLOTS,
@@ -58,9 +62,11 @@ typedef struct score_set {
 
 /* A node for one row: 8 bytes, children adjacent. */
 typedef struct score_step {
-    uint32_t value; /* key of the threshold; category: where its bits are; leaf: see score_tree */
-    uint16_t key;   /* of the row; leaf: 0 */
-    uint16_t left;  /* how far the left child is; leaf: 0 */
+    uint32_t
+        value;     /* key of the threshold; category: where its bits are; leaf: its value's bits, or
+                       its number where leaf_width > 1 */
+    uint16_t key;  /* of the row, or SCORE_LEAF, SCORE_END */
+    uint16_t left; /* how far the left child is; leaf: the next tree's root; end: 0 */
 } score_step;
 
 typedef struct score_tree {
@@ -73,14 +79,6 @@ typedef struct score_tree {
     int32_t n_leaves;
     int32_t output;
 } score_tree;
-
-/* Eight trees for one row. */
-typedef struct score_lanes {
-    uint32_t root[SCORE_LANES];
-    int32_t n;      /* trees; the other lanes stand on a leaf */
-    int32_t rounds; /* to walk before asking whether all are at leaves */
-    int32_t has_categories;
-} score_lanes;
 
 /* How one feature becomes columns (for blocks) and keys (for a row). Absent ones are 0. */
 typedef struct score_coder {
@@ -126,12 +124,12 @@ typedef struct tree_scorer {
     int64_t few;         /* batches of fewer rows go row by row */
     double *value;       /* [leaves of all trees] scale * value; leaf_width 1 */
     int32_t *leaf;       /* [leaves of all trees] numbers of the model's leaves; leaf_width > 1 */
-    score_step *step;
-    uint32_t *bits; /* of categories, for steps */
+    score_step *step;    /* lane by lane */
+    uint32_t *bits;      /* of categories, for steps */
     int64_t n_keys;
-    uint32_t first_category; /* keys from here on are categories */
-    int64_t n_lanes;
-    score_lanes *lanes;
+    uint32_t first_category;   /* keys from here on are categories */
+    int64_t lane[SCORE_LANES]; /* first step of each */
+    int64_t per_lane;          /* trees of a lane, at most, and 1 */
 } tree_scorer;
 
 /* A float as an integer of the same order; NaN is none of them. */
@@ -146,6 +144,10 @@ static inline uint32_t score_key(float v) {
 int32_t tree_scorer_make(const lathe_host *host, const tree_model *m, tree_scorer **scorer,
                          lathe_error *err);
 void tree_scorer_free(const lathe_host *host, tree_scorer *s);
+
+static inline int64_t score_align(int64_t bytes) {
+    return (bytes + 63) & ~(int64_t)63;
+}
 
 /* score.c: scratch as tree_scorer_scratch says. */
 int64_t tree_scorer_scratch(const tree_scorer *s, const tree_model *m, int64_t rows);
@@ -167,8 +169,9 @@ static inline uint32_t score_code(const score_coder *c, float v) {
 /* blocks.c: sets without byte shuffles. */
 void score_test_plain(const score_set *set, int64_t n, uint8_t *memory, int64_t vectors);
 
-/* steps.c: one row; keys [n_keys], sum [n_outputs]. */
-void score_row(const tree_scorer *s, const tree_model *m, const float *x, uint32_t *keys,
-               double *sum);
+/* steps.c: one row; scratch of score_row_bytes. */
+int64_t score_row_bytes(const tree_scorer *s, const tree_model *m);
+void score_row(const tree_scorer *s, const tree_model *m, const float *x, float *out,
+               void *scratch);
 
 #endif
