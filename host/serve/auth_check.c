@@ -245,13 +245,15 @@ static bool ends(const char *text, const char *tail) {
 }
 
 lathe_role lathe_auth_inference_role(const char *method, const char *path) {
-    (void)method;
     if (strcmp(path, "/v2/health") == 0 || begins(path, "/v2/health/"))
         return LATHE_ROLE_NONE;
     if (begins(path, "/v2/repository/"))
         return ends(path, "/index") ? LATHE_ROLE_READ : LATHE_ROLE_OPERATE;
     if (begins(path, "/v2/models/stats") || (begins(path, "/v2/models/") && ends(path, "/stats")))
         return LATHE_ROLE_READ;
+    if (strcmp(path, "/v2/logging") == 0 || ends(path, "/trace/setting") ||
+        begins(path, "/v2/systemsharedmemory/") || begins(path, "/v2/cudasharedmemory/"))
+        return strcmp(method, "GET") == 0 ? LATHE_ROLE_READ : LATHE_ROLE_OPERATE;
     return LATHE_ROLE_INFER;
 }
 

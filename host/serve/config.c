@@ -15,6 +15,7 @@ void lathe_serve_config_init(lathe_serve_config *config) {
                                    .run_concurrent = 1,
                                    .run_queue = 100,
                                    .hang_ns = (int64_t)10e9,
+                                   .queue_rows = 262144,
                                    .log_level = LATHE_LEVEL_INFO};
 }
 
@@ -41,6 +42,39 @@ static void read_runs(const lathe_check *c, const cJSON *node, lathe_serve_confi
     config->run_concurrent = (int)lathe_check_int(c, node, "concurrent", 1, 64, 1);
     config->run_queue = (int)lathe_check_int(c, node, "queue", 0, 100000, 100);
     config->run_threads = (int)lathe_check_int(c, node, "threads", 0, 1024, 0);
+}
+
+/* Checked here, and sent to the workers as it stands. */
+static void read_batching(const lathe_check *c, const cJSON *node, lathe_serve_config *config) {
+    static const char *const keys[] = {"max_rows", "delay_us", "endpoints", NULL};
+    const cJSON *endpoints, *item;
+    lathe_buf text = {0};
+    if (node == NULL || !lathe_check_object(c, node, "\"batching\"", keys))
+        return;
+    lathe_check_int(c, node, "max_rows", 0, 1024, 0);
+    lathe_check_int(c, node, "delay_us", 0, 1000000, 0);
+    endpoints = lathe_json_get(node, "endpoints");
+    if (endpoints != NULL && !cJSON_IsObject(endpoints))
+        lathe_diag_add(c->diags, c->doc, endpoints, "\"endpoints\" is %s; expected an object",
+                       lathe_json_type_name(endpoints));
+    cJSON_ArrayForEach(item, endpoints) {
+        static const char *const own[] = {"max_rows", "delay_us", NULL};
+        if (!lathe_check_object(c, item, "an endpoint's batching", own))
+            continue;
+        lathe_check_int(c, item, "max_rows", 0, 1024, 0);
+        lathe_check_int(c, item, "delay_us", 0, 1000000, 0);
+    }
+    lathe_json_print(NULL, node, &text);
+    config->batching = text.failed ? NULL : lathe_arena_strdup(c->arena, lathe_buf_str(&text));
+    lathe_buf_free(&text);
+}
+
+static void read_queue(const lathe_check *c, const cJSON *node, lathe_serve_config *config) {
+    static const char *const keys[] = {"rows", "timeout_ms", NULL};
+    if (node == NULL || !lathe_check_object(c, node, "\"queue\"", keys))
+        return;
+    config->queue_rows = lathe_check_int(c, node, "rows", 0, 1000000000, 262144);
+    config->queue_timeout_us = lathe_check_int(c, node, "timeout_ms", 0, 86400000, 0) * 1000;
 }
 
 static void read_log(const lathe_check *c, const cJSON *node, lathe_serve_config *config) {
@@ -86,8 +120,9 @@ static void read_address(const lathe_check *c, const cJSON *root, const char *ke
 
 bool lathe_serve_config_load(const char *path, lathe_arena *arena, lathe_serve_config *config,
                              lathe_diags *diags) {
-    static const char *const keys[] = {"listen", "inference", "workers",  "data_roots", "backups",
-                                       "runs",   "limits",    "insecure", "log",        NULL};
+    static const char *const keys[] = {"listen",  "inference", "workers", "data_roots",
+                                       "backups", "runs",      "limits",  "insecure",
+                                       "log",     "batching",  "queue",   NULL};
     lathe_serve_config next = *config;
     lathe_json *doc = lathe_json_load(path, diags);
     if (doc == NULL)
@@ -106,6 +141,8 @@ bool lathe_serve_config_load(const char *path, lathe_arena *arena, lathe_serve_c
         read_roots(&c, lathe_json_get(root, "data_roots"), &next);
         read_runs(&c, lathe_json_get(root, "runs"), &next);
         read_limits(&c, lathe_json_get(root, "limits"), &next);
+        read_batching(&c, lathe_json_get(root, "batching"), &next);
+        read_queue(&c, lathe_json_get(root, "queue"), &next);
         read_log(&c, lathe_json_get(root, "log"), &next);
     }
     lathe_json_free(doc);

@@ -6,6 +6,8 @@
  *    "runs": {"concurrent": 1, "queue": 100, "threads": 2},
  *    "limits": {"body_mb": 64, "connections": 1024, "head_seconds": 10, "body_seconds": 60, "idle_seconds": 75,
  *               "worker_memory_mb": 4096, "hang_seconds": 10},
+ *    "batching": {"max_rows": 64, "delay_us": 0, "endpoints": {"income": {"max_rows": 1}}},   off where max_rows is 0 or 1
+ *    "queue": {"rows": 262144, "timeout_ms": 0},              waiting rows a worker; of requests without a deadline
  *    "insecure": false, "log": {"format": "text" | "json", "level": "info"}}
  */
 #ifndef LATHE_SERVE_CONFIG_H
@@ -26,7 +28,10 @@ typedef struct lathe_serve_config {
     lathe_http_limits limits;
     int64_t worker_memory; /* bytes; 0: no limit */
     int64_t hang_ns;
-    bool insecure; /* off-loopback without tokens */
+    const char *batching;     /* JSON: {"max_rows", "delay_us", "endpoints"}; NULL: off */
+    int64_t queue_rows;       /* of each worker; 0: no bound */
+    int64_t queue_timeout_us; /* of requests that name no deadline; 0: none */
+    bool insecure;            /* off-loopback without tokens */
     bool log_json;
     int log_level;
 } lathe_serve_config;

@@ -5,6 +5,8 @@
  * once or later; a client that leaves meanwhile is noticed. Every error that the layer itself finds has a JSON
  * body {"error": "…"} too: 400 malformed, 408 too slow, 411, 413 too large, 414, 417, 431, 501, 505, 503 when full.
  *
+ * Answers of 1 KiB to 1 MiB go out in gzip or deflate where Accept-Encoding asks for it.
+ *
  * Deadlines are absolute, counted from the first byte of the head and of the body, so that a slow client cannot hold
  * a connection by sending a byte now and then. Keep-alive and pipelining: answers go out in the order of the
  * requests. TLS where a context is given.

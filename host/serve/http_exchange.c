@@ -167,7 +167,7 @@ static void refresh_date(lathe_http *server) {
 
 static size_t head_bound(const lathe_exchange *e, const char *type, const char *headers) {
     const char *name = e->server->options.server_name;
-    return 256 + (type != NULL ? strlen(type) : 0) + (headers != NULL ? strlen(headers) : 0) +
+    return 320 + (type != NULL ? strlen(type) : 0) + (headers != NULL ? strlen(headers) : 0) +
            (name != NULL ? strlen(name) : 0);
 }
 
@@ -216,6 +216,10 @@ static char *put_head(lathe_exchange *e, char *to, int status, const char *type,
         to = put_text(to, server->options.server_name);
         to = put(to, "\r\n", 2);
     }
+    if (e->coding != HTTP_PLAIN)
+        to = put_text(to, e->coding == HTTP_GZIP
+                              ? "content-encoding: gzip\r\nvary: accept-encoding\r\n"
+                              : "content-encoding: deflate\r\nvary: accept-encoding\r\n");
     if (e->closes)
         to = put_text(to, "connection: close\r\n");
     else if (request->minor_version == 0)
@@ -246,11 +250,18 @@ void lathe_http_reply(lathe_exchange *e, int status, const char *content_type, c
     if (!is_open(e))
         return;
     e->reserved = 0;
-    http_out *out = out_of(e);
+    http_out *out = out_of(e), packed = {0};
     const bool sends_body = has_body(status) && !is_head(e);
+    size_t packed_len;
+    if (sends_body &&
+        (e->coding = http_encode(e, body, len, 0, &packed, &packed_len)) != HTTP_PLAIN) {
+        body = packed.data;
+        len = packed_len;
+    }
     if (len > SIZE_MAX / 8 ||
         !http_out_room(e->server, out,
                        head_bound(e, content_type, headers) + (sends_body ? len : 0))) {
+        http_out_give(e->server, &packed);
         http_conn_cut(e->conn);
         return;
     }
@@ -258,6 +269,7 @@ void lathe_http_reply(lathe_exchange *e, int status, const char *content_type, c
     if (sends_body && len > 0)
         end = put(end, body, len);
     out->len = (size_t)(end - out->data);
+    http_out_give(e->server, &packed);
     http_conn_answered(e);
 }
 
@@ -330,11 +342,25 @@ static bool put_before(lathe_exchange *e, int status, const char *type, const ch
     return ok;
 }
 
+/* Compresses what was written in place, where that is wanted. */
+static void pack_reserved(lathe_exchange *e, size_t *len) {
+    http_out packed = {0};
+    e->coding = http_encode(e, e->out.data + HEAD_ROOM, *len, HEAD_ROOM, &packed, len);
+    if (e->coding != HTTP_PLAIN) {
+        http_out plain = e->out;
+        e->out = packed;
+        packed = plain;
+    }
+    http_out_give(e->server, &packed);
+}
+
 void lathe_http_commit(lathe_exchange *e, int status, const char *content_type, const char *headers,
                        size_t len) {
     if (!is_open(e))
         return;
     http_conn *c = e->conn;
+    if (len <= e->reserved && has_body(status) && !is_head(e))
+        pack_reserved(e, &len);
     if (len > e->reserved || !put_before(e, status, content_type, headers, len)) {
         http_conn_cut(c);
         return;

@@ -27,6 +27,8 @@ typedef struct http_out {
     size_t start, len, cap;
 } http_out;
 
+typedef enum http_coding { HTTP_PLAIN, HTTP_GZIP, HTTP_DEFLATE } http_coding;
+
 struct lathe_exchange {
     http_parse parse; /* first: the core's state and the request */
     lathe_http *server;
@@ -34,6 +36,7 @@ struct lathe_exchange {
     lathe_exchange *next;
     http_out out; /* an answer that waits for its turn, or a reserved one */
     size_t reserved;
+    http_coding coding; /* of the answer's body */
     void (*on_gone)(void *user);
     void *gone_user;
     bool is_handed;  /* to on_request */
@@ -88,6 +91,7 @@ struct lathe_http {
     uint64_t cut_at;
     void (*on_stopped)(void *user);
     void *stopped_user;
+    z_stream *deflaters[2]; /* of answers: deflate, gzip; NULL until one is needed */
     int64_t date_second;
     char date[64]; /* "date: …\r\n" */
     size_t date_len;
@@ -122,6 +126,13 @@ void http_out_give(lathe_http *server, http_out *out);
 /* Sends what waits in c->out; cuts the connection where that fails. */
 void http_conn_flush(http_conn *c);
 size_t http_conn_waiting(const http_conn *c);
+
+/* ---- http_encode.c ---- */
+http_coding http_coding_wanted(const lathe_exchange *e);
+/* Compresses an answer's body into *out, from byte `before` on. HTTP_PLAIN: it stays as it is. */
+http_coding http_encode(lathe_exchange *e, const void *body, size_t len, size_t before,
+                        http_out *out, size_t *out_len);
+void http_deflaters_free(lathe_http *server);
 
 /* ---- http_tls.c ---- */
 bool http_tls_open(http_conn *c);

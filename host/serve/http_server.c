@@ -28,6 +28,7 @@ lathe_exchange *http_exchange_take(lathe_http *server) {
     server->spare_count--;
     e->next = NULL;
     e->reserved = 0;
+    e->coding = HTTP_PLAIN;
     e->on_gone = NULL;
     e->is_handed = e->is_done = e->is_stream = e->is_chunked = e->closes = false;
     return e;
@@ -62,6 +63,7 @@ static void server_free(lathe_http *server) {
         server->spare = e->next;
         exchange_free(e);
     }
+    http_deflaters_free(server);
     while (server->spare_outs > 0)
         free(server->spare_out[--server->spare_outs].data);
     free(server);

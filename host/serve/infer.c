@@ -103,6 +103,9 @@ static void close_if_done(infer_worker *w) {
         uv_close((uv_handle_t *)&w->pipe, NULL);
     if (!uv_is_closing((uv_handle_t *)&w->beat))
         uv_close((uv_handle_t *)&w->beat, NULL);
+    if (!uv_is_closing((uv_handle_t *)&w->job_timer))
+        uv_close((uv_handle_t *)&w->job_timer, NULL);
+    infer_batches_stop(w);
 }
 
 void infer_job_done(infer_worker *w) {
@@ -168,7 +171,10 @@ static void load_after(uv_work_t *work, int status) {
     w->loading = false;
     if (l->table != NULL) {
         infer_table *old = w->table;
+        infer_batches_flush(w);
         w->table = l->table;
+        w->timeout_us = l->table->timeout_us;
+        w->max_queued_rows = l->table->max_queued_rows;
         atomic_store_explicit(&w->slot->generation, l->table->generation, memory_order_relaxed);
         send_loaded(w, l->table);
         drop_table(w, old);
@@ -211,6 +217,13 @@ static const char *text_of(const cJSON *object, const char *key) {
 static uint64_t number_of(const cJSON *object, const char *key) {
     const cJSON *item = lathe_json_get(object, key);
     return cJSON_IsNumber(item) && item->valuedouble > 0 ? (uint64_t)item->valuedouble : 0;
+}
+
+static void set_log_level(const cJSON *message) {
+    const char *name = text_of(message, "log_level");
+    const int level = name ? lathe_log_level_parse(name) : -1;
+    if (level >= 0)
+        lathe_log_set_level((lathe_log_level)level);
 }
 
 static lathe_crumbs *open_crumbs(int fd) {
@@ -271,7 +284,10 @@ static int32_t start(infer_worker *w, const cJSON *serve, lathe_error *err) {
                                        .threads = 1};
     const uint64_t inline_us = number_of(serve, "max_inline_us");
     w->max_inline_ns = inline_us > 0 ? (int64_t)inline_us * 1000 : INLINE_NS;
+    set_log_level(serve);
     int32_t rc = open_slots(w, serve, err);
+    if (rc == LATHE_OK)
+        rc = infer_batches_start(w, err);
     if (rc == LATHE_OK)
         rc = lathe_setup_open(&w->setup, &setup, err);
     if (rc != LATHE_OK)
@@ -322,6 +338,8 @@ static void on_message(infer_worker *w, cJSON *message, lathe_error *err) {
     } else if (lathe_json_get(message, "auth") != NULL) {
         if (lathe_auth_read(w->auth, message, err) != LATHE_OK)
             lathe_log(LATHE_LEVEL_ERROR, "infer", "tokens were not taken over: %s", err->message);
+    } else if (text_of(message, "log_level") != NULL) {
+        set_log_level(message);
     } else if (cJSON_IsTrue(lathe_json_get(message, "drain"))) {
         drain(w, DRAIN_MS);
     } else if (cJSON_IsNumber(lathe_json_get(message, "answer"))) {
@@ -384,7 +402,8 @@ int lathe_worker_infer(void) {
         return 1;
     uv_pipe_init(&w->loop, &w->pipe, 0);
     uv_timer_init(&w->loop, &w->beat);
-    w->pipe.data = w->beat.data = w;
+    uv_timer_init(&w->loop, &w->job_timer);
+    w->pipe.data = w->beat.data = w->job_timer.data = w;
     if (uv_pipe_open(&w->pipe, LATHE_SERVE_CONTROL_FD) != 0 ||
         uv_read_start((uv_stream_t *)&w->pipe, on_alloc, on_read) != 0) {
         lathe_log(LATHE_LEVEL_ERROR, "infer", "descriptor %d is no pipe of a supervisor's",

@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +76,7 @@ static int32_t open_model(lathe_runtime *runtime, lathe_crumbs *crumbs, const ch
 /* ---- routes ---- */
 
 static void free_route(infer_route *r) {
+    infer_batch_free(r->batch);
     infer_shadow_release(r->shadow);
     free(r->shadow_error);
     free(r->sticky);
@@ -97,6 +99,7 @@ void infer_table_free(infer_table *t) {
     free(t->routes);
     free(t->groups);
     lathe_text_map_free(&t->names);
+    cJSON_Delete(t->unloaded);
     free(t);
 }
 
@@ -109,7 +112,9 @@ static bool begin_route(infer_route *r, const infer_route *like) {
                        .weight = like->weight,
                        .rank = like->rank,
                        .slot = like->slot,
-                       .arm = like->arm};
+                       .arm = like->arm,
+                       .batch_rows = like->batch_rows,
+                       .batch_delay_us = like->batch_delay_us};
     return r->name != NULL && r->version != NULL && r->step != NULL &&
            (r->sticky != NULL || like->sticky == NULL);
 }
@@ -147,6 +152,7 @@ typedef struct building {
     lathe_crumbs *crumbs;
     infer_table *table;
     const infer_table *old;
+    const cJSON *batching; /* of the service */
     size_t capacity;
 } building;
 
@@ -220,6 +226,28 @@ static void read_route(const cJSON *route, infer_route *like) {
     like->arm = cJSON_IsNumber(arm) ? arm->valueint : -1;
 }
 
+/* How a route's requests are batched: as it says itself, else the service for its name, else for all. */
+static void read_batching(const building *b, const cJSON *route, infer_route *like) {
+    const cJSON *own = lathe_json_get(route, "batching");
+    if (own == NULL)
+        own = lathe_json_get(lathe_json_get(b->batching, "endpoints"), text_of(route, "name"));
+    if (own == NULL)
+        own = b->batching;
+    const double rows = number_of(own, "max_rows"), delay = number_of(own, "delay_us");
+    like->batch_rows = rows > 1 ? (int64_t)fmin(rows, INFER_BATCH_ROWS) : 0;
+    like->batch_delay_us = delay > 0 ? (int64_t)fmin(delay, 1e6) : 0;
+}
+
+static bool make_batches(infer_table *t) {
+    for (size_t i = 0; i < t->n_routes; i++) {
+        infer_route *r = &t->routes[i];
+        if (r->model != NULL && r->batch_rows > 1 &&
+            infer_batch_new(r, r->batch_rows, r->batch_delay_us, &r->batch, NULL) != LATHE_OK)
+            return false;
+    }
+    return true;
+}
+
 static bool add_route(building *b, const cJSON *route) {
     infer_table *t = b->table;
     lathe_error err = {0};
@@ -234,6 +262,7 @@ static bool add_route(building *b, const cJSON *route) {
     infer_route like = {
         .name = (char *)(uintptr_t)text_of(route, "name"), .version = version, .step = step};
     read_route(route, &like);
+    read_batching(b, route, &like);
     infer_route *r = &t->routes[t->n_routes++];
     if (!begin_route(r, &like))
         return false;
@@ -296,11 +325,19 @@ infer_table *infer_table_new(lathe_runtime *runtime, lathe_crumbs *crumbs, const
                              const infer_table *old) {
     const cJSON *list = lathe_json_get(message, "routes"), *route;
     infer_table *t = calloc(1, sizeof *t);
-    building b = {runtime, crumbs, t, old,
+    const cJSON *queue = lathe_json_get(message, "queue");
+    building b = {runtime,
+                  crumbs,
+                  t,
+                  old,
+                  lathe_json_get(message, "batching"),
                   (size_t)cJSON_GetArraySize(list) + (old ? old->n_routes : 0)};
     if (t == NULL)
         return NULL;
     t->generation = (uint64_t)number_of(message, "generation");
+    t->max_queued_rows = (int64_t)fmin(fmax(number_of(queue, "rows"), 0), 1e15);
+    t->timeout_us = (int64_t)fmin(fmax(number_of(queue, "timeout_us"), 0), 1e15);
+    t->unloaded = cJSON_Duplicate(lathe_json_get(message, "unloaded"), 1);
     t->routes = calloc(b.capacity + 1, sizeof *t->routes);
     bool good = t->routes != NULL && cJSON_IsArray(list);
     if (good)
@@ -311,7 +348,7 @@ infer_table *infer_table_new(lathe_runtime *runtime, lathe_crumbs *crumbs, const
             good = keep_old(&b, t->routes[i].name);
     if (good) {
         qsort(t->routes, t->n_routes, sizeof *t->routes, by_name);
-        good = make_groups(t);
+        good = make_groups(t) && make_batches(t);
     }
     if (!good) {
         infer_table_free(t);
@@ -325,6 +362,13 @@ infer_table *infer_table_new(lathe_runtime *runtime, lathe_crumbs *crumbs, const
 const infer_group *infer_table_find(const infer_table *t, const char *name, size_t len) {
     const int32_t g = lathe_text_map_find(&t->names, (lathe_str){name, (int64_t)len});
     return g < 0 ? NULL : &t->groups[g];
+}
+
+bool infer_table_is_unloaded(const infer_table *t, const char *name, size_t len) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, t->unloaded) if (strlen(item->string) == len &&
+                                              memcmp(item->string, name, len) == 0) return true;
+    return false;
 }
 
 static infer_route *pick_weighted(const infer_table *t, const infer_group *group, uint64_t key) {

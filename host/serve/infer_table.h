@@ -16,6 +16,8 @@
 /* Rows that a model's own plan holds; more go to a plan of their own on another thread. */
 #define INFER_INLINE_ROWS 256
 
+#define INFER_BATCH_ROWS 1024 /* of a batch of several requests, at most */
+
 typedef struct infer_model {
     _Atomic int refs;
     char sha256[LATHE_SHA256_HEX];
@@ -41,6 +43,9 @@ typedef struct infer_shadow {
 void infer_shadow_retain(infer_shadow *shadow);
 void infer_shadow_release(infer_shadow *shadow); /* [worker]; NULL is fine */
 
+/* Requests of a route that are predicted together (infer_batch.c). */
+typedef struct infer_batch infer_batch;
+
 /* A version under a name. */
 typedef struct infer_route {
     char *name, *version, *step; /* step: "model@version", for breadcrumbs */
@@ -50,12 +55,14 @@ typedef struct infer_route {
     lathe_buf metadata, config; /* answers */
     char *error;
     double weight;
-    int rank;             /* order in which the routes of a name share the line of keys */
-    int slot;             /* of the counters */
-    int arm;              /* of the counters of a rollout; -1: none */
-    infer_shadow *shadow; /* NULL: none */
-    char *shadow_error;   /* why there is none though there should be; else NULL */
-    char *sticky;         /* "id", "header:NAME" in lower case, or NULL: the usual header alone */
+    int rank; /* order in which the routes of a name share the line of keys */
+    int slot; /* of the counters */
+    int arm;  /* of the counters of a rollout; -1: none */
+    int64_t batch_rows, batch_delay_us; /* rows below 2: each request is predicted alone */
+    infer_batch *batch;                 /* NULL where that is so */
+    infer_shadow *shadow;               /* NULL: none */
+    char *shadow_error;                 /* why there is none though there should be; else NULL */
+    char *sticky; /* "id", "header:NAME" in lower case, or NULL: the usual header alone */
 } infer_route;
 
 /* All routes of a name: routes[first … first + count). */
@@ -71,7 +78,9 @@ typedef struct infer_table {
     infer_route *routes;
     size_t n_routes;
     infer_group *groups;
-    lathe_text_map names; /* name → group */
+    lathe_text_map names;                /* name → group */
+    int64_t timeout_us, max_queued_rows; /* 0: none, no bound */
+    cJSON *unloaded; /* names that an administrator unloaded: {"name": true}; may be NULL */
 } infer_table;
 
 /* [worker] Makes a table of {"generation", "routes"}; models that `old` (may be NULL) has are shared. A route whose model
@@ -80,8 +89,15 @@ infer_table *infer_table_new(lathe_runtime *runtime, lathe_crumbs *crumbs, const
                              const infer_table *old);
 void infer_table_free(infer_table *table); /* [worker] NULL is fine */
 
+/* infer_batch.c, [worker]: a batch of at most max_rows that waits for delay_us. On an error it is there still, to be freed. The
+ * route must stay where it is. */
+int32_t infer_batch_new(infer_route *route, int64_t max_rows, int64_t delay_us, infer_batch **out,
+                        lathe_error *err);
+void infer_batch_free(infer_batch *batch); /* NULL is fine */
+
 /* [serve] NULL: no such name. */
 const infer_group *infer_table_find(const infer_table *table, const char *name, size_t len);
+bool infer_table_is_unloaded(const infer_table *table, const char *name, size_t len);
 /* [serve] The route of a version; version NULL: by weight, the point `key` of 2^64. Each route takes a piece of that line as
  * long as its weight, in the order of their ranks: a canary (rank 0) that grows keeps the keys it has. NULL: no such version. */
 infer_route *infer_table_pick(const infer_table *table, const infer_group *group,

@@ -84,7 +84,9 @@ struct lathe_supervisor {
 int32_t lathe_workers_start(lathe_supervisor *s, lathe_error *err);
 void lathe_workers_send(lathe_supervisor *s, const cJSON *message); /* to all that run */
 void lathe_workers_send_auth(lathe_supervisor *s); /* the tokens, to all that run */
-void lathe_workers_check(lathe_supervisor *s);     /* hung, too large: killed */
+/* The log's threshold, here and in all workers; below 0: nothing changes. */
+void lathe_workers_set_log_level(lathe_supervisor *s, int level);
+void lathe_workers_check(lathe_supervisor *s); /* hung, too large: killed */
 void lathe_workers_drain(lathe_supervisor *s);
 int lathe_workers_alive(const lathe_supervisor *s);
 int lathe_workers_ready(const lathe_supervisor *s);

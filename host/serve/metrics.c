@@ -92,6 +92,8 @@ static void put_workers(const lathe_supervisor *s, lathe_buf *out) {
          offsetof(lathe_slot, requests)},
         {"lathe_worker_http_errors_total", "counter", "Answers of 400 and above.",
          offsetof(lathe_slot, http_errors)},
+        {"lathe_worker_queued_rows", "gauge", "Rows of requests that wait or are predicted aside.",
+         offsetof(lathe_slot, queued_rows)},
         {"lathe_worker_cancelled_total", "counter", "Requests whose client left.",
          offsetof(lathe_slot, cancelled)},
     };
@@ -120,6 +122,17 @@ void lathe_metrics_write(const lathe_supervisor *s, lathe_buf *out) {
                 offsetof(lathe_slot_model, failures));
     put_counter(s, out, "lathe_inference_rows_total", "Rows that were predicted.",
                 offsetof(lathe_slot_model, rows));
+    put_counter(s, out, "lathe_inference_executions_total",
+                "Runs of the model; one may answer several requests.",
+                offsetof(lathe_slot_model, executions));
+    put_counter(s, out, "lathe_inference_timeouts_total",
+                "Inference requests whose deadline passed.", offsetof(lathe_slot_model, timeouts));
+    put_counter(s, out, "lathe_inference_cancelled_total",
+                "Inference requests whose client left before the answer.",
+                offsetof(lathe_slot_model, cancelled));
+    put_counter(s, out, "lathe_inference_shed_total",
+                "Inference requests refused because the queue was full.",
+                offsetof(lathe_slot_model, shed));
     put_counter(s, out, "lathe_inference_rejected_rows_total", "Rows that validation rejected.",
                 offsetof(lathe_slot_model, rejected));
     put_counter(s, out, "lathe_inference_flagged_rows_total", "Rows that validation flagged.",

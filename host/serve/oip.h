@@ -54,17 +54,31 @@ typedef lathe_plan *(*lathe_oip_plan_fn)(void *user, int64_t rows, lathe_error *
 int32_t lathe_oip_parse(lathe_oip *oip, const lathe_oip_model *model, const uint8_t *body,
                         size_t len, int64_t header_length, lathe_oip_plan_fn plan_for, void *user,
                         lathe_error *err);
+/* The same, but the rows join those that the plan has (lathe_plan_append). After an error they are gone again. */
+int32_t lathe_oip_append(lathe_oip *oip, const lathe_oip_model *model, const uint8_t *body,
+                         size_t len, int64_t header_length, lathe_oip_plan_fn plan_for, void *user,
+                         lathe_error *err);
+int64_t lathe_oip_first(const lathe_oip *oip); /* row of the plan; 0 after parse */
+/* Rows [first, first + n), another request's, have left the plan. */
+void lathe_oip_removed(lathe_oip *oip, int64_t first, int64_t n);
+/* The request's parameter "timeout"; 0: none. */
+int64_t lathe_oip_timeout_us(const lathe_oip *oip);
+/* The same of a body that is not parsed, passing over its tensors; 0: none, or it is no such body. [any] */
+int64_t lathe_oip_peek_timeout_us(const uint8_t *body, size_t len);
 lathe_plan *lathe_oip_plan(const lathe_oip *oip);
 int64_t lathe_oip_rows(const lathe_oip *oip);
 
+/* The request's rows of the plan's output. */
+lathe_plan_output lathe_oip_output(const lathe_oip *oip, const lathe_plan_output *output);
 /* Bytes that the answer has at most. */
 size_t lathe_oip_bound(const lathe_oip *oip);
 /* Writes it. *json_len < *len: binary tensors follow the JSON, and the header Inference-Header-Content-Length is
  * *json_len. An infinite number that JSON cannot say: LATHE_E_NUMERIC. */
+/* output: of the plan's run; the request's rows are taken out of it. */
 int32_t lathe_oip_write(const lathe_oip *oip, const lathe_plan_output *output, uint8_t *out,
                         size_t *json_len, size_t *len, lathe_error *err);
 
-/* 400 for what the client did, 404, 501, 503 for memory, 500 for what a plugin did. */
+/* 400 for what the client did, 404, 501, 503 for memory, 504 for a deadline, 500 for what a plugin did. */
 int lathe_oip_status(int32_t code);
 
 /* ---- other bodies ---- */

@@ -63,7 +63,10 @@ struct lathe_oip {
     size_t seen_cap;
     const uint8_t *tensors, *tensors_end; /* the binary part that is not taken yet */
     bool has_tensors;
-    int64_t rows; /* 0: not known yet */
+    int64_t rows;  /* 0: not known yet */
+    int64_t first; /* row of the plan */
+    bool appends;
+    int64_t timeout_us;
     int64_t n_inputs;
     bool has_matrix, has_inputs, has_outputs;
     lathe_str id; /* as JSON, with its quotes; ptr NULL: none */

@@ -113,9 +113,9 @@ void lathe_oip_config(const lathe_oip_model *m, lathe_buf *out) {
 }
 
 void lathe_oip_server(lathe_buf *out) {
-    static const char *const extensions[] = {"binary_tensor_data", "classification",
+    static const char *const extensions[] = {"binary_tensor_data",  "classification",
                                              "model_configuration", "model_repository",
-                                             "statistics"};
+                                             "statistics",          "logging"};
     lathe_jsonw w = lathe_jsonw_to(out);
     lathe_jsonw_begin_object(&w);
     lathe_jsonw_kv_str(&w, "name", "lathe");
@@ -131,7 +131,8 @@ void lathe_oip_server(lathe_buf *out) {
 /* ---- statistics ---- */
 
 typedef struct sums {
-    uint64_t requests, failures, rows, success_ns, queue_ns, input_ns, infer_ns, output_ns, last_ms;
+    uint64_t requests, failures, rows, executions, last_ms;
+    uint64_t success_ns, fail_ns, queue_ns, input_ns, infer_ns, output_ns;
 } sums;
 
 static uint64_t get(const _Atomic uint64_t *counter) {
@@ -145,7 +146,9 @@ static sums sum_up(lathe_slots *slots, int slot) {
         s.requests += get(&m->requests);
         s.failures += get(&m->failures);
         s.rows += get(&m->rows);
+        s.executions += get(&m->executions);
         s.success_ns += get(&m->success_ns);
+        s.fail_ns += get(&m->fail_ns);
         s.queue_ns += get(&m->queue_ns);
         s.input_ns += get(&m->input_ns);
         s.infer_ns += get(&m->infer_ns);
@@ -192,11 +195,11 @@ void lathe_oip_stats(lathe_slots *slots, int slot, const char *name, const char 
     lathe_jsonw_kv_str(&w, "version", version);
     put_count(&w, "last_inference", s.last_ms);
     put_count(&w, "inference_count", s.rows);
-    put_count(&w, "execution_count", good);
+    put_count(&w, "execution_count", s.executions);
     lathe_jsonw_key(&w, "inference_stats");
     lathe_jsonw_begin_object(&w);
     put_duration(&w, "success", good, s.success_ns);
-    put_duration(&w, "fail", s.failures, 0);
+    put_duration(&w, "fail", s.failures, s.fail_ns);
     put_duration(&w, "queue", good, s.queue_ns);
     put_duration(&w, "compute_input", good, s.input_ns);
     put_duration(&w, "compute_infer", good, s.infer_ns);

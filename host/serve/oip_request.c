@@ -40,9 +40,10 @@ int lathe_oip_status(int32_t code) {
     case LATHE_E_UNSUPPORTED:
         return 501;
     case LATHE_E_MEMORY:
-    case LATHE_E_TIMEOUT:
     case LATHE_E_CANCELLED:
         return 503;
+    case LATHE_E_TIMEOUT:
+        return 504;
     default:
         return 500;
     }
@@ -95,13 +96,36 @@ static int32_t request_parameter(lathe_oip *o, void *user, lathe_str key, bool *
         return lathe_fail(err, LATHE_E_INVALID, NULL,
                           "the parameter \"%.*s\" begins with \"triton_\", which is reserved",
                           len_of(key), key.ptr);
+    if (oip_is(key, "timeout")) { /* microseconds, as Triton's */
+        *handled = true;
+        if (!oip_int(&o->c, &o->timeout_us))
+            return oip_broken(o, err);
+        return o->timeout_us >= 0
+                   ? LATHE_OK
+                   : lathe_fail(err, LATHE_E_INVALID, NULL, "the parameter \"timeout\" is below 0");
+    }
     *handled = oip_is(key, "binary_data_output");
     return *handled && !oip_bool(&o->c, &o->binary_output) ? oip_broken(o, err) : LATHE_OK;
+}
+
+/* Regions are of the server's machine and its users': none is taken. */
+static int32_t no_shared_memory(lathe_str name, const char *what, lathe_error *err) {
+    const char *quote = name.ptr ? "\"" : "";
+    return lathe_fail(err, LATHE_E_UNSUPPORTED, NULL,
+                      "%s%s%.*s%s is in shared memory, which this server does not take; send its "
+                      "data in the body",
+                      what, quote, len_of(name), name.ptr ? name.ptr : "", quote);
+}
+
+static bool is_shared_memory(lathe_str key) {
+    return key.len >= 14 && memcmp(key.ptr, "shared_memory_", 14) == 0;
 }
 
 static int32_t input_parameter(lathe_oip *o, void *user, lathe_str key, bool *handled,
                                lathe_error *err) {
     oip_input *in = user;
+    if (is_shared_memory(key))
+        return no_shared_memory(in->name, in->name.ptr ? "input " : "an input", err);
     *handled = oip_is(key, "binary_data_size");
     if (!*handled)
         return LATHE_OK;
@@ -116,6 +140,8 @@ static int32_t output_parameter(lathe_oip *o, void *user, lathe_str key, bool *h
                                 lathe_error *err) {
     oip_output *out = user;
     bool binary;
+    if (is_shared_memory(key))
+        return no_shared_memory((lathe_str){NULL, 0}, "an output", err);
     if (oip_is(key, "binary_data")) {
         *handled = true;
         if (!oip_bool(&o->c, &binary))
@@ -204,8 +230,10 @@ static int32_t begin_rows(lathe_oip *o, const oip_input *in, lathe_error *err) {
     o->plan = o->plan_for(o->user, rows, err);
     if (o->plan == NULL)
         return err != NULL && err->code != LATHE_OK ? err->code : LATHE_E_MEMORY;
-    o->rows = rows;
-    return lathe_plan_begin(o->plan, rows, err);
+    const int32_t rc = o->appends ? lathe_plan_append(o->plan, rows, &o->first, err)
+                                  : lathe_plan_begin(o->plan, rows, err);
+    o->rows = rc == LATHE_OK ? rows : 0;
+    return rc;
 }
 
 /* Name, type and shape are known: which column is it, and does all that fit? */
@@ -523,9 +551,9 @@ static void want_all(lathe_oip *o) {
     o->n_outputs = n;
 }
 
-int32_t lathe_oip_parse(lathe_oip *o, const lathe_oip_model *model, const uint8_t *body, size_t len,
-                        int64_t header_length, lathe_oip_plan_fn plan_for, void *user,
-                        lathe_error *err) {
+static int32_t parse(lathe_oip *o, const lathe_oip_model *model, const uint8_t *body, size_t len,
+                     int64_t header_length, lathe_oip_plan_fn plan_for, void *user, bool appends,
+                     lathe_error *err) {
     if (header_length > 0 && (uint64_t)header_length > len)
         return lathe_fail(err, LATHE_E_INVALID, NULL,
                           "Inference-Header-Content-Length is %lld, and the body has %zu bytes",
@@ -534,6 +562,7 @@ int32_t lathe_oip_parse(lathe_oip *o, const lathe_oip_model *model, const uint8_
     *o = (lathe_oip){.model = model,
                      .plan_for = plan_for,
                      .user = user,
+                     .appends = appends,
                      .text = o->text,
                      .text_cap = o->text_cap,
                      .seen = o->seen,
@@ -557,4 +586,67 @@ int32_t lathe_oip_parse(lathe_oip *o, const lathe_oip_model *model, const uint8_
     if (rc == LATHE_OK && o->n_outputs == 0)
         want_all(o);
     return rc;
+}
+
+int32_t lathe_oip_parse(lathe_oip *o, const lathe_oip_model *model, const uint8_t *body, size_t len,
+                        int64_t header_length, lathe_oip_plan_fn plan_for, void *user,
+                        lathe_error *err) {
+    return parse(o, model, body, len, header_length, plan_for, user, false, err);
+}
+
+int32_t lathe_oip_append(lathe_oip *o, const lathe_oip_model *model, const uint8_t *body,
+                         size_t len, int64_t header_length, lathe_oip_plan_fn plan_for, void *user,
+                         lathe_error *err) {
+    const int32_t rc = parse(o, model, body, len, header_length, plan_for, user, true, err);
+    if (rc != LATHE_OK && o->rows > 0) /* it had joined */
+        lathe_plan_remove(o->plan, o->first, o->rows);
+    return rc;
+}
+
+/* ---- the deadline of a body that waits ---- */
+
+/* The value of `key` among the parameters; 0: it is not there. */
+static int64_t peek_parameters(oip_cursor *c, const char *name) {
+    bool closed = false;
+    int64_t value = 0;
+    lathe_str key;
+    if (!oip_take(c, '{', "") || oip_peek(c) == '}')
+        return 0;
+    do {
+        if (!oip_key(c, &key))
+            return 0;
+        if (oip_is(key, name))
+            return oip_int(c, &value) && value > 0 ? value : 0;
+    } while (oip_skip(c, 2) && oip_more(c, '}', &closed));
+    return 0;
+}
+
+int64_t lathe_oip_peek_timeout_us(const uint8_t *body, size_t len) {
+    oip_cursor c = {
+        .at = (const char *)body, .begin = (const char *)body, .end = (const char *)body + len};
+    bool closed = false;
+    lathe_str key;
+    /* strings with escapes would need room to be unescaped: such bodies are told by their parse, later */
+    if (!oip_take(&c, '{', "") || memchr(body, '\\', len) != NULL)
+        return 0;
+    do {
+        if (!oip_key(&c, &key))
+            return 0;
+        if (oip_is(key, "parameters"))
+            return peek_parameters(&c, "timeout");
+    } while (oip_skip(&c, 1) && oip_more(&c, '}', &closed));
+    return 0;
+}
+
+int64_t lathe_oip_first(const lathe_oip *o) {
+    return o->first;
+}
+
+void lathe_oip_removed(lathe_oip *o, int64_t first, int64_t n) {
+    if (o->first > first)
+        o->first -= n;
+}
+
+int64_t lathe_oip_timeout_us(const lathe_oip *o) {
+    return o->timeout_us;
 }

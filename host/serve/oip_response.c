@@ -197,9 +197,21 @@ static void put_output(writer *w, const lathe_oip *o, int which, const lathe_pla
     put(w, "}", 1);
 }
 
-int32_t lathe_oip_write(const lathe_oip *o, const lathe_plan_output *output, uint8_t *out,
+lathe_plan_output lathe_oip_output(const lathe_oip *o, const lathe_plan_output *whole) {
+    lathe_plan_output mine = *whole;
+    if (mine.value != NULL)
+        mine.value += o->first;
+    if (mine.probability != NULL)
+        mine.probability += o->first * o->model->info->n_classes;
+    if (mine.label != NULL)
+        mine.label += o->first;
+    return mine;
+}
+
+int32_t lathe_oip_write(const lathe_oip *o, const lathe_plan_output *whole, uint8_t *out,
                         size_t *json_len, size_t *len, lathe_error *err) {
     writer w = {out, false};
+    const lathe_plan_output mine = lathe_oip_output(o, whole), *output = &mine;
     put(&w, o->model->head.data, o->model->head.len);
     if (o->id.ptr != NULL) {
         put_word(&w, ",\"id\":");

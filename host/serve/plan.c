@@ -182,6 +182,10 @@ const lathe_model *lathe_plan_model(const lathe_plan *plan) {
     return plan->model;
 }
 
+void lathe_plan_stop_on(lathe_plan *plan, const _Atomic bool *stop) {
+    plan->stop = stop;
+}
+
 const lathe_table *lathe_plan_rows(const lathe_plan *plan) {
     return &plan->raw;
 }
@@ -273,8 +277,12 @@ int32_t lathe_plan_run(lathe_plan *p, lathe_plan_output *output, lathe_error *er
         rc = run_step(&p->steps[i], &table, err);
         table = (lathe_table){n, p->steps[i].n_columns, p->steps[i].columns};
     }
-    for (int64_t begin = 0; rc == LATHE_OK && begin < n; begin += p->chunk)
-        rc = run_learner(p, &table, begin, begin + p->chunk < n ? p->chunk : n - begin, err);
+    for (int64_t begin = 0; rc == LATHE_OK && begin < n; begin += p->chunk) {
+        if (p->stop != NULL && atomic_load_explicit(p->stop, memory_order_relaxed))
+            rc = lathe_fail(err, LATHE_E_CANCELLED, NULL, "nobody waits for the answer any more");
+        else
+            rc = run_learner(p, &table, begin, begin + p->chunk < n ? p->chunk : n - begin, err);
+    }
     *output = (lathe_plan_output){0};
     if (rc != LATHE_OK)
         return rc;

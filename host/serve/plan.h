@@ -9,6 +9,9 @@
 
 #include "model/model.h"
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 typedef struct lathe_plan lathe_plan;
 
 /* [worker] Allocates everything. max_rows: 1 … 65536. The model must outlive the plan. Plugins that may not be called
@@ -27,6 +30,12 @@ const lathe_model *lathe_plan_model(const lathe_plan *plan);
 
 /* Begins a batch of n rows: every value missing. n > max_rows: LATHE_E_SHAPE. */
 int32_t lathe_plan_begin(lathe_plan *plan, int64_t n, lathe_error *err);
+/* Adds n rows behind those that are there (several requests in one batch): the rows that are put in from now on, and those
+ * of messages, count from the first of them. Gives their place in *first. */
+int32_t lathe_plan_append(lathe_plan *plan, int64_t n, int64_t *first, lathe_error *err);
+/* Takes rows [first, first + n) out again; those behind them move up. Nothing may be put in before the next begin or append. */
+void lathe_plan_remove(lathe_plan *plan, int64_t first, int64_t n);
+int64_t lathe_plan_row_count(const lathe_plan *plan);
 /* A number for a FLOAT64, INT64 or TIMESTAMP column; for a CATEGORY column its printed form is looked up. NaN: missing. */
 int32_t lathe_plan_number(lathe_plan *plan, int64_t column, int64_t row, double value,
                           lathe_error *err);
@@ -57,6 +66,9 @@ uint8_t *lathe_plan_marks(const lathe_plan *plan);
 const lathe_plan_unseen *lathe_plan_get_unseen(const lathe_plan *plan, int64_t column);
 
 /* ---- running ---- */
+
+/* From now on a run ends early with LATHE_E_CANCELLED once *stop is true; NULL: never. */
+void lathe_plan_stop_on(lathe_plan *plan, const _Atomic bool *stop);
 
 /* Regression: value[n]. Classification: probability[n, n_classes] and label[n]. Point into the plan, valid until the next
  * begin. NaN output: LATHE_E_NUMERIC with the row. */

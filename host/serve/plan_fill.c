@@ -24,8 +24,8 @@ static int32_t fail_text(lathe_plan *plan, int64_t column, int64_t row, lathe_st
     return lathe_fail(err, LATHE_E_DATA, c->name,
                       "row %lld of column '%s' is '%.*s'; %s is expected, as in training: correct "
                       "the value, or leave it missing",
-                      (long long)row + 1, c->name, (int)(value.len < 60 ? value.len : 60),
-                      value.ptr, wanted[c->type]);
+                      (long long)(row - plan->base) + 1, c->name,
+                      (int)(value.len < 60 ? value.len : 60), value.ptr, wanted[c->type]);
 }
 
 static int32_t fail_number(lathe_plan *plan, int64_t column, int64_t row, double value,
@@ -35,13 +35,17 @@ static int32_t fail_number(lathe_plan *plan, int64_t column, int64_t row, double
     return fail_text(plan, column, row, (lathe_str){text, (int64_t)len}, err);
 }
 
-static int32_t check_place(const lathe_plan *plan, int64_t column, int64_t row, lathe_error *err) {
-    if (column >= 0 && column < plan->raw.n_columns && row >= 0 && row < plan->raw.n_rows)
+/* Checks a place, and makes the row one of the batch. */
+static int32_t check_place(const lathe_plan *plan, int64_t column, int64_t *at, lathe_error *err) {
+    const int64_t row = *at, n_rows = plan->raw.n_rows - plan->base;
+    if (column >= 0 && column < plan->raw.n_columns && row >= 0 && row < n_rows) {
+        *at += plan->base;
         return LATHE_OK;
+    }
     return lathe_fail(
         err, LATHE_E_SHAPE, NULL,
         "row %lld of column %lld is outside of the batch of %lld rows and %lld columns",
-        (long long)row + 1, (long long)column + 1, (long long)plan->raw.n_rows,
+        (long long)row + 1, (long long)column + 1, (long long)n_rows,
         (long long)plan->raw.n_columns);
 }
 
@@ -86,26 +90,73 @@ static void put_missing(lathe_column *c, int64_t row) {
     }
 }
 
+/* Rows [first, first + n): every value missing, none marked, no category unseen. */
+static void fill_missing(lathe_plan *plan, int64_t first, int64_t n) {
+    memset(plan->marks + first, 0, (size_t)n);
+    for (int64_t c = 0; c < plan->raw.n_columns; c++) {
+        if (plan->unseen[c] != NULL)
+            plan->unseen[c]->row = -1;
+        for (int64_t i = first; i < first + n; i++)
+            put_missing(&plan->columns[c], i);
+    }
+}
+
 int32_t lathe_plan_begin(lathe_plan *plan, int64_t n, lathe_error *err) {
     if (n < 1 || n > plan->max_rows)
         return lathe_fail(err, LATHE_E_SHAPE, NULL, "%lld rows; 1 to %lld are taken at once",
                           (long long)n, (long long)plan->max_rows);
     plan->raw.n_rows = n;
-    memset(plan->marks, 0, (size_t)plan->marked);
-    plan->marked = n;
-    for (int64_t c = 0; c < plan->raw.n_columns; c++) {
-        if (plan->unseen[c] != NULL)
-            plan->unseen[c]->row = -1;
-        for (int64_t i = 0; i < n; i++)
-            put_missing(&plan->columns[c], i);
-    }
+    plan->base = 0;
+    fill_missing(plan, 0, n);
     return LATHE_OK;
+}
+
+int32_t lathe_plan_append(lathe_plan *plan, int64_t n, int64_t *first, lathe_error *err) {
+    const int64_t begin = plan->raw.n_rows;
+    if (n < 1 || n > plan->max_rows - begin)
+        return lathe_fail(err, LATHE_E_SHAPE, NULL,
+                          "%lld rows; the batch of %lld has room for %lld more", (long long)n,
+                          (long long)plan->max_rows, (long long)(plan->max_rows - begin));
+    plan->raw.n_rows = begin + n;
+    plan->base = *first = begin;
+    fill_missing(plan, begin, n);
+    return LATHE_OK;
+}
+
+/* Printed numbers move with their rows, and the texts that point to them follow. */
+static void move_printed(lathe_plan *plan, int64_t column, int64_t from, int64_t to, int64_t n) {
+    char(*printed)[LATHE_CELL_TEXT] = plan->printed[column];
+    lathe_str *texts = plan->columns[column].values;
+    for (int64_t i = 0; i < n; i++)
+        if (texts[from + i].ptr == printed[from + i]) {
+            memcpy(printed[to + i], printed[from + i], LATHE_CELL_TEXT);
+            texts[from + i].ptr = printed[to + i];
+        }
+}
+
+void lathe_plan_remove(lathe_plan *plan, int64_t first, int64_t n) {
+    const int64_t after = plan->raw.n_rows - first - n;
+    for (int64_t c = 0; c < plan->raw.n_columns; c++) {
+        const size_t size = (size_t)lathe_value_size(plan->columns[c].type);
+        char *values = plan->columns[c].values;
+        if (plan->printed[c] != NULL)
+            move_printed(plan, c, first + n, first, after);
+        memmove(values + (size_t)first * size, values + (size_t)(first + n) * size,
+                (size_t)after * size);
+    }
+    memmove(plan->marks + first, plan->marks + first + n, (size_t)after);
+    plan->raw.n_rows -= n;
+    plan->base = plan->raw.n_rows;
+}
+
+int64_t lathe_plan_row_count(const lathe_plan *plan) {
+    return plan->raw.n_rows;
 }
 
 int32_t lathe_plan_number(lathe_plan *plan, int64_t column, int64_t row, double value,
                           lathe_error *err) {
     char text[LATHE_CELL_TEXT];
-    const int32_t rc = check_place(plan, column, row, err);
+    const int32_t rc = check_place(plan, column, &row, err);
     if (rc != LATHE_OK)
         return rc;
     lathe_column *c = &plan->columns[column];
@@ -131,7 +182,7 @@ int32_t lathe_plan_number(lathe_plan *plan, int64_t column, int64_t row, double 
 int32_t lathe_plan_integer(lathe_plan *plan, int64_t column, int64_t row, int64_t value,
                            lathe_error *err) {
     char text[LATHE_CELL_TEXT];
-    const int32_t rc = check_place(plan, column, row, err);
+    const int32_t rc = check_place(plan, column, &row, err);
     if (rc != LATHE_OK)
         return rc;
     lathe_column *c = &plan->columns[column];
@@ -164,7 +215,7 @@ static bool read_int(lathe_str text, int64_t *out) {
 
 int32_t lathe_plan_text(lathe_plan *plan, int64_t column, int64_t row, lathe_str value,
                         lathe_error *err) {
-    const int32_t rc = check_place(plan, column, row, err);
+    const int32_t rc = check_place(plan, column, &row, err);
     if (rc != LATHE_OK)
         return rc;
     lathe_column *c = &plan->columns[column];

@@ -41,10 +41,11 @@ struct lathe_plan {
     lathe_output output;
     bool guarded;
     int64_t max_rows;
-    lathe_table raw;            /* n_rows: of this batch */
+    lathe_table raw; /* n_rows: of this batch */
+    int64_t base;    /* row of the batch that is the first for what is put in */
+    const _Atomic bool *stop;
     const uint8_t *tolerate;    /* [raw.n_columns] or NULL */
     uint8_t *marks;             /* [max_rows] */
-    int64_t marked;             /* rows that may have a mark: begin clears so many */
     lathe_plan_unseen **unseen; /* [raw.n_columns] of CATEGORY columns */
 };
 

@@ -4,17 +4,21 @@
  *   {"serve": {"worker": k, "socket": 4, "slots": 5, "crumbs": 6, "plugin_cache": "…", "executable": "…", "limits": {…},
  *              "max_inline_cells": n}}                                     first line; descriptors are inherited
  *   {"generation": g, "routes": [{"name": "income", "model": "adult-income", "version": 3, "sha256": "…", "path": "…",
- *              "slot": 7, "weight": 1.0, "validation": {…}}, …]}           the whole table; replaces the last
+ *              "slot": 7, "weight": 1.0, "validation": {…}}, …],
+ *              "batching": {"max_rows": n, "delay_us": d, "endpoints": {"income": {…}}},   off without; a route may have its own
+ *              "queue": {"rows": n, "timeout_us": t},                      0: no bound, no deadline
+ *              "unloaded": {"name": true, …}}                              the whole table; replaces the last
  *   {"auth": {"required": bool, "insecure": bool, "tokens": [{"name": "…", "sha256": "…", "role": "infer", "project": "…",
  *             "bucket": k, "rate": n, "expires_us": t, "previous": "<sha256>", "previous_until_us": t}]}}
  *                                                                           the whole table (serve/auth.h reads it); a worker
  *                                                                           that has had none yet refuses; buckets are
  *                                                                           token_ns of slot 0
+ *   {"log_level": "info"}                                                   the threshold of the log
  *   {"drain": true}                                                         not ready, finish, end
  * Worker → supervisor
  *   {"ready": true}                                    plugins are known, the socket is served
  *   {"generation": g, "loaded": true} | {"generation": g, "failed": [{"name", "endpoint", "shadow", "error"}]}   those keep the old model
- *   {"forward": id, "verb": "load" | "unload" | …, "token": "…", "body": {…}}   administrative verbs; the answer is
+ *   {"forward": id, "verb": "load" | "unload" | "log_level", "token": "…", "body": {"name": "…"}}   the answer is
  *   {"answer": id, "status": 200, "body": {…}}                                  (supervisor → worker)
  *   {"event": "…", …}                                  for the log
  *

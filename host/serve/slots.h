@@ -37,7 +37,9 @@ typedef struct lathe_slot_model {
     _Atomic uint64_t requests, failures, rows;
     _Atomic uint64_t rejected, flagged; /* rows, by any rule of validation */
     _Atomic uint64_t validated[LATHE_RULE_COUNT][LATHE_ACTION_COUNT]; /* rows a rule fired for */
-    _Atomic uint64_t success_ns, queue_ns, input_ns, infer_ns, output_ns;
+    _Atomic uint64_t executions; /* of the model: fewer than requests where they share a batch */
+    _Atomic uint64_t timeouts, cancelled, shed; /* deadline over; client gone; queue full */
+    _Atomic uint64_t success_ns, fail_ns, queue_ns, input_ns, infer_ns, output_ns;
     _Atomic uint64_t last_ms; /* wall clock of the last inference */
     _Atomic uint64_t latency[LATHE_SLOTS_BUCKETS];
 } lathe_slot_model;
@@ -69,7 +71,8 @@ typedef struct lathe_slot {
     _Atomic uint64_t alive_ns;   /* monotonic; written by the worker's loop some times a second */
     _Atomic uint64_t generation; /* of the routing table it serves */
     _Atomic uint64_t connections, requests, http_errors, cancelled;
-    _Atomic uint64_t restarts; /* written by the supervisor */
+    _Atomic uint64_t queued_rows; /* of requests in a batch or on another thread */
+    _Atomic uint64_t restarts;    /* written by the supervisor */
     _Atomic uint64_t token_ns
         [LATHE_SLOTS_TOKENS]; /* rates and last use by token (serve/auth.h): all share slot 0's */
     lathe_slot_model models[LATHE_SLOTS_MODELS];

@@ -80,6 +80,17 @@ static int32_t add_waiter(lathe_supervisor *s, void (*done)(void *user, bool rea
     return LATHE_OK;
 }
 
+/* What else workers are told with the routes. */
+static void add_settings(const lathe_supervisor *s, cJSON *table) {
+    cJSON *batching = s->config.batching ? cJSON_Parse(s->config.batching) : NULL;
+    cJSON *queue = cJSON_AddObjectToObject(table, "queue");
+    cJSON_AddNumberToObject(queue, "rows", (double)s->config.queue_rows);
+    cJSON_AddNumberToObject(queue, "timeout_us", (double)s->config.queue_timeout_us);
+    if (batching != NULL)
+        cJSON_AddItemToObject(table, "batching", batching);
+    cJSON_AddItemToObject(table, "unloaded", cJSON_Duplicate(s->unloaded, 1));
+}
+
 int32_t lathe_supervisor_reroute(lathe_supervisor *s, void (*done)(void *user, bool reached),
                                  void *user, lathe_error *err) {
     cJSON *table = NULL;
@@ -89,6 +100,7 @@ int32_t lathe_supervisor_reroute(lathe_supervisor *s, void (*done)(void *user, b
                                &table, err);
     if (rc != LATHE_OK)
         return rc;
+    add_settings(s, table);
     if (done != NULL) {
         s->generation++;
         rc = add_waiter(s, done, user, err);
@@ -261,7 +273,7 @@ static void on_hup(uv_signal_t *signal, int number) {
     }
     lathe_diags_free(&diags);
     lathe_log_set_format(s->config.log_json ? LATHE_LOG_JSON : LATHE_LOG_TEXT);
-    lathe_log_set_level((lathe_log_level)s->config.log_level);
+    lathe_workers_set_log_level(s, s->config.log_level);
     const lathe_queue_settings settings = queue_settings(s);
     lathe_queue_configure(s->queue, &settings);
     if (lathe_supervisor_reroute(s, NULL, NULL, &err) != LATHE_OK)

@@ -129,6 +129,16 @@ static void on_forward_done(void *user, bool reached) {
     free(user);
 }
 
+void lathe_workers_set_log_level(lathe_supervisor *s, int level) {
+    cJSON *message = level >= 0 ? cJSON_CreateObject() : NULL;
+    if (message == NULL)
+        return;
+    lathe_log_set_level((lathe_log_level)level);
+    cJSON_AddStringToObject(message, "log_level", lathe_log_level_name((lathe_log_level)level));
+    lathe_workers_send(s, message);
+    cJSON_Delete(message);
+}
+
 static void on_forward(lathe_worker *w, const cJSON *message) {
     const cJSON *verb = lathe_json_get(message, "verb"), *body = lathe_json_get(message, "body");
     const cJSON *name = lathe_json_get(body, "name");
@@ -148,6 +158,12 @@ static void on_forward(lathe_worker *w, const cJSON *message) {
                             LATHE_ROLE_OPERATE, lathe_wall_us(), &verdict);
     if (verdict.status != 200) {
         answer(f, verdict.status, verdict.message);
+        free(f);
+        return;
+    }
+    if (strcmp(verb->valuestring, "log_level") == 0) {
+        lathe_workers_set_log_level(w->s, lathe_log_level_parse(name->valuestring));
+        answer(f, 200, NULL);
         free(f);
         return;
     }
@@ -277,6 +293,7 @@ static void send_start(lathe_worker *w) {
     cJSON_AddNumberToObject(serve, "slots", LATHE_SERVE_SLOTS_FD);
     cJSON_AddNumberToObject(serve, "crumbs", LATHE_SERVE_CRUMBS_FD);
     cJSON_AddStringToObject(serve, "executable", s->executable);
+    cJSON_AddStringToObject(serve, "log_level", lathe_log_level_name(lathe_log_get_level()));
     if (cache != NULL)
         cJSON_AddStringToObject(serve, "plugin_cache", cache);
     cJSON *limits = cJSON_AddObjectToObject(serve, "limits");

@@ -322,42 +322,6 @@ def check_shadow(w, a, b, mass):
         w.ask_json("POST", "/v2/models/birds/infer", request([ROW]))
 
 
-def check_triton(w):
-    try:
-        import numpy as np
-        import tritonclient.http as triton
-    except ImportError:
-        print("tritonclient is not installed: skipped")
-        return
-    client = triton.InferenceServerClient(f"127.0.0.1:{w.port}")
-    checks.that("triton live", client.is_server_live() and client.is_server_ready() and client.is_model_ready("birds"))
-    client.get_server_metadata(), client.get_model_metadata("birds"), client.get_model_config("birds")
-    client.get_inference_statistics("birds"), client.get_inference_statistics()
-    checks.equal("triton index", client.get_model_repository_index()[0]["name"], "birds")
-    plain = w.ask_json("POST", "/v2/models/birds/infer", request([ROW] * 2))[1]
-    for binary in True, False:
-        for compression in None, "gzip", "deflate":
-            inputs = []
-            for name, value in ROW.items():
-                text = isinstance(value, str)
-                x = triton.InferInput(name, [2, 1], "BYTES" if text else "FP64")
-                x.set_data_from_numpy(np.array([[value]] * 2, dtype=object if text else np.float64), binary_data=binary)
-                inputs.append(x)
-            r = client.infer("birds", inputs, request_compression_algorithm=compression, request_id="7")
-            checks.equal("triton labels", [x.decode() for x in r.as_numpy("prediction").ravel()], plain["outputs"][0]["data"])
-            checks.that("triton probabilities", np.array_equal(
-                r.as_numpy("probability").ravel(), np.array(plain["outputs"][1]["data"], dtype=np.float32)))
-            wanted = [triton.InferRequestedOutput("probability", binary_data=binary, class_count=2)]
-            r = client.infer("birds", inputs, outputs=wanted)
-            first = r.as_numpy("probability")[0]
-            checks.that("triton classification", len(first) == 2, first)
-    try:
-        client.infer("cats", inputs)
-        checks.that("triton 404", False)
-    except triton.InferenceServerException as e:
-        checks.has("triton 404", str(e), "404", "cats")
-
-
 if subprocess.run([BIN, "worker", "infer"], stdin=subprocess.DEVNULL, capture_output=True).returncode == 2:
     print("this program was built without the inference worker")
     sys.exit(77)
@@ -374,7 +338,6 @@ with Lathe() as lathe:
     check_models(w)
     check_infer(w, lathe, birds["file"])
     check_binary(w)
-    check_triton(w)
     check_forward(w)
     check_traffic(w, birds, other)
     check_swaps(w, birds, other)

@@ -438,6 +438,11 @@ START_TEST(paths_of_the_inference_port_need_roles) {
         {"POST", "/v2/repository/index", LATHE_ROLE_READ},
         {"POST", "/v2/repository/models/income/load", LATHE_ROLE_OPERATE},
         {"POST", "/v2/repository/models/income/unload", LATHE_ROLE_OPERATE},
+        {"GET", "/v2/logging", LATHE_ROLE_READ},
+        {"POST", "/v2/logging", LATHE_ROLE_OPERATE},
+        {"POST", "/v2/models/income/trace/setting", LATHE_ROLE_OPERATE},
+        {"POST", "/v2/systemsharedmemory/region/a/register", LATHE_ROLE_OPERATE},
+        {"GET", "/v2/cudasharedmemory/status", LATHE_ROLE_READ},
         {"GET", "/", LATHE_ROLE_INFER},
         {"GET", "", LATHE_ROLE_INFER},
     };
