@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <uv.h>
 
 typedef struct lathe_http lathe_http;
@@ -75,7 +76,11 @@ size_t lathe_http_connections(const lathe_http *server);
 
 const lathe_http_request *lathe_http_get(const lathe_exchange *exchange);
 /* A header by lower-case name; ptr NULL: absent. Repeats are joined by ", ". */
-lathe_http_text lathe_http_header(const lathe_exchange *exchange, const char *name);
+lathe_http_text lathe_http_header_of(const lathe_exchange *exchange, const char *name, size_t len);
+static inline lathe_http_text lathe_http_header(const lathe_exchange *exchange, const char *name) {
+    return lathe_http_header_of(exchange, name,
+                                strlen(name)); /* inline: of a literal it is known */
+}
 /* A query parameter, percent-decoded into buf; NULL: absent or too long. */
 const char *lathe_http_query(const lathe_exchange *exchange, const char *name, char *buf,
                              size_t size);

@@ -17,9 +17,9 @@ const lathe_http_request *lathe_http_get(const lathe_exchange *exchange) {
     return &exchange->parse.request;
 }
 
-lathe_http_text lathe_http_header(const lathe_exchange *exchange, const char *name) {
+lathe_http_text lathe_http_header_of(const lathe_exchange *exchange, const char *name, size_t len) {
     /* Joining repeated fields changes how the table is kept, not what it says. */
-    return http_parse_header((http_parse *)(uintptr_t)&exchange->parse, name);
+    return http_parse_header_of((http_parse *)(uintptr_t)&exchange->parse, name, len);
 }
 
 const char *lathe_http_query(const lathe_exchange *exchange, const char *name, char *buf,

@@ -137,7 +137,7 @@ static bool text_is(lathe_http_text text, const char *want) {
 }
 
 /* The one value of a field that may not be repeated; false: it is. */
-static bool single(http_parse *p, const char *name, lathe_http_text *value) {
+static inline bool single(http_parse *p, const char *name, lathe_http_text *value) {
     const size_t len = strlen(name);
     *value = (lathe_http_text){0};
     for (size_t i = 0; i < p->field_count; i++) {

@@ -154,8 +154,7 @@ static bool join(http_parse *p, size_t first) {
     return true;
 }
 
-lathe_http_text http_parse_header(http_parse *p, const char *name) {
-    const size_t len = strlen(name);
+lathe_http_text http_parse_header_of(http_parse *p, const char *name, size_t len) {
     const lathe_http_text none = {0};
     size_t first = SIZE_MAX;
     for (size_t i = 0; i < p->field_count; i++) {

@@ -85,7 +85,10 @@ http_event http_parse_feed(http_parse *p, const uint8_t *data, size_t len, size_
 uint8_t *http_parse_room(http_parse *p, size_t *room);
 http_event http_parse_filled(http_parse *p, size_t len);
 
-lathe_http_text http_parse_header(http_parse *p, const char *name);
+lathe_http_text http_parse_header_of(http_parse *p, const char *name, size_t len);
+static inline lathe_http_text http_parse_header(http_parse *p, const char *name) {
+    return http_parse_header_of(p, name, strlen(name));
+}
 
 /* ---- parts of it ---- */
 

@@ -32,9 +32,34 @@ struct infer_job {
     lathe_error err;
 };
 
+/* A plan that is large enough; NULL: the other thread makes one. */
+static lathe_plan *take_plan(infer_model *m, int64_t rows) {
+    for (int i = 0; i < m->n_spare; i++)
+        if (lathe_plan_max_rows(m->spare[i]) >= rows) {
+            lathe_plan *plan = m->spare[i];
+            m->spare[i] = m->spare[--m->n_spare];
+            return plan;
+        }
+    return NULL;
+}
+
+static void give_plan(infer_model *m, lathe_plan *plan) {
+    if (plan == NULL || lathe_plan_max_rows(plan) > INFER_SPARE_ROWS) {
+        lathe_plan_free(plan);
+        return;
+    }
+    if (m->n_spare == INFER_SPARE_PLANS) { /* sizes change: the oldest goes */
+        lathe_plan_free(m->spare[0]);
+        memmove(m->spare, m->spare + 1, (INFER_SPARE_PLANS - 1) * sizeof *m->spare);
+        m->n_spare--;
+    }
+    m->spare[m->n_spare++] = plan;
+}
+
 static void free_job(infer_job *j) {
     lathe_oip_free(j->oip);
-    lathe_plan_free(j->plan);
+    if (j->model != NULL)
+        give_plan(j->model, j->plan);
     lathe_oip_model_free(j->shown);
     lathe_door_free(j->route.door);
     infer_model_release(j->model);
@@ -50,7 +75,11 @@ static void free_job(infer_job *j) {
 /* [worker] */
 static lathe_plan *job_plan(void *user, int64_t rows, lathe_error *err) {
     infer_job *j = user;
-    if (lathe_plan_new(j->model->model, rows, &j->plan, err) != LATHE_OK)
+    int64_t capacity = INFER_INLINE_ROWS; /* so that it serves others, too */
+    while (capacity < rows && capacity < INFER_SPARE_ROWS)
+        capacity *= 2;
+    capacity = capacity < rows ? rows : capacity;
+    if (j->plan == NULL && lathe_plan_new(j->model->model, capacity, &j->plan, err) != LATHE_OK)
         return NULL;
     lathe_plan_stop_on(j->plan, &j->stop);
     lathe_door_open(j->route.door, j->plan);
@@ -267,6 +296,7 @@ void infer_predict_elsewhere(infer_worker *w, lathe_exchange *exchange, infer_ro
     if (rc == LATHE_OK) {
         j->t = *t;
         j->rows = rows;
+        j->plan = take_plan(j->model, rows);
         j->t.deadline = j->deadline = infer_deadline(
             t->deadline, t->begin, body_timeout_us(lathe_http_get(exchange), t->header));
         if (uv_queue_work(&w->loop, &j->work, job_run, job_after) == 0) {

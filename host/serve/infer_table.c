@@ -18,6 +18,8 @@ void infer_model_release(infer_model *m) {
     if (m == NULL || atomic_fetch_sub(&m->refs, 1) > 1)
         return;
     lathe_plan_free(m->plan);
+    while (m->n_spare > 0)
+        lathe_plan_free(m->spare[--m->n_spare]);
     lathe_model_close(m->model);
     free(m);
 }

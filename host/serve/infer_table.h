@@ -16,13 +16,17 @@
 /* Rows that a model's own plan holds; more go to a plan of their own on another thread. */
 #define INFER_INLINE_ROWS 256
 
+#define INFER_SPARE_PLANS 2
+#define INFER_SPARE_ROWS 4096 /* larger ones are not kept */
 #define INFER_BATCH_ROWS 1024 /* of a batch of several requests, at most */
 
 typedef struct infer_model {
     _Atomic int refs;
     char sha256[LATHE_SHA256_HEX];
     lathe_model *model;
-    lathe_plan *plan;   /* of INFER_INLINE_ROWS; the serving thread's */
+    lathe_plan *plan;                     /* of INFER_INLINE_ROWS; the serving thread's */
+    lathe_plan *spare[INFER_SPARE_PLANS]; /* for requests on other threads; the serving thread's */
+    int n_spare;
     int64_t ns_per_row; /* measured; the serving thread's */
     int32_t crumb;      /* number of its learner's plugin */
 } infer_model;

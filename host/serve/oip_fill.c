@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#define RUN 64 /* numbers that go into the plan at once */
+
 const oip_type_info oip_types[OIP_TYPES] = {
     [OIP_BOOL] = {"BOOL", 1, 0, 0},
     [OIP_UINT8] = {"UINT8", 1, 0, UINT8_MAX},
@@ -140,6 +142,24 @@ static int32_t fill_element(lathe_oip *o, const oip_input *in, int64_t index, la
     return fill_number(o, in, index, &number, err);
 }
 
+/* Fractions, whose usual form is read many at a time. */
+static bool is_fraction(oip_type type) {
+    return type == OIP_FP32 || type == OIP_FP64 || type == OIP_FP16 || type == OIP_BF16;
+}
+
+/* The elements from `index` on, at most `most`, as far as they are plain numbers; *n gets how many. */
+static int32_t fill_plain(lathe_oip *o, const oip_input *in, int64_t index, int64_t most,
+                          int64_t *n, lathe_error *err) {
+    double values[RUN];
+    oip_peek(&o->c);
+    *n = most < RUN ? most : RUN;
+    const char *next = lathe_numbers_read(o->c.at, o->c.end, values, n);
+    if (next == NULL)
+        return LATHE_OK;
+    o->c.at = next;
+    return lathe_plan_numbers(o->plan, in->column, index, *n, values, err);
+}
+
 static int32_t wrong_count(const oip_input *in, const char *what, int64_t want, lathe_error *err) {
     return lathe_fail(err, LATHE_E_SHAPE, NULL,
                       "input \"%.*s\": its data has %s than the %lld elements of its shape",
@@ -159,10 +179,16 @@ static int32_t fill_list(lathe_oip *o, const oip_input *in, int64_t first, int64
             return wrong_count(in, "more", count, err);
         if (i == 0 && oip_peek(c) == ']')
             return wrong_count(in, "fewer", count, err);
-        const int32_t rc = fill_element(o, in, first + i, err);
+        int64_t n = 0;
+        int32_t rc =
+            is_fraction(in->type) ? fill_plain(o, in, first + i, count - i, &n, err) : LATHE_OK;
+        if (rc == LATHE_OK && n == 0) {
+            rc = fill_element(o, in, first + i, err);
+            n = 1;
+        }
         if (rc != LATHE_OK)
             return rc;
-        i++;
+        i += n;
     } while (oip_more(c, ']', &closed));
     if (!closed)
         return oip_broken(o, err);
@@ -250,10 +276,33 @@ static int32_t fill_fixed(lathe_oip *o, const oip_input *in, int64_t index, cons
     }
 }
 
+static const bool is_little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+
 static int32_t wrong_size(const oip_input *in, size_t size, lathe_error *err) {
     return lathe_fail(err, LATHE_E_SHAPE, NULL,
                       "input \"%.*s\": its %zu bytes of binary data do not fit its shape and %s",
                       name_len(in), in->name.ptr, size, oip_types[in->type].name);
+}
+
+/* FP32 and FP64, the usual ones, in runs. */
+static int32_t fill_floats(lathe_oip *o, const oip_input *in, const uint8_t *data, int64_t count,
+                           lathe_error *err) {
+    const size_t item = (size_t)oip_types[in->type].size;
+    double values[RUN];
+    int32_t rc = LATHE_OK;
+    for (int64_t at = 0; rc == LATHE_OK && at < count; at += RUN) {
+        const int64_t n = count - at < RUN ? count - at : RUN;
+        if (in->type == OIP_FP64) {
+            memcpy(values, data + (size_t)at * item, (size_t)n * item);
+        } else {
+            float singles[RUN];
+            memcpy(singles, data + (size_t)at * item, (size_t)n * item);
+            for (int64_t i = 0; i < n; i++)
+                values[i] = (double)singles[i];
+        }
+        rc = lathe_plan_numbers(o->plan, in->column, at, n, values, err);
+    }
+    return rc;
 }
 
 int32_t oip_fill_binary(lathe_oip *o, const oip_input *in, const uint8_t *data, size_t size,
@@ -264,6 +313,8 @@ int32_t oip_fill_binary(lathe_oip *o, const oip_input *in, const uint8_t *data, 
     int32_t rc = LATHE_OK;
     if (item > 0 && size != (size_t)count * item)
         return wrong_size(in, size, err);
+    if (is_little && (in->type == OIP_FP32 || in->type == OIP_FP64))
+        return fill_floats(o, in, data, count, err);
     for (int64_t i = 0; rc == LATHE_OK && i < count; i++) {
         if (item > 0) {
             rc = fill_fixed(o, in, i, data + (size_t)i * item, err);

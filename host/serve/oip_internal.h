@@ -37,6 +37,7 @@ struct lathe_oip_model {
     const lathe_table *raw;
     const lathe_model_info *info;
     char *name, *version;
+    lathe_str *columns;   /* [raw->n_columns] names */
     lathe_buf head;       /* {"model_name":"…","model_version":"…" */
     lathe_buf *labels;    /* [n_classes] the classes as JSON strings */
     size_t longest_label; /* of them, in JSON or binary with its length */

@@ -28,11 +28,6 @@ bool oip_more(oip_cursor *c, char close, bool *closed) {
     return next == ',';
 }
 
-bool oip_is(lathe_str text, const char *word) {
-    const size_t len = strlen(word);
-    return text.ptr != NULL && (size_t)text.len == len && memcmp(text.ptr, word, len) == 0;
-}
-
 bool oip_word(oip_cursor *c, const char *word) {
     const size_t len = strlen(word);
     if ((size_t)(c->end - c->at) < len || memcmp(c->at, word, len) != 0)

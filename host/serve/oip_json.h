@@ -8,6 +8,7 @@
 #include "serve/oip_number.h"
 
 #include <lathe/abi.h>
+#include <string.h>
 
 #define OIP_JSON_DEPTH 64
 
@@ -36,6 +37,10 @@ bool oip_word(oip_cursor *c, const char *word);
 bool oip_bool(oip_cursor *c, bool *out);
 bool oip_int(oip_cursor *c, int64_t *out);
 bool oip_skip(oip_cursor *c, int depth);
-bool oip_is(lathe_str text, const char *word);
+/* Is it that word? Inline, so that the length of a literal is known. */
+static inline bool oip_is(lathe_str text, const char *word) {
+    const size_t len = strlen(word);
+    return text.ptr != NULL && (size_t)text.len == len && memcmp(text.ptr, word, len) == 0;
+}
 
 #endif

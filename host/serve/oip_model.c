@@ -1,5 +1,6 @@
 /* Models as the protocol shows them: metadata, configuration, statistics. */
 #include "base/jsonw.h"
+#include "data/text.h"
 #include "serve/oip_internal.h"
 
 #include <stdlib.h>
@@ -17,7 +18,10 @@ int32_t lathe_oip_model_new(const lathe_model *model, const char *name, const ch
     m->name = strdup(name);
     m->version = strdup(version);
     m->labels = calloc((size_t)m->info->n_classes + 1, sizeof *m->labels);
-    bool good = m->name != NULL && m->version != NULL && m->labels != NULL;
+    m->columns = calloc((size_t)m->raw->n_columns + 1, sizeof *m->columns);
+    bool good = m->name != NULL && m->version != NULL && m->labels != NULL && m->columns != NULL;
+    for (int64_t c = 0; good && c < m->raw->n_columns; c++)
+        m->columns[c] = lathe_str_of(m->raw->columns[c].name);
     for (int64_t c = 0; good && c < m->info->n_classes; c++) {
         const size_t raw_len = strlen(m->info->classes[c]) + 4;
         lathe_json_quote(&m->labels[c], m->info->classes[c], raw_len - 4);
@@ -44,6 +48,7 @@ void lathe_oip_model_free(lathe_oip_model *m) {
         lathe_buf_free(&m->labels[c]);
     lathe_buf_free(&m->head);
     free(m->labels);
+    free(m->columns);
     free(m->name);
     free(m->version);
     free(m);

@@ -38,6 +38,10 @@ static const uint64_t pow5[POWERS] = {UINT64_C(1),
                                       UINT64_C(1490116119384765625),
                                       UINT64_C(7450580596923828125)};
 
+static const double pow10[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                               1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                               1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
 /* ---- reading ---- */
 
 /* bits * 2^exponent to the nearest double, ties to even. bits has its top bit set; `sticky`: something below was cut off.
@@ -56,9 +60,6 @@ static double round_double(uint64_t bits, bool sticky, int exponent) {
 /* digits * 10^exponent for |exponent| < POWERS, digits > 0: exact, since the quotient or product is. */
 static double scale(uint64_t digits, int exponent) {
     if (digits >> 53 == 0 && exponent >= -22 && exponent <= 22) {
-        static const double pow10[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                       1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                       1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
         return exponent < 0 ? (double)digits / pow10[-exponent] : (double)digits * pow10[exponent];
     }
     if (exponent >= 0) {
@@ -162,6 +163,58 @@ const char *lathe_number_read(const char *text, const char *end, lathe_number *n
     if (negative)
         number->value = -number->value;
     return p;
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* A plain number at p, which ends before `end`: [-] digits [. digits], at most 15 digits, so that the quotient of two exact
+ * doubles is the nearest one (W. D. Clinger, How to read floating point numbers accurately, 1990). NULL: not plain. */
+static const char *read_plain(const char *p, const char *end, double *value) {
+    const char *start = p, *dot = NULL, *first;
+    uint64_t digits = 0;
+    p += *p == '-';
+    first = p;
+    for (; p < end; p++) {
+        const unsigned d = (unsigned)*p - '0';
+        if (d <= 9)
+            digits = digits * 10 + d;
+        else if (*p == '.' && dot == NULL && p > first)
+            dot = p;
+        else
+            break;
+        if (p - first > 15)
+            return NULL;
+    }
+    if (p == first || p == end || *p == '.' || (*p | 0x20) == 'e' || dot == p - 1)
+        return NULL;
+    if (*first == '0' && first + 1 < p && first + 1 != dot)
+        return NULL;
+    const double plain = dot == NULL ? (double)digits : (double)digits / pow10[p - dot - 1];
+    *value = *start == '-' ? -plain : plain;
+    return p;
+}
+
+const char *lathe_numbers_read(const char *text, const char *end, double *values, int64_t *n) {
+    const int64_t most = *n;
+    const char *p = text, *last = NULL;
+    *n = 0;
+    while (*n < most && p < end) {
+        const char *next = read_plain(p, end, &values[*n]);
+        if (next == NULL)
+            break;
+        ++*n;
+        last = p = next;
+        while (p < end && is_blank(*p))
+            p++;
+        if (p == end || *p != ',')
+            break;
+        p++;
+        while (p < end && is_blank(*p))
+            p++;
+    }
+    return last;
 }
 
 /* ---- writing ---- */

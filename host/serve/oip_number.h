@@ -21,6 +21,11 @@ typedef struct lathe_number {
  * beyond the largest double. */
 const char *lathe_number_read(const char *text, const char *end, lathe_number *number);
 
+/* Reads numbers with a comma between them, and blanks where JSON allows them: the usual form of a row, and that alone. Stops
+ * before the first that is not plain (an exponent, more than 15 digits, no number) or where n are read. The values are the
+ * bits of lathe_number_read. Returns what follows the last number that it read, and how many in *n. NULL: not even one. */
+const char *lathe_numbers_read(const char *text, const char *end, double *values, int64_t *n);
+
 #define LATHE_FLOAT_TEXT 24
 /* A finite float; no NUL. Returns the length. 0.5, 3, 1e-7, 123456790, 1.5e+20. -0 is "-0". */
 size_t lathe_float_write(float value, char out[LATHE_FLOAT_TEXT]);

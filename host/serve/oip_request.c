@@ -174,11 +174,12 @@ static int32_t find_type(lathe_str name, oip_type *type, lathe_error *err) {
 
 /* Lists of column names are in the model's order as a rule: the one after the last comes first. */
 static int64_t find_column(const lathe_oip *o, lathe_str name) {
-    const lathe_table *raw = o->model->raw;
-    for (int64_t k = 0; k < raw->n_columns; k++) {
-        const int64_t c = (o->n_inputs + k) % raw->n_columns;
-        if (oip_is(name, raw->columns[c].name))
+    const int64_t n = o->model->raw->n_columns;
+    const lathe_str *columns = o->model->columns;
+    for (int64_t k = 0, c = n > 0 ? o->n_inputs % n : 0; k < n; k++) {
+        if (columns[c].len == name.len && memcmp(columns[c].ptr, name.ptr, (size_t)name.len) == 0)
             return c;
+        c = c + 1 < n ? c + 1 : 0;
     }
     return -1;
 }

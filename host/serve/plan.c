@@ -51,6 +51,15 @@ static int32_t compile_raw(lathe_plan *p, lathe_error *err) {
         p->unseen[c]->row = -1;
     }
     p->raw = (lathe_table){0, raw->n_columns, p->columns};
+    double **floats = lathe_arena_array(p->arena, n + 1, sizeof *floats);
+    if (floats == NULL)
+        return no_memory(err);
+    p->floats = floats;
+    for (size_t c = 0; c < n; c++) {
+        floats[c] = p->columns[c].values;
+        if (p->columns[c].type != LATHE_COLUMN_FLOAT64)
+            p->floats = NULL;
+    }
     return LATHE_OK;
 }
 

@@ -39,7 +39,11 @@ int64_t lathe_plan_row_count(const lathe_plan *plan);
 /* A number for a FLOAT64, INT64 or TIMESTAMP column; for a CATEGORY column its printed form is looked up. NaN: missing. */
 int32_t lathe_plan_number(lathe_plan *plan, int64_t column, int64_t row, double value,
                           lathe_error *err);
-/* The same for an integer, exact beyond 2^53 in INT64 and TIMESTAMP columns. */
+/* n numbers at once: down a column from row `index` on, or with column -1 row by row through all columns, from the cell
+ * `index` on. */
+int32_t lathe_plan_numbers(lathe_plan *plan, int64_t column, int64_t index, int64_t n,
+                           const double *values, lathe_error *err);
+/* One integer, exact beyond 2^53 in INT64 and TIMESTAMP columns. */
 int32_t lathe_plan_integer(lathe_plan *plan, int64_t column, int64_t row, int64_t value,
                            lathe_error *err);
 /* A text for a CATEGORY or STRING column (kept by pointer until run); for a number or TIMESTAMP column it is read as

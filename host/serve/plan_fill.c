@@ -179,6 +179,39 @@ int32_t lathe_plan_number(lathe_plan *plan, int64_t column, int64_t row, double 
     return LATHE_OK;
 }
 
+/* Row by row through all columns, all of them FLOAT64. */
+static void put_cells(lathe_plan *plan, int64_t index, int64_t n, const double *values) {
+    const int64_t k = plan->raw.n_columns;
+    int64_t column = index % k, row = plan->base + index / k;
+    for (int64_t i = 0; i < n; i++) {
+        plan->floats[column][row] = values[i];
+        if (++column == k) {
+            column = 0;
+            row++;
+        }
+    }
+}
+
+int32_t lathe_plan_numbers(lathe_plan *plan, int64_t column, int64_t index, int64_t n,
+                           const double *values, lathe_error *err) {
+    const int64_t k = plan->raw.n_columns, n_rows = plan->raw.n_rows - plan->base;
+    if (column < 0 && plan->floats != NULL && index >= 0 && n <= n_rows * k - index) {
+        put_cells(plan, index, n, values);
+        return LATHE_OK;
+    }
+    if (column >= 0 && column < k && plan->columns[column].type == LATHE_COLUMN_FLOAT64 &&
+        index >= 0 && n <= n_rows - index) {
+        memcpy((double *)plan->columns[column].values + plan->base + index, values,
+               (size_t)n * sizeof *values);
+        return LATHE_OK;
+    }
+    int32_t rc = LATHE_OK;
+    for (int64_t i = 0; rc == LATHE_OK && i < n; i++)
+        rc = lathe_plan_number(plan, column >= 0 ? column : (index + i) % k,
+                               column >= 0 ? index + i : (index + i) / k, values[i], err);
+    return rc;
+}
+
 int32_t lathe_plan_integer(lathe_plan *plan, int64_t column, int64_t row, int64_t value,
                            lathe_error *err) {
     char text[LATHE_CELL_TEXT];

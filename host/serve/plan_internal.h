@@ -44,8 +44,9 @@ struct lathe_plan {
     lathe_table raw; /* n_rows: of this batch */
     int64_t base;    /* row of the batch that is the first for what is put in */
     const _Atomic bool *stop;
-    const uint8_t *tolerate;    /* [raw.n_columns] or NULL */
-    uint8_t *marks;             /* [max_rows] */
+    double **floats;         /* [raw.n_columns] values, where all columns are FLOAT64; else NULL */
+    const uint8_t *tolerate; /* [raw.n_columns] or NULL */
+    uint8_t *marks;          /* [max_rows] */
     lathe_plan_unseen **unseen; /* [raw.n_columns] of CATEGORY columns */
 };
 

@@ -31,7 +31,8 @@ const lathe_http_request *lathe_http_get(const lathe_exchange *x) {
     return &x->request;
 }
 
-lathe_http_text lathe_http_header(const lathe_exchange *x, const char *name) {
+lathe_http_text lathe_http_header_of(const lathe_exchange *x, const char *name, size_t len) {
+    (void)len;
     const char *value = strcmp(name, "authorization") == 0 ? x->authorization
                         : strcmp(name, "host") == 0        ? x->host
                         : strcmp(name, "origin") == 0      ? x->origin
