@@ -7,7 +7,7 @@
 
 #include <lathe/math.h>
 
-enum { CHILD_BLOCK = 64 }; /* rows that an ensemble predicts at once */
+enum { CHILD_BLOCK = 256 }; /* rows that an ensemble predicts at once */
 
 /* ---- contexts: an ensemble opens its children's at fit ---- */
 

@@ -3,7 +3,8 @@
 A case: name, group (what the command line selects by, beside the name), data (a set of sets.py), learner (the
 candidate of Lathe's pipeline), peers (label → (function of peers.py, its threads when nothing is set: "cores" or a
 number, None: it has no such setting, extra settings)), params (what the peers read), rows (to train, of the
-generated set), kind: "fit" (of the matrix in memory), "process" (the whole process, from the CSV), "score".
+generated set), kind: "fit" (of the matrix in memory), "process" (the whole process, from the CSV), "score" (lathe
+predict), "batch" and "row" (all rows, and one alone, in one process; params["scored"]: how many rows).
 """
 import dataclasses
 
@@ -91,6 +92,9 @@ CASES = [
          {"trees": 100, "rounds": 100, "epochs": 10}, rows=20_000, tolerance=0.005),
     Case("predict-higgs", "predict", "higgs", gbdt(500, 63), {"lightgbm": ("lightgbm", "cores", {})},
          {"rounds": 500, "leaves": 63, "learning_rate": 0.1}, kind="score"),
+    *[Case(f"{name}-{rounds}", "scoring", "higgs", gbdt(rounds, 63), {"lightgbm": ("lightgbm", "cores", {})},
+           {"rounds": rounds, "leaves": 63, "learning_rate": 0.1, "scored": 1_000_000}, rows=100_000,
+           kind=name) for name in ("batch", "row") for rounds in (100, 500)],
 ]
 
 
@@ -105,7 +109,10 @@ def shorten(case):
                     for k, v in value.items()}
         return [cut(v) for v in value] if isinstance(value, list) else value
 
-    return dataclasses.replace(case, learner=cut(case.learner), params=cut(case.params))
+    params = cut(case.params)
+    if "scored" in params:
+        params["scored"] = 20_000
+    return dataclasses.replace(case, learner=cut(case.learner), params=params)
 
 
 def select(words):

@@ -112,6 +112,35 @@ class Scorer:
         return {"seconds": max(full - small, 1e-6), "quality": self.quality, "wall": full}
 
 
+class RowScorer:
+    """Cases "batch" and "row": score_rows.c has both models in one process and takes turns."""
+
+    def __init__(self, lathe, case, path, goal, threads, repeats):
+        import numpy
+        import lightgbm
+        import sets
+        self.case, work = case, lathe.work
+        model, self.quality = lathe.model(case, path, case.learner, "rows")
+        variant = ("lightgbm", "lightgbm", {}, threads)
+        self.peer = run_peer(case, goal, path, variant, work)
+        library = next(pathlib.Path(lightgbm.__file__).parent.rglob("lib_lightgbm.so"))
+        rows = work / "rows.f32"
+        with numpy.load(sets.prepare(case.data, case.params["scored"]).with_suffix(".npz")) as data:
+            x = data["x"][:case.params["scored"]]
+            x.tofile(rows)
+        program = pathlib.Path(lathe.program).parents[1] / "tests/bench/score_rows"
+        self.figures = json.loads(run_timed([str(program), model, str(rows), str(x.shape[1]), str(threads),
+                                             str(repeats), str(library), str(work / "lightgbm.txt")])[0])
+
+    def runs(self, side):
+        figures = self.figures[side]
+        seconds = (figures["batch"] if self.case.kind == "batch" else
+                   [ns / 1e9 for ns in figures["row_median_ns"]])
+        about = {"quality": self.quality} if side == "lathe" else {
+            "quality": self.peer["quality"], "version": self.peer["version"]}
+        return [about | {"seconds": s, "p99_us": p / 1e3} for s, p in zip(seconds, figures["row_p99_ns"])]
+
+
 # ---- peers ----
 
 def available(function):
@@ -143,7 +172,7 @@ def run_peer(case, goal, path, variant, work):
                  "positive": goal.get("positive")}
     else:
         spec["data"] = str(path.with_suffix(".npz"))
-    if case.kind == "score":
+    if case.kind in ("score", "batch", "row"):
         spec["model"] = str(work / f"{label.replace(' ', '-')}.txt")
     env = {k: v for k, v in os.environ.items() if k not in THREAD_VARIABLES}
     if threads:
@@ -167,6 +196,13 @@ def measure(case, args, lathe):
         print(f"{case.name}: left out, its data is not installed", file=sys.stderr)
         return None
     goal = sets.goal_of(case.data)
+    if case.kind in ("batch", "row"):
+        if not available("lightgbm"):
+            print(f"{case.name}: left out, LightGBM is not installed", file=sys.stderr)
+            return None
+        scorer = RowScorer(lathe, case, path, goal, args.threads, args.repeats)
+        return {"case": case.name, "kind": case.kind, "metric": goal["metric"], "note": case.note, "rows": rows,
+                "lathe": scorer.runs("lathe"), "peers": {"lightgbm C API": scorer.runs("lightgbm")}}
     ours = Scorer(lathe, case, path) if case.kind == "score" else lambda: lathe.fit(case, path)
     peers = variants(case, args.threads, args.quick)
     result = {"case": case.name, "kind": case.kind, "metric": goal["metric"], "note": case.note, "lathe": [],
@@ -217,10 +253,13 @@ def show(result):
           + (f": {result['note']}" if result["note"] else ""))
     digits = 2 if metric == "rmse" else 4
 
+    scale, unit = (1e6, "µs") if result["kind"] == "row" else (1, "s")
+
     def line(label, one, more):
         peak = [r["peak_mb"] for r in one["runs"] if "peak_mb" in r]
-        spread = f"{min(r['seconds'] for r in one['runs']):.3f}–{max(r['seconds'] for r in one['runs']):.3f}"
-        print(f"  {label:32} {one['seconds']:9.3f} s  {spread:>17}  {one['quality']:9.{digits}f}  "
+        spread = (f"{min(r['seconds'] for r in one['runs']) * scale:.3f}–"
+                  f"{max(r['seconds'] for r in one['runs']) * scale:.3f}")
+        print(f"  {label:32} {one['seconds'] * scale:9.3f} {unit:2} {spread:>17}  {one['quality']:9.{digits}f}  "
               f"{f'{statistics.median(peak):.0f} MB' if peak else '':>9}  {more}")
 
     line("lathe", summary | {"runs": result["lathe"]}, "")

@@ -1,6 +1,8 @@
 /* Dealing out folds, and predicting each by a base that has not seen it. */
 #include "stacking.h"
 
+enum { FOLD_BLOCK = 1024 }; /* rows predicted at once: large trees stay in the cache for them */
+
 int32_t stack_check_base(const lathe_instance *child, int64_t k, int64_t n_features, int32_t code,
                          lathe_output *gives, lathe_error *err) {
     int32_t rc = child_output(child, gives, err);
@@ -63,22 +65,16 @@ int32_t stack_deal_folds(stack_job *job, const float *target, lathe_error *err) 
 
 /* ---- out-of-fold predictions ---- */
 
-/* The rows of a fold's training part, with what the caller's fit says of each. */
-typedef struct fold_part {
-    int32_t *rows; /* [n] */
-    float *target; /* NULL: the dataset's */
-    float *weight;
-    uint16_t *counts;
-    int64_t n;
-    lathe_dataset *view;
-} fold_part;
-
 static void part_free(const lathe_host *host, fold_part *p) {
     get_datasets(host)->release(p->view);
     host->free(host, p->rows);
     host->free(host, p->target);
     host->free(host, p->weight);
     host->free(host, p->counts);
+    p->view = NULL;
+    p->rows = NULL;
+    p->target = p->weight = NULL;
+    p->counts = NULL;
 }
 
 static int32_t part_make(const stack_job *job, int64_t fold, fold_part *p, lathe_error *err) {
@@ -86,7 +82,7 @@ static int32_t part_make(const stack_job *job, int64_t fold, fold_part *p, lathe
     const lathe_fit *fit = job->fit;
     int64_t n = job->rows.n;
 
-    memset(p, 0, sizeof *p);
+    atomic_init(&p->users, job->m->n);
     p->rows = alloc_array(host, n, sizeof *p->rows);
     p->target = fit->target != NULL ? alloc_array(host, n, sizeof *p->target) : NULL;
     p->weight = fit->weight != NULL ? alloc_array(host, n, sizeof *p->weight) : NULL;
@@ -110,6 +106,24 @@ static int32_t part_make(const stack_job *job, int64_t fold, fold_part *p, lathe
     return get_datasets(host)->view(job->c->open.data, p->rows, p->n, &p->view, err);
 }
 
+int32_t stack_make_parts(stack_job *job, lathe_error *err) {
+    int64_t folds = job->m->config->folds;
+    int32_t rc = LATHE_OK;
+    job->part = alloc_array(job->m->host, folds, sizeof *job->part);
+    if (job->part == NULL)
+        return fail_memory(err, "the folds", folds * (int64_t)sizeof *job->part);
+    for (int64_t f = 0; rc == LATHE_OK && f < folds; f++)
+        rc = part_make(job, f, &job->part[f], err);
+    return rc;
+}
+
+void stack_free_parts(stack_job *job) {
+    for (int64_t f = 0; job->part != NULL && f < job->m->config->folds; f++)
+        part_free(job->m->host, &job->part[f]);
+    job->m->host->free(job->m->host, job->part);
+    job->part = NULL;
+}
+
 /* The predictions of `child` of the rows of `fold` into the meta features of base b. */
 static int32_t predict_fold(const stack_job *job, const lathe_instance *child, int64_t b,
                             int64_t fold, lathe_error *err) {
@@ -118,22 +132,22 @@ static int32_t predict_fold(const stack_job *job, const lathe_instance *child, i
     const lathe_learner *learner = child->interface;
     int64_t f = job->c->info.n_features, k = m->k, held = 0, bytes;
     lathe_output gives;
-    int32_t rc = stack_check_base(child, k, f, LATHE_E_SHAPE, &gives, err), at[CHILD_BLOCK];
+    int32_t rc = stack_check_base(child, k, f, LATHE_E_SHAPE, &gives, err), at[FOLD_BLOCK];
 
     if (rc != LATHE_OK)
         return rc;
-    bytes = learner->scratch(child->self, CHILD_BLOCK);
-    float *x = alloc_array(host, CHILD_BLOCK * f, sizeof *x);
-    float *out = alloc_array(host, CHILD_BLOCK * k, sizeof *out);
+    bytes = learner->scratch(child->self, FOLD_BLOCK);
+    float *x = alloc_array(host, FOLD_BLOCK * f, sizeof *x);
+    float *out = alloc_array(host, FOLD_BLOCK * k, sizeof *out);
     void *own = bytes < 0 ? NULL : host->alloc(host, bytes > 0 ? (uint64_t)bytes : 1);
     if (x == NULL || out == NULL || own == NULL)
-        rc = fail_memory(err, "predicting a fold", CHILD_BLOCK * (f + k) * 4 + bytes);
+        rc = fail_memory(err, "predicting a fold", FOLD_BLOCK * (f + k) * 4 + bytes);
     for (int64_t i = 0; rc == LATHE_OK && i <= job->rows.n; i++) {
         if (i < job->rows.n && job->fold[i] == fold) {
             memcpy(x + held * f, job->c->x + job->rows.row[i] * job->c->stride, (size_t)f * 4);
             at[held++] = (int32_t)i;
         }
-        if (held < CHILD_BLOCK && i < job->rows.n)
+        if (held < FOLD_BLOCK && i < job->rows.n)
             continue;
         rc = child_predict(child, &gives, held, x, f, out, own, err);
         for (int64_t r = 0; rc == LATHE_OK && r < held; r++)
@@ -146,32 +160,29 @@ static int32_t predict_fold(const stack_job *job, const lathe_instance *child, i
     return rc;
 }
 
-int32_t stack_one_fold(const stack_job *job, int64_t b, int64_t fold, uint64_t key,
-                       lathe_error *err) {
+int32_t stack_one_fold(stack_job *job, int64_t b, int64_t fold, uint64_t key, lathe_error *err) {
     const stacking *m = job->m;
     const lathe_component *const *base = m->config->base.items;
     const lathe_components *kids = get_components(m->host);
+    fold_part *part = &job->part[fold];
     lathe_instance child = {0};
     lathe_open open = job->c->open;
     lathe_fit fit = *job->fit;
-    fold_part part;
-    int32_t rc = part_make(job, fold, &part, err);
 
-    if (rc == LATHE_OK) {
-        open.data = part.view;
-        fit.key = key;
-        fit.target = part.target;
-        fit.weight = part.weight;
-        fit.counts = part.counts;
-        fit.rows = NULL;
-        fit.n_rows_used = 0;
-        fit.fitted = NULL;
-        rc = child_fit(m->host, base[b], child_needs(&fit, open.task, job->c->info.flags), &open,
-                       &fit, &child, err);
-    }
+    open.data = part->view;
+    fit.key = key;
+    fit.target = part->target;
+    fit.weight = part->weight;
+    fit.counts = part->counts;
+    fit.rows = NULL;
+    fit.n_rows_used = 0;
+    fit.fitted = NULL;
+    int32_t rc = child_fit(m->host, base[b], child_needs(&fit, open.task, job->c->info.flags),
+                           &open, &fit, &child, err);
     if (rc == LATHE_OK)
         rc = predict_fold(job, &child, b, fold, err);
     kids->destroy(m->host, &child);
-    part_free(m->host, &part);
+    if (atomic_fetch_sub(&part->users, 1) == 1)
+        part_free(m->host, part);
     return rc;
 }

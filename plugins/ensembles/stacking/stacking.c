@@ -89,14 +89,15 @@ static int32_t whole(const stack_job *job, int64_t b, uint64_t key, lathe_error 
                      &job->c->open, &fit, &m->child[b], err);
 }
 
-/* Task t: base t / (folds + 1), fold t % (folds + 1); the last "fold" is the fit on all rows. */
+/* Task t: base t % n, fold t / n, so that few folds are in work at once; the last "fold" is the fit on
+ * all rows. */
 static int32_t run_tasks(void *user, int64_t begin, int64_t end, int32_t worker) {
     stack_job *job = user;
     const lathe_host *host = job->m->host;
     int64_t folds = job->m->config->folds;
     (void)worker;
     for (int64_t t = begin; t < end; t++) {
-        int64_t b = t / (folds + 1), fold = t % (folds + 1);
+        int64_t b = t % job->m->n, fold = t / job->m->n;
         uint64_t key = host->random_key(host, job->fit->key, (uint64_t)b);
         int32_t rc;
         if (host->stopped(host))
@@ -256,6 +257,8 @@ static int32_t fit_all(stack_job *job, lathe_error *err) {
                     "Stacking fits no gradients; let \"adapt\" turn them into targets.");
     if ((rc = prepare(job, target, err)) != LATHE_OK)
         return rc;
+    if ((rc = stack_make_parts(job, err)) != LATHE_OK)
+        return rc;
     rc = m->host->parallel_for(m->host, tasks, 1, run_tasks, job);
     for (int64_t t = tasks - 1; rc != LATHE_OK && err != NULL && t >= 0; t--)
         if (job->errors[t].code != 0)
@@ -273,6 +276,7 @@ static int32_t fit_stacking(void *self, void *context, const lathe_fit *fit, lat
     stack_job job = {.m = m, .c = c, .fit = fit};
     int32_t rc = fit_all(&job, err);
 
+    stack_free_parts(&job);
     m->host->free(m->host, job.errors);
     m->host->free(m->host, job.meta);
     m->host->free(m->host, job.fold);

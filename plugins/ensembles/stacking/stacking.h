@@ -4,6 +4,8 @@
 
 #include "../children.h"
 
+#include <stdatomic.h>
+
 typedef struct stacking_config {
     lathe_list base; /* const lathe_component * */
     const lathe_component *final;
@@ -25,6 +27,19 @@ typedef struct stacking {
     int64_t scratch;     /* the most that a child needs */
 } stacking;
 
+/* The rows of a fold's training part, with what the caller's fit says of each. All bases share it,
+ * with the matrix, bins and encodings that the dataset makes of it on first use; the last one lets it
+ * go. */
+typedef struct fold_part {
+    int32_t *rows; /* [n] */
+    float *target; /* NULL: the dataset's */
+    float *weight;
+    uint16_t *counts;
+    int64_t n;
+    lathe_dataset *view;
+    atomic_llong users; /* bases that are still to be fitted */
+} fold_part;
+
 /* A fit. */
 typedef struct stack_job {
     stacking *m;
@@ -32,6 +47,7 @@ typedef struct stack_job {
     const lathe_fit *fit;
     fit_rows rows;       /* in use, once each */
     int32_t *fold;       /* [rows] */
+    fold_part *part;     /* [folds] */
     float *meta;         /* [rows, width] */
     lathe_error *errors; /* [tasks] */
 } stack_job;
@@ -40,9 +56,11 @@ typedef struct stack_job {
 
 /* Fills job->fold, dealt out in random order within each class; one fold a row_id. */
 int32_t stack_deal_folds(stack_job *job, const float *target, lathe_error *err);
+/* The training part of each fold; stack_free_parts is fine after an error too. */
+int32_t stack_make_parts(stack_job *job, lathe_error *err);
+void stack_free_parts(stack_job *job);
 /* Fits base b without fold `fold`, and predicts it into the meta features. */
-int32_t stack_one_fold(const stack_job *job, int64_t b, int64_t fold, uint64_t key,
-                       lathe_error *err);
+int32_t stack_one_fold(stack_job *job, int64_t b, int64_t fold, uint64_t key, lathe_error *err);
 /* A base must give k values, or k probabilities; `code` is the error of another number. */
 int32_t stack_check_base(const lathe_instance *child, int64_t k, int64_t n_features, int32_t code,
                          lathe_output *gives, lathe_error *err);

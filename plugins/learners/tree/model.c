@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCK_ROWS = 64, WALK_ROWS = 16 };
+enum { BLOCK_ROWS = 1024, BLOCK_SUMS = 8192, WALK_ROWS = 16 };
 
 int32_t tree_fail(lathe_error *err, int32_t code, const char *where, const char *format, ...) {
     if (err) {
@@ -84,29 +84,38 @@ int32_t tree_model_leaf(const tree_model *m, int64_t t, const float *x) {
     return walk(m, m->root[t], x);
 }
 
+/* Rows that go through the trees together: many, so that a large tree stays in the cache for them, as
+ * long as their sums do not take its place. */
+static int64_t block_rows(const tree_model *m) {
+    int64_t rows = BLOCK_SUMS / m->n_outputs / WALK_ROWS * WALK_ROWS;
+    return rows > BLOCK_ROWS ? BLOCK_ROWS : rows < WALK_ROWS ? WALK_ROWS : rows;
+}
+
 int64_t tree_model_scratch(const tree_model *m, int64_t rows) {
     if (m->scorer)
         return tree_scorer_scratch(m->scorer, m, rows);
-    int64_t block = rows < BLOCK_ROWS ? rows : BLOCK_ROWS;
-    return block * m->n_outputs * (int64_t)sizeof(double);
+    int64_t block = block_rows(m);
+    return (rows < block ? rows : block) * m->n_outputs * (int64_t)sizeof(double);
 }
 
 /* The leaves of up to WALK_ROWS rows in one tree: a step a row in turn, so that the rows' loads
- * overlap. Row i of x is at row[i]. */
+ * overlap; one that is at its leaf stays there, without a branch. */
 static void walk_rows(const tree_model *m, int32_t root, int64_t n, const float *x, int64_t stride,
                       int32_t *leaf) {
-    int32_t at[WALK_ROWS], open = root >= 0;
+    int32_t at[WALK_ROWS], all = root;
     for (int64_t i = 0; i < n; i++)
         at[i] = root;
-    while (open) {
-        open = 0;
+    while (all >= 0) {
+        all = -1;
         for (int64_t i = 0; i < n; i++) {
-            if (at[i] < 0)
-                continue;
-            const tree_node *node = m->node + at[i];
+            const tree_node *node = m->node + (at[i] < 0 ? 0 : at[i]);
             float v = x[i * stride + (node->meta & TREE_FEATURE_MASK)];
-            at[i] = node->child[!goes_left(m, node, v)];
-            open |= at[i] >= 0;
+            uint32_t left = (v <= node->u.threshold) | ((v != v) & node->meta >> 31);
+            if (node->meta & TREE_IS_CATEGORY)
+                left = (uint32_t)goes_left(m, node, v);
+            int32_t next = node->child[left ^ 1];
+            at[i] = at[i] < 0 ? at[i] : next;
+            all &= at[i]; /* negative while all are */
         }
     }
     for (int64_t i = 0; i < n; i++)
@@ -116,9 +125,9 @@ static void walk_rows(const tree_model *m, int32_t root, int64_t n, const float 
 /* What is not compiled: blocks of rows, tree by tree. */
 static void predict_walking(const tree_model *m, int64_t n, const float *x, int64_t stride,
                             float *out, double *sum) {
-    int64_t k = m->n_outputs, width = m->leaf_width;
-    for (int64_t begin = 0; begin < n; begin += BLOCK_ROWS) {
-        int64_t rows = n - begin < BLOCK_ROWS ? n - begin : BLOCK_ROWS;
+    int64_t k = m->n_outputs, width = m->leaf_width, block = block_rows(m);
+    for (int64_t begin = 0; begin < n; begin += block) {
+        int64_t rows = n - begin < block ? n - begin : block;
         int32_t leaf[BLOCK_ROWS];
         for (int64_t i = 0; i < rows; i++)
             memcpy(sum + i * k, m->bias, (size_t)k * sizeof(double));
