@@ -24,6 +24,7 @@ int cli_validate(int argc, char **argv);
 int cli_schema(int argc, char **argv);
 int cli_predict(int argc, char **argv);
 int cli_models(int argc, char **argv);
+int cli_endpoints(int argc, char **argv);
 int cli_runs(int argc, char **argv);
 int cli_plugins(int argc, char **argv);
 int cli_data(int argc, char **argv);
@@ -57,6 +58,9 @@ int cli_error(const lathe_error *err);
 int cli_usage(const char *usage, const char *fmt, ...) LATHE_PRINTF(2, 3);
 
 /* ---- what most need ---- */
+
+/* Tells that gates refuse a promotion: {"error", "checks"}; gives EXIT_GOAL. */
+int cli_gates_refused(const cJSON *refusal, bool json);
 
 /* The catalogue, scanned by this program itself, cached in the home where there is one. */
 int32_t cli_open_catalogue(const char *home, bool rescan, lathe_catalogue **catalogue,

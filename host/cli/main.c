@@ -16,6 +16,7 @@ static const char usage[] =
     "  predict MODEL IN.csv     predictions of a stored model (MODEL, MODEL@3, MODEL@live or a "
     "file)\n"
     "  models list|show|promote|rollback|export|verify\n"
+    "  endpoints list|show|set|canary|shadow|promote|rollback\n"
     "  runs list|show|compare|events\n"
     "  plugins list|info|rescan\n"
     "  tokens create|list|rotate|revoke   who may ask the service for what\n"
@@ -29,13 +30,11 @@ static const struct {
     const char *name;
     cli_command_fn run;
 } commands[] = {
-    {"run", cli_run},         {"validate", cli_validate},
-    {"schema", cli_schema},   {"predict", cli_predict},
-    {"models", cli_models},   {"runs", cli_runs},
-    {"plugins", cli_plugins}, {"data", cli_data},
-    {"worker", cli_worker},   {"serve", cli_serve},
-    {"backup", cli_backup},   {"restore", cli_restore},
-    {"verify", cli_verify},   {"gc", cli_gc},
+    {"run", cli_run},         {"validate", cli_validate}, {"schema", cli_schema},
+    {"predict", cli_predict}, {"models", cli_models},     {"endpoints", cli_endpoints},
+    {"runs", cli_runs},       {"plugins", cli_plugins},   {"data", cli_data},
+    {"worker", cli_worker},   {"serve", cli_serve},       {"backup", cli_backup},
+    {"restore", cli_restore}, {"verify", cli_verify},     {"gc", cli_gc},
     {"tokens", cli_tokens},
 };
 

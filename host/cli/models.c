@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "model/model.h"
+#include "serve/endpoint_verbs.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 static const char usage[] =
     "usage: lathe models list [MODEL] [--json]\n"
     "       lathe models show MODEL[@VERSION|@ALIAS] [--json]\n"
-    "       lathe models promote MODEL@VERSION [--alias live] [--reason TEXT]\n"
+    "       lathe models promote MODEL@VERSION [--alias live] [--reason TEXT] [--force]\n"
     "       lathe models rollback MODEL [--alias live] [--reason TEXT]\n"
     "       lathe models export MODEL[@VERSION|@ALIAS] -o FILE [--force]\n"
     "       lathe models verify MODEL[@VERSION|@ALIAS]|FILE\n"
@@ -152,6 +153,9 @@ static int cmd_show(models_call *c) {
     cJSON *candidate = cJSON_DetachItemFromObjectCaseSensitive(file, "candidate");
     if (candidate != NULL)
         cJSON_AddItemToObject(out, "candidate", candidate);
+    cJSON *lineage = lathe_store_lineage(c->store, &v, c->arena, &c->err);
+    if (lineage != NULL)
+        cJSON_AddItemToObject(out, "lineage", lineage);
     if (c->options[OPT_JSON].seen) {
         cli_print_json(out);
     } else {
@@ -166,23 +170,22 @@ static int cmd_show(models_call *c) {
 
 /* The acceptance gates of the goal hold at promotion too. */
 static int cmd_promote(models_call *c) {
-    lathe_version_record v;
     const char *alias = c->options[OPT_ALIAS].value ? c->options[OPT_ALIAS].value : "live";
-    if (lathe_store_version(c->store, c->ref, c->arena, &v, &c->err) != LATHE_OK)
-        return cli_error(&c->err);
-    if (strcmp(verdict(v.goal), "not met") == 0 && !c->options[OPT_FORCE].seen) {
-        fprintf(stderr,
-                "lathe: %s@%" PRId64
-                " did not meet its goal and is not promoted; --force does it all the same\n",
-                v.model, v.version);
-        return EXIT_GOAL;
-    }
-    if (lathe_store_version_verify(c->store, c->ref, &c->err) != LATHE_OK ||
-        lathe_store_alias_set(c->store, v.model, alias, v.version, c->options[OPT_REASON].value,
-                              &c->err) != LATHE_OK)
-        return cli_error(&c->err);
-    printf("%s@%s is now version %" PRId64 "\n", v.model, alias, v.version);
-    return EXIT_DONE;
+    cJSON *arguments = cJSON_CreateObject(), *answer = NULL;
+    int code = EXIT_DONE;
+    cJSON_AddStringToObject(arguments, "alias", alias);
+    cJSON_AddBoolToObject(arguments, "force", c->options[OPT_FORCE].seen);
+    if (c->options[OPT_REASON].seen)
+        cJSON_AddStringToObject(arguments, "reason", c->options[OPT_REASON].value);
+    if (lathe_model_promote(c->store, c->ref, arguments, &answer, &c->err) != LATHE_OK)
+        code = answer != NULL ? cli_gates_refused(answer, c->options[OPT_JSON].seen)
+                              : cli_error(&c->err);
+    else
+        printf("%.*s@%s is now version %.0f\n", (int)strcspn(c->ref, "@"), c->ref, alias,
+               cJSON_GetNumberValue(lathe_json_get(answer, "version")));
+    cJSON_Delete(answer);
+    cJSON_Delete(arguments);
+    return code;
 }
 
 static int cmd_rollback(models_call *c) {

@@ -171,6 +171,13 @@ int32_t api_validate(api_call *c);
 /* The plugins as the service knows them; it may wait for a scan. Close it. [pool] */
 int32_t api_open_catalogue(api_call *c, bool rescan, lathe_catalogue **catalogue);
 
+/* ---- api_endpoints.c: for verbs with gates (serve/endpoint_verbs.h) ---- */
+
+/* 403 where the body asks for "force" and who asks is no admin. */
+int32_t api_check_force(api_call *c);
+/* Takes over a verb's answer: what is served, or 409 with the checks that refuse. */
+int32_t api_answer_verb(api_call *c, int32_t rc, cJSON *answer);
+
 /* ---- the parts of the API: tables, each ended by a row without method ---- */
 
 extern const api_route api_model_routes[], api_endpoint_routes[], api_run_routes[],

@@ -2,6 +2,7 @@
 #include "serve/api.h"
 
 #include "base/json.h"
+#include "serve/endpoint_verbs.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -71,13 +72,6 @@ static int32_t get_model(api_call *c) {
     return api_answer(c, out);
 }
 
-static bool goal_refuses(const char *goal) {
-    cJSON *tree = goal ? cJSON_Parse(goal) : NULL;
-    const bool refuses = cJSON_IsFalse(lathe_json_get(tree, "met"));
-    cJSON_Delete(tree);
-    return refuses;
-}
-
 static int32_t answer_version(api_call *c, int64_t version) {
     cJSON *out = cJSON_CreateObject();
     cJSON_AddNumberToObject(out, "version", (double)version);
@@ -91,18 +85,12 @@ static int32_t promote_model(api_call *c) {
     const char *model = api_part(c, "model");
     const char *ref =
         number > 0 ? lathe_arena_printf(c->arena, "%s@%" PRId64, model, number) : model;
-    lathe_version_record v;
-    int32_t rc = lathe_store_version(c->store, ref, c->arena, &v, &c->err);
-    if (rc == LATHE_OK && !api_bool(c->body, "force", false) && goal_refuses(v.goal))
-        rc = lathe_fail(&c->err, LATHE_E_STATE, NULL,
-                        "%s@%" PRId64 " did not meet its goal; \"force\" promotes it all the same",
-                        v.model, v.version);
-    if (rc == LATHE_OK)
-        rc = lathe_store_version_verify(c->store, ref, &c->err);
-    if (rc == LATHE_OK)
-        rc = lathe_store_alias_set(c->store, v.model, api_text(c->body, "alias", "live"), v.version,
-                                   api_text(c->body, "reason", ""), &c->err);
-    return rc == LATHE_OK ? answer_version(c, v.version) : rc;
+    cJSON *answer = NULL;
+    int32_t rc = api_check_force(c);
+    if (rc != LATHE_OK)
+        return rc;
+    rc = lathe_model_promote(c->store, ref ? ref : "", c->body, &answer, &c->err);
+    return api_answer_verb(c, rc, answer);
 }
 
 static int32_t rollback_model(api_call *c) {
@@ -119,7 +107,7 @@ static const api_field promote_body[] = {
     {"version", API_INT, false, 1, 1e15, NULL, "of the model; default the newest", NULL},
     {"alias", API_NAME, false, 0, 0, NULL, "that is to point at it; default \"live\"", NULL},
     {"reason", API_TEXT, false, 0, 1000, NULL, "for the history", NULL},
-    {"force", API_BOOL, false, 0, 0, NULL, "also where it did not meet its goal", NULL},
+    {"force", API_BOOL, false, 0, 0, NULL, "also where a gate of its goal fails; role admin", NULL},
     {0}};
 
 static const api_field rollback_body[] = {

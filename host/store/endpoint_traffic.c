@@ -92,13 +92,16 @@ static int32_t check_sticky(const cJSON *sticky, lathe_error *err) {
 }
 
 static int32_t check_settings(lathe_store *store, const cJSON *settings, lathe_error *err) {
-    static const char *const keys[] = {"traffic", "sticky", NULL};
+    static const char *const keys[] = {"traffic", "sticky", "validation", NULL};
+    const cJSON *validation = lathe_json_get(settings, "validation");
     const cJSON *traffic = lathe_json_get(settings, "traffic"),
                 *sticky = lathe_json_get(settings, "sticky"), *share;
     double sum = 0;
     if (!cJSON_IsObject(settings))
         return fail_settings(err, "an object is expected");
     int32_t rc = check_keys(settings, keys, "it", err);
+    if (rc == LATHE_OK && validation != NULL && !cJSON_IsObject(validation))
+        rc = fail_settings(err, "\"validation\" is an object");
     if (rc == LATHE_OK && traffic != NULL && !cJSON_IsArray(traffic))
         rc = fail_settings(err, "\"traffic\" is a list");
     if (rc == LATHE_OK && cJSON_GetArraySize(traffic) > 16)
@@ -110,25 +113,51 @@ static int32_t check_settings(lathe_store *store, const cJSON *settings, lathe_e
     return rc == LATHE_OK && sticky != NULL ? check_sticky(sticky, err) : rc;
 }
 
+/* The settings there are, with what is new over them; null takes one away. NULL: no memory, or no object. */
+static cJSON *merge(const char *old, const char *text) {
+    cJSON *all = cJSON_Parse(old), *change = cJSON_Parse(text);
+    const cJSON *item;
+    bool good = cJSON_IsObject(all) && cJSON_IsObject(change);
+    cJSON_ArrayForEach(item, change) {
+        cJSON_DeleteItemFromObjectCaseSensitive(all, item->string);
+        if (good && !cJSON_IsNull(item))
+            good = cJSON_AddItemToObject(all, item->string, cJSON_Duplicate(item, 1));
+    }
+    cJSON_Delete(change);
+    if (!good) {
+        cJSON_Delete(all);
+        return NULL;
+    }
+    return all;
+}
+
+static int32_t configure(lathe_store *store, const char *name, const char *settings,
+                         lathe_arena *arena, lathe_error *err) {
+    lathe_endpoint_record e;
+    int32_t rc = lathe_store_endpoint(store, name, arena, &e, err);
+    if (rc != LATHE_OK)
+        return rc;
+    cJSON *merged = merge(e.settings, settings);
+    char *text = merged ? cJSON_PrintUnformatted(merged) : NULL;
+    rc = text != NULL ? check_settings(store, merged, err)
+                      : fail_settings(err, "an object is expected");
+    if (rc == LATHE_OK)
+        rc = lathe_db_run(store, NULL, err,
+                          "UPDATE endpoints SET settings = ?, updated = ? WHERE name = ?", "tit",
+                          text, lathe_wall_us(), name);
+    if (rc == LATHE_OK)
+        rc = lathe_store_audit_add(store, "endpoint.configure", name, text, err);
+    cJSON_free(text);
+    cJSON_Delete(merged);
+    return rc;
+}
+
 int32_t lathe_store_endpoint_configure(lathe_store *store, const char *name, const char *settings,
                                        lathe_error *err) {
-    cJSON *tree = cJSON_Parse(settings);
-    lathe_endpoint_record e;
     lathe_arena *arena = lathe_arena_new();
     int32_t rc = arena != NULL ? lathe_db_begin(store, err) : lathe_db_oom(store, err);
-    if (rc == LATHE_OK) {
-        rc = lathe_store_endpoint(store, name, arena, &e, err);
-        if (rc == LATHE_OK)
-            rc = check_settings(store, tree, err);
-        if (rc == LATHE_OK)
-            rc = lathe_db_run(store, NULL, err,
-                              "UPDATE endpoints SET settings = ?, updated = ? WHERE name = ?",
-                              "tit", settings, lathe_wall_us(), name);
-        if (rc == LATHE_OK)
-            rc = lathe_store_audit_add(store, "endpoint.configure", name, settings, err);
-        rc = lathe_db_end(store, rc, err);
-    }
-    cJSON_Delete(tree);
+    if (rc == LATHE_OK)
+        rc = lathe_db_end(store, configure(store, name, settings, arena, err), err);
     lathe_arena_free(arena);
     return rc;
 }

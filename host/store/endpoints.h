@@ -36,10 +36,11 @@ int32_t lathe_store_endpoint_set(lathe_store *store, const char *name, const cha
 int32_t lathe_store_endpoint_promote(lathe_store *store, const char *name, const char *model,
                                      int64_t version, const char *reason, lathe_error *err);
 
-/* How its requests are shared and kept together, as JSON; a member that is not there is as if it were empty:
+/* How its requests are shared and kept together, as JSON. What is given replaces what was there; null takes it away:
  *   {"traffic": [{"model": "m", "version": 3, "percent": 10}, …]   further versions beside the one it serves, which takes
  *                                                                  the rest; together at most 100
- *    "sticky": "id" | "header:NAME"}                               where a client's key is, beside the header lathe-sticky-key
+ *    "sticky": "id" | "header:NAME"                                where a client's key is, beside the header lathe-sticky-key
+ *    "validation": {…}}                                            in place of the document's (serve/door.h)
  * LATHE_E_INVALID; LATHE_E_NOT_FOUND: no such endpoint or version. */
 int32_t lathe_store_endpoint_configure(lathe_store *store, const char *name, const char *settings,
                                        lathe_error *err);

@@ -11,6 +11,7 @@
  *     store/artifacts.h   files by SHA-256            store/runs.h      runs, their events and files
  *     store/models.h      models, versions, aliases   store/endpoints.h endpoints and their rollback
  *     store/rollouts.h    canaries and shadows        store/gates.h     acceptance gates at promotion
+ *     store/lineage.h     where a version comes from
  *     store/steps.h       the cache of steps          store/alerts.h    alerts
  *     store/audit.h       who changed what            store/verify.h    verify and gc
  *     store/backup.h      backup and restore          store/tokens.h    bearer tokens
@@ -95,6 +96,7 @@ int32_t lathe_store_check_name(const char *name, const char *what, lathe_error *
 #include "store/backup.h"
 #include "store/endpoints.h"
 #include "store/gates.h"
+#include "store/lineage.h"
 #include "store/models.h"
 #include "store/queue.h"
 #include "store/rollouts.h"

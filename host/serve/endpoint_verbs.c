@@ -1,0 +1,324 @@
+#include "serve/endpoint_verbs.h"
+
+#include "base/json.h"
+#include "serve/canary.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+typedef struct call {
+    lathe_store *store;
+    lathe_arena *arena;
+    const char *endpoint;
+    const cJSON *arguments;
+    const char *reason;
+    bool force;
+    cJSON *failed; /* gates */
+    lathe_error *err;
+} call;
+
+static const char *text_of(const call *c, const char *key) {
+    return cJSON_GetStringValue(lathe_json_get(c->arguments, key));
+}
+
+/* The arguments may hold what none of the verbs knows only where they were checked before: the API does. */
+static int32_t fail(call *c, const char *what) {
+    return lathe_fail(c->err, LATHE_E_INVALID, c->endpoint, "%s", what);
+}
+
+/* The version that the arguments name. model NULL: they must. *ref is how the store finds it. */
+static int32_t find_version(call *c, const char *model, lathe_version_record *v, const char **ref) {
+    const char *named = text_of(c, "model");
+    const cJSON *version = lathe_json_get(c->arguments, "version");
+    model = named != NULL ? named : model;
+    if (model == NULL)
+        return fail(c, "\"model\" is needed");
+    if (version != NULL && (!cJSON_IsNumber(version) || !(version->valuedouble >= 1)))
+        return fail(c, "\"version\" is a number from 1");
+    *ref = version != NULL ? lathe_arena_printf(c->arena, "%s@%.0f", model, version->valuedouble)
+                           : model;
+    return *ref != NULL ? lathe_store_version(c->store, *ref, c->arena, v, c->err)
+                        : lathe_fail(c->err, LATHE_E_MEMORY, NULL, "out of memory");
+}
+
+/* Gates, and the file's content. */
+static int32_t may_serve(call *c, const lathe_version_record *v) {
+    const char *ref = lathe_arena_printf(c->arena, "%s@%" PRId64, v->model, v->version);
+    int32_t rc = c->force ? lathe_gates_override(c->store, v, c->reason, c->err)
+                          : lathe_gates_check(v, &c->failed, c->err);
+    return rc == LATHE_OK ? lathe_store_version_verify(c->store, ref ? ref : "", c->err) : rc;
+}
+
+/* ---- set ---- */
+
+static int32_t set_settings(call *c) {
+    static const char *const keys[] = {"traffic", "sticky", "validation"};
+    cJSON *settings = cJSON_CreateObject();
+    int32_t rc = LATHE_OK;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const cJSON *node = lathe_json_get(c->arguments, keys[i]);
+        if (node != NULL)
+            cJSON_AddItemToObject(settings, keys[i], cJSON_Duplicate(node, 1));
+    }
+    char *text = cJSON_PrintUnformatted(settings);
+    if (text == NULL)
+        rc = lathe_fail(c->err, LATHE_E_MEMORY, NULL, "out of memory");
+    else if (cJSON_GetArraySize(settings) > 0)
+        rc = lathe_store_endpoint_configure(c->store, c->endpoint, text, c->err);
+    cJSON_free(text);
+    cJSON_Delete(settings);
+    return rc;
+}
+
+static int32_t set_target(call *c) {
+    const char *alias = text_of(c, "alias"), *model = text_of(c, "model"), *ref;
+    lathe_version_record v;
+    int32_t rc;
+    if (model == NULL && (alias != NULL || lathe_json_get(c->arguments, "version") != NULL))
+        return fail(c, "\"model\" is needed beside \"version\" or \"alias\"");
+    if (model == NULL)
+        return LATHE_OK;
+    if (alias != NULL && lathe_json_get(c->arguments, "version") != NULL)
+        return fail(c, "\"version\" or \"alias\" is given, not both");
+    if (alias != NULL) {
+        ref = lathe_arena_printf(c->arena, "%s@%s", model, alias);
+        rc = lathe_store_version(c->store, ref ? ref : "", c->arena, &v, c->err);
+    } else {
+        rc = find_version(c, NULL, &v, &ref);
+    }
+    if (rc == LATHE_OK)
+        rc = may_serve(c, &v);
+    return rc == LATHE_OK ? lathe_store_endpoint_set(c->store, c->endpoint, model, alias, v.version,
+                                                     c->reason, c->err)
+                          : rc;
+}
+
+static int32_t set(call *c) {
+    int32_t rc = set_target(c);
+    return rc == LATHE_OK ? set_settings(c) : rc;
+}
+
+/* ---- trials ---- */
+
+/* The endpoint as it is, and the version that the arguments name. */
+static int32_t find_both(call *c, lathe_endpoint_record *e, lathe_version_record *v,
+                         const char **ref) {
+    int32_t rc = lathe_store_endpoint(c->store, c->endpoint, c->arena, e, c->err);
+    return rc == LATHE_OK ? find_version(c, e->model, v, ref) : rc;
+}
+
+static int32_t canary(call *c) {
+    static const char *const keys[] = {"model", "version", "reason", "force"};
+    lathe_endpoint_record e;
+    lathe_version_record v;
+    const char *ref;
+    int32_t rc = find_both(c, &e, &v, &ref);
+    cJSON *settings = rc == LATHE_OK ? cJSON_Duplicate(c->arguments, 1) : NULL;
+    if (rc == LATHE_OK && settings == NULL)
+        rc = lathe_fail(c->err, LATHE_E_MEMORY, NULL, "out of memory");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        cJSON_DeleteItemFromObjectCaseSensitive(settings, keys[i]);
+    if (rc == LATHE_OK)
+        rc = lathe_canary_begin(c->store, c->endpoint, ref, settings, c->force, c->reason,
+                                &c->failed, c->err);
+    cJSON_Delete(settings);
+    return rc;
+}
+
+static int32_t unshadow(call *c, bool must) {
+    lathe_rollout_record r;
+    bool found;
+    int32_t rc = lathe_store_rollout_running(c->store, c->endpoint, LATHE_ROLLOUT_SHADOW, c->arena,
+                                             &r, &found, c->err);
+    if (rc == LATHE_OK && found)
+        return lathe_store_rollout_finish(c->store, r.id, LATHE_ROLLOUT_ENDED, c->reason, NULL,
+                                          NULL, c->err);
+    return rc == LATHE_OK && must ? lathe_fail(c->err, LATHE_E_NOT_FOUND, c->endpoint,
+                                               "endpoint '%s' has no shadow", c->endpoint)
+                                  : rc;
+}
+
+static int32_t end_shadow(call *c) {
+    return unshadow(c, true);
+}
+
+static int32_t shadow(call *c) {
+    lathe_endpoint_record e;
+    lathe_version_record v;
+    const char *ref;
+    int32_t rc = find_both(c, &e, &v, &ref);
+    if (rc == LATHE_OK)
+        rc = lathe_store_version_verify(c->store, ref, c->err);
+    if (rc == LATHE_OK)
+        rc = unshadow(c, false);
+    return rc == LATHE_OK
+               ? lathe_store_rollout_begin(c->store, c->endpoint, LATHE_ROLLOUT_SHADOW, v.model,
+                                           v.version, NULL, c->reason, NULL, c->err)
+               : rc;
+}
+
+/* ---- moves ---- */
+
+/* The gates of a canary were asked when it began. */
+static int32_t promote(call *c) {
+    lathe_rollout_record r;
+    lathe_endpoint_record e;
+    lathe_version_record v;
+    const char *ref;
+    bool found = false;
+    int32_t rc = LATHE_OK;
+    if (text_of(c, "model") == NULL && lathe_json_get(c->arguments, "version") == NULL) {
+        rc = lathe_store_rollout_running(c->store, c->endpoint, LATHE_ROLLOUT_CANARY, c->arena, &r,
+                                         &found, c->err);
+        if (rc == LATHE_OK && found)
+            return lathe_store_rollout_finish(c->store, r.id, LATHE_ROLLOUT_PROMOTED, c->reason,
+                                              NULL, NULL, c->err);
+    }
+    if (rc == LATHE_OK)
+        rc = find_both(c, &e, &v, &ref);
+    if (rc == LATHE_OK)
+        rc = may_serve(c, &v);
+    return rc == LATHE_OK ? lathe_store_endpoint_promote(c->store, c->endpoint, v.model, v.version,
+                                                         c->reason, c->err)
+                          : rc;
+}
+
+static int32_t rollback(call *c) {
+    return lathe_store_endpoint_rollback(c->store, c->endpoint, c->reason, NULL, c->err);
+}
+
+static const struct {
+    const char *name;
+    int32_t (*run)(call *c);
+} verbs[] = {{"set", set},         {"canary", canary},
+             {"shadow", shadow},   {"unshadow", end_shadow},
+             {"promote", promote}, {"rollback", rollback}};
+
+/* ---- answers ---- */
+
+static cJSON *refusal(call *c) {
+    if (c->failed == NULL || cJSON_GetArraySize(c->failed) == 0)
+        return NULL;
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddStringToObject(out, "error", c->err->message);
+    cJSON_AddItemToObject(out, "checks", c->failed);
+    c->failed = NULL;
+    return out;
+}
+
+static int32_t served(call *c, cJSON **answer) {
+    lathe_endpoint_record e;
+    int32_t rc = lathe_store_endpoint(c->store, c->endpoint, c->arena, &e, c->err);
+    if (rc != LATHE_OK)
+        return rc;
+    *answer = cJSON_CreateObject();
+    cJSON_AddStringToObject(*answer, "endpoint", e.name);
+    cJSON_AddStringToObject(*answer, "model", e.model);
+    cJSON_AddNumberToObject(*answer, "version", (double)e.version);
+    return LATHE_OK;
+}
+
+static int32_t begin(call *c, lathe_store *store, const char *endpoint, const cJSON *arguments,
+                     lathe_error *err) {
+    *c = (call){.store = store, .endpoint = endpoint, .arguments = arguments, .err = err};
+    c->arena = lathe_arena_new();
+    c->reason = text_of(c, "reason");
+    c->force = cJSON_IsTrue(lathe_json_get(arguments, "force"));
+    return c->arena != NULL ? LATHE_OK : lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory");
+}
+
+static void end(call *c) {
+    cJSON_Delete(c->failed);
+    lathe_arena_free(c->arena);
+}
+
+int32_t lathe_endpoint_verb(lathe_store *store, const char *verb, const char *endpoint,
+                            const cJSON *arguments, cJSON **answer, lathe_error *err) {
+    call c;
+    int32_t rc = begin(&c, store, endpoint, arguments, err);
+    size_t v = 0;
+    *answer = NULL;
+    while (v < sizeof verbs / sizeof *verbs && strcmp(verbs[v].name, verb) != 0)
+        v++;
+    if (rc == LATHE_OK && v == sizeof verbs / sizeof *verbs)
+        rc = fail(&c, "there is no such verb");
+    if (rc == LATHE_OK)
+        rc = verbs[v].run(&c);
+    if (rc == LATHE_OK)
+        rc = served(&c, answer);
+    else
+        *answer = refusal(&c);
+    end(&c);
+    return rc;
+}
+
+int32_t lathe_model_promote(lathe_store *store, const char *ref, const cJSON *arguments,
+                            cJSON **answer, lathe_error *err) {
+    call c;
+    lathe_version_record v;
+    int32_t rc = begin(&c, store, ref, arguments, err);
+    *answer = NULL;
+    if (rc == LATHE_OK)
+        rc = lathe_store_version(store, ref, c.arena, &v, err);
+    if (rc == LATHE_OK)
+        rc = may_serve(&c, &v);
+    if (rc == LATHE_OK) {
+        const char *alias = text_of(&c, "alias");
+        rc =
+            lathe_store_alias_set(store, v.model, alias ? alias : "live", v.version, c.reason, err);
+    }
+    if (rc == LATHE_OK) {
+        *answer = cJSON_CreateObject();
+        cJSON_AddNumberToObject(*answer, "version", (double)v.version);
+    } else {
+        *answer = refusal(&c);
+    }
+    end(&c);
+    return rc;
+}
+
+/* ---- showing ---- */
+
+static void add_tree(cJSON *object, const char *key, const char *text) {
+    cJSON *tree = cJSON_Parse(text);
+    if (tree != NULL)
+        cJSON_AddItemToObject(object, key, tree);
+}
+
+cJSON *lathe_rollout_record_json(const lathe_rollout_record *r) {
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddNumberToObject(out, "id", (double)r->id);
+    cJSON_AddStringToObject(out, "kind", r->kind);
+    cJSON_AddStringToObject(out, "model", r->model);
+    cJSON_AddNumberToObject(out, "version", (double)r->version);
+    cJSON_AddStringToObject(out, "base_model", r->base_model);
+    cJSON_AddNumberToObject(out, "base_version", (double)r->base_version);
+    cJSON_AddStringToObject(out, "state", r->state);
+    cJSON_AddNumberToObject(out, "step", (double)r->step);
+    cJSON_AddNumberToObject(out, "started_us", (double)r->started);
+    if (r->finished > 0)
+        cJSON_AddNumberToObject(out, "finished_us", (double)r->finished);
+    cJSON_AddStringToObject(out, "actor", r->actor);
+    cJSON_AddStringToObject(out, "reason", r->reason);
+    add_tree(out, "settings", r->settings);
+    add_tree(out, "verdict", r->verdict);
+    return out;
+}
+
+cJSON *lathe_endpoint_json(lathe_store *store, const lathe_endpoint_record *e, lathe_arena *arena,
+                           lathe_error *err) {
+    lathe_rollout_list list;
+    if (lathe_store_rollouts(store, e->name, true, 0, arena, &list, err) != LATHE_OK)
+        return NULL;
+    cJSON *out = cJSON_CreateObject();
+    cJSON_AddStringToObject(out, "name", e->name);
+    cJSON_AddStringToObject(out, "model", e->model);
+    cJSON_AddStringToObject(out, "alias", e->alias);
+    cJSON_AddNumberToObject(out, "version", (double)e->version);
+    cJSON_AddStringToObject(out, "sha256", e->sha256);
+    cJSON_AddNumberToObject(out, "updated_us", (double)e->updated);
+    add_tree(out, "settings", e->settings);
+    for (size_t i = 0; i < list.count; i++)
+        cJSON_AddItemToObject(out, list.items[i].kind, lathe_rollout_record_json(&list.items[i]));
+    return out;
+}
