@@ -253,7 +253,7 @@ def check_kill(lathe, ports):
 
 def check_changed_bytes(lathe, model):
     """A byte of a registered version that was changed is noticed where it is loaded."""
-    path, refused, tries = model["file"], 0, 12
+    path, refused, tries = model["file"], 0, 6
     size = os.path.getsize(path)
     os.chmod(path, 0o600)
     with open(path, "rb") as file:

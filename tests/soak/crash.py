@@ -41,8 +41,9 @@ class Oracle:
         self.runs = {}              # id → status
         self.alias = None           # last acknowledged version of "live"
         self.alias_asked = None     # under way; None: nothing is
-        self.canary = None
-        self.canary_asked = False
+        self.trial = (1, None)      # what endpoint "c" serves, and the version of its canary
+        self.trial_asked = None
+        self.acknowledged, self.slowest_start = 0, 0.0
 
 
 def promote(service, oracle, rng):
@@ -71,6 +72,23 @@ def register(service, oracle, rng, folder):
             oracle.versions[v["model"], v["version"]] = v["sha256"]
 
 
+def try_versions(service, oracle, rng):
+    """Canaries of endpoint "c": begun, promoted, rolled back."""
+    while True:
+        serves, canary = oracle.trial
+        if canary is None:
+            version = rng.choice([v for v in range(1, PROMOTIONS + 1) if v != serves])
+            verb, body = "canary", {"version": version, "bake_seconds": 3600}
+            oracle.trial_asked = (serves, version)
+        else:
+            verb, body = rng.choice(["promote", "rollback"]), {}
+            oracle.trial_asked = (canary if verb == "promote" else serves, None)
+        status, _ = service.api("POST", f"/endpoints/c/{verb}", body)
+        if status == 200:
+            oracle.trial, oracle.trial_asked = oracle.trial_asked, None
+            oracle.acknowledged += 1
+
+
 def until_death(service, what, *args):
     """A client that goes on until the service is gone."""
     def loop():
@@ -96,6 +114,11 @@ def check_home(lathe, oracle, checks, number):
     checks.that(f"round {number}: where the alias is", live in (oracle.alias, oracle.alias_asked),
                 f"{live}; acknowledged {oracle.alias}, asked {oracle.alias_asked}")
     oracle.alias, oracle.alias_asked = live, None
+    shown = parse(lathe.run("endpoints", "show", "c", "--json").stdout) or {}
+    trial = shown.get("version"), shown.get("canary", {}).get("version")
+    checks.that(f"round {number}: the canary", trial in (oracle.trial, oracle.trial_asked),
+                f"{trial}; acknowledged {oracle.trial}, asked {oracle.trial_asked}")
+    oracle.trial, oracle.trial_asked = trial, None
     runs = {r["run"]: r["status"] for r in parse(lathe.run("runs", "list", "--json").stdout) or []}
     for run, status in list(oracle.runs.items())[-20:]:
         if run in runs:
@@ -116,7 +139,8 @@ def play(lathe, oracle, checks, number, rng, ports, config):
                     answered[0] == 200 and answered[1]["model_version"] == str(oracle.alias) and
                     answered[1]["outputs"][0]["data"] == [float(oracle.alias)], (answered, oracle.alias))
         oracle.slowest_start = max(oracle.slowest_start, started)
-        threads = [until_death(service, promote, oracle, rng), until_death(service, register, oracle, rng, lathe.dir)]
+        threads = [until_death(service, promote, oracle, rng), until_death(service, try_versions, oracle, rng),
+                   until_death(service, register, oracle, rng, lathe.dir)]
     time.sleep(moment * SLOWER)
     workers = service.workers()
     service.kill()
@@ -128,7 +152,6 @@ def play(lathe, oracle, checks, number, rng, ports, config):
 def main(rounds, seed=0):
     seed = seed or int(time.time())
     checks, rng, oracle = Checks(), random.Random(seed), Oracle()
-    oracle.acknowledged, oracle.slowest_start = 0, 0.0
     begin, left = time.monotonic(), []
     with Lathe() as lathe:
         for value in range(1, PROMOTIONS + 1):
@@ -137,6 +160,7 @@ def main(rounds, seed=0):
             oracle.alias = model["version"]
         for value in range(1, 10):
             constant("r", value, lathe.dir)
+        checks.equal("an endpoint", lathe.run("endpoints", "set", "c", "m@1").returncode, 0)
         ports = free_port(), free_port()
         config = {"data_roots": [lathe.dir], "runs": {"threads": 1}}
         for number in range(rounds):
