@@ -133,7 +133,7 @@ START_TEST(guards_trip_beyond_their_limit) {
     TRIPS(LATHE_GUARD_ERROR_RATIO, 0.01, side(1000, 100, 11, 0), good, 0.011, 1e-12);
     HOLDS(LATHE_GUARD_ERROR_RATIO, 0.01, side(20, 100, 1, 0), good); /* too few to tell */
     TRIPS(LATHE_GUARD_ERROR_RATIO, 0.01, side(20, 100, 2, 0), good, 0.1, 1e-12); /* lost anyway */
-    TRIPS(LATHE_GUARD_ERROR_RATIO, 0, side(1, 100, 1, 0), none, 1, 0);
+    TRIPS(LATHE_GUARD_ERROR_RATIO, 0, side(1, 100, 1, 0), none, 1, 1e-12);
     HOLDS(LATHE_GUARD_REJECTED_RATIO, 0.05, side(1000, 100, 0, 240), side(1000, 100, 0, 200));
     TRIPS(LATHE_GUARD_REJECTED_RATIO, 0.05, side(1000, 100, 0, 260), side(1000, 100, 0, 200), 0.06,
           1e-9);
