@@ -177,7 +177,8 @@ static void reroute(lathe_supervisor *s) {
         lathe_log(LATHE_LEVEL_ERROR, "serve", "the routes stay as they were: %s", err.message);
 }
 
-static const char *verdict_json(const lathe_supervisor *s, lathe_rollout *r) {
+/* malloc'ed; NULL: no memory. */
+static char *verdict_json(const lathe_supervisor *s, const lathe_rollout *r) {
     cJSON *out = lathe_rollout_json(s, r->record.endpoint, is_shadow(r));
     if (out == NULL)
         out = cJSON_CreateObject();
@@ -187,17 +188,15 @@ static const char *verdict_json(const lathe_supervisor *s, lathe_rollout *r) {
         cJSON_AddNumberToObject(out, "limit", r->limit);
     }
     char *text = cJSON_PrintUnformatted(out);
-    const char *kept = text ? lathe_arena_strdup(r->arena, text) : NULL;
-    cJSON_free(text);
     cJSON_Delete(out);
-    return kept ? kept : "{}";
+    return text;
 }
 
-/* Ends it in the store, with an alert. False: the store refused; it is tried again at the next tick. */
+/* Ends it in the store, with an alert; then it is gone. False: the store refused; it is tried again at the next tick. */
 static bool end(lathe_supervisor *s, lathe_rollout *r, const char *state, const char *severity,
                 const char *message) {
     lathe_error err = {0};
-    const char *verdict = verdict_json(s, r);
+    char *verdict = verdict_json(s, r);
     const lathe_alert_new alert = {.severity = severity,
                                    .kind = "rollout",
                                    .message = message,
@@ -210,6 +209,7 @@ static bool end(lathe_supervisor *s, lathe_rollout *r, const char *state, const 
         rc = lathe_store_rollout_finish(s->store, r->record.id, state, message, verdict, &alert,
                                         &err);
     lathe_supervisor_act_as(s, NULL, NULL);
+    cJSON_free(verdict);
     if (rc == LATHE_OK || rc == LATHE_E_STATE) { /* STATE: somebody else has ended it */
         lathe_log(LATHE_LEVEL_WARN, "serve", "%s", message);
         reroute(s);
@@ -220,7 +220,7 @@ static bool end(lathe_supervisor *s, lathe_rollout *r, const char *state, const 
     return false;
 }
 
-static void write_rollback(lathe_supervisor *s, lathe_rollout *r) {
+static bool write_rollback(lathe_supervisor *s, lathe_rollout *r) {
     char message[400], what[160];
     if (strcmp(r->condition, "crash") == 0)
         snprintf(what, sizeof what, "a worker ended while it predicted (crash: 1, limit 0)");
@@ -239,7 +239,7 @@ static void write_rollback(lathe_supervisor *s, lathe_rollout *r) {
                  " of endpoint \"%s\" was rolled back from %.6g %% of its requests: %s",
                  r->record.model, r->record.version, r->record.endpoint, lathe_rollout_share(r),
                  what);
-    end(s, r, LATHE_ROLLOUT_ROLLED_BACK, is_shadow(r) ? "warning" : "critical", message);
+    return end(s, r, LATHE_ROLLOUT_ROLLED_BACK, is_shadow(r) ? "warning" : "critical", message);
 }
 
 /* Whatever the store says: from the next routes on it gets no request. */
@@ -250,16 +250,9 @@ static void roll_back(lathe_supervisor *s, lathe_rollout *r, const char *conditi
     r->measured = measured;
     r->limit = limit;
     snprintf(r->condition, sizeof r->condition, "%s", condition);
-    const char *endpoint = r->record.endpoint;
-    const bool shadow = is_shadow(r);
     r->halted = true;
-    write_rollback(s, r);
-    for (const lathe_rollout *left = s->rollouts.list; left != NULL; left = left->next)
-        if (left->halted && is_shadow(left) == shadow &&
-            strcmp(left->record.endpoint, endpoint) == 0) {
-            reroute(s); /* it could not be stored */
-            break;
-        }
+    if (!write_rollback(s, r))
+        reroute(s);
 }
 
 /* Is a word in a text of words? */
