@@ -380,10 +380,14 @@ static void close_walked(uv_handle_t *handle, void *arg) {
         uv_close(handle, NULL);
 }
 
+/* Kept to the very end: what is open then is not lost. */
+static lathe_supervisor *service;
+
 int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *err) {
-    lathe_supervisor *s = calloc(1, sizeof *s);
+    lathe_supervisor *s = service = calloc(1, sizeof *s);
     if (s == NULL || (s->arena = lathe_arena_new()) == NULL || uv_loop_init(&s->loop) != 0) {
         free(s);
+        service = NULL;
         lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory");
         return 1;
     }
@@ -426,6 +430,7 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
     if (rc == LATHE_OK)
         save_used(s);
     lathe_systemd_close(&s->systemd);
+    lathe_rollouts_free(s);
     lathe_auth_free(s->auth);
     lathe_api_close(s);
     lathe_store_close(s->store);

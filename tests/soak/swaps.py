@@ -119,7 +119,7 @@ def run_swaps(lathe, checks, swaps, connections):
 
 def cycle(service, checks, cycles):
     for _ in range(cycles):
-        for verb, code in (("unload", 404), ("load", 200)):
+        for verb, code in (("unload", 503), ("load", 200)):
             status = service.infer("POST", f"/repository/models/e/{verb}", {})[0]
             checks.equal(verb, status, 200)
             status = service.infer("POST", "/models/e/infer", ONE)[0]
