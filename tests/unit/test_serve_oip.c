@@ -106,6 +106,98 @@ static int count_digits(const char *text) {
     return n;
 }
 
+/* Lists of plain numbers are read with the same bits; anything else is left to the one by one. */
+START_TEST(reads_runs) {
+    static const char *const forms[] = {"%.0f", "%.1f", "%.4f", "%.7f", "%.3e"};
+    char text[512];
+    double values[8];
+    for (int round = 0; round < 20000; round++) {
+        size_t len = 0;
+        for (int i = 0; i < 8; i++) {
+            const double x = ((double)(random_bits() >> 11) * 0x1p-53 - 0.5) * 200000;
+            const char *form = forms[random_bits() % 64 == 0 ? 4 : random_bits() % 4];
+            len += (size_t)snprintf(text + len, sizeof text - len, form, x);
+            len += (size_t)snprintf(text + len, sizeof text - len, "%s",
+                                    i == 7              ? " ]"
+                                    : random_bits() % 2 ? ", "
+                                                        : ",");
+        }
+        const char *at = text, *end = text + len, *next;
+        int64_t n = 8;
+        next = lathe_numbers_read(text, end, values, &n);
+        for (int64_t i = 0; i < n; i++) {
+            lathe_number number;
+            at = lathe_number_read(at, end, &number);
+            ck_assert_msg(memcmp(&number.value, &values[i], sizeof(double)) == 0, "%s", text);
+            if (i + 1 < n)
+                at += strspn(at, ", ");
+        }
+        ck_assert_ptr_eq(next, n > 0 ? at : NULL);
+    }
+    static const struct {
+        const char *text;
+        int64_t n;
+        long used; /* -1: NULL */
+    } cases[] = {{"1,2]", 2, 3},
+                 {"1 , 2 ]", 2, 5},
+                 {"-0,0.5]", 2, 6},
+                 {"01]", 0, -1},
+                 {"-]", 0, -1},
+                 {"1.]", 0, -1},
+                 {".5]", 0, -1},
+                 {"1.2.3]", 0, -1},
+                 {"1e5,2]", 0, -1},
+                 {"1,2e5]", 1, 1},
+                 {"1,]", 1, 1},
+                 {"1,,2]", 1, 1},
+                 {"1,null]", 1, 1},
+                 {"12", 0, -1},
+                 {"", 0, -1},
+                 {"--1]", 0, -1},
+                 {"1-2]", 1, 1},
+                 {"-.5]", 0, -1},
+                 {"00.5]", 0, -1},
+                 {"0.50]", 1, 4},
+                 {"123456789012345,1]", 2, 17},
+                 {"1234567890123456,1]", 0, -1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t n = 8;
+        const char *next =
+            lathe_numbers_read(cases[i].text, cases[i].text + strlen(cases[i].text), values, &n);
+        ck_assert_msg(n == cases[i].n, "%s: %d", cases[i].text, (int)n);
+        ck_assert_msg(next == (cases[i].used < 0 ? NULL : cases[i].text + cases[i].used), "%s",
+                      cases[i].text);
+    }
+    int64_t n = 1;
+    ck_assert_int_eq(*lathe_numbers_read("1,2]", "1,2]" + 4, values, &n), ',');
+}
+END_TEST
+
+START_TEST(finds_deadlines) {
+    static const struct {
+        const char *text;
+        int64_t want;
+    } cases[] = {{"{\"parameters\":{\"timeout\":5}}", 5},
+                 {"{\"id\":\"a\", \"inputs\":[{\"data\":[1,[2],null]}], \"parameters\":{\"x\":[], "
+                  "\"timeout\" : 7}}",
+                  7},
+                 {"{\"parameters\":{\"timeout\":-5}}", 0},
+                 {"{\"parameters\":{\"timeout\":\"5\"}}", 0},
+                 {"{\"parameters\":{}}", 0},
+                 {"{\"inputs\":[{\"parameters\":{\"timeout\":5}}]}", 0},
+                 {"{\"id\":\"\\u0041\",\"parameters\":{\"timeout\":5}}", 0},
+                 {"{\"parameters\":{\"timeout\":5", 5},
+                 {"{\"parameters\"", 0},
+                 {"[]", 0},
+                 {"{", 0},
+                 {"", 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ck_assert_msg(lathe_oip_peek_timeout_us((const uint8_t *)cases[i].text,
+                                                strlen(cases[i].text)) == cases[i].want,
+                      "%s", cases[i].text);
+}
+END_TEST
+
 START_TEST(writes_the_shortest_float) {
     char text[LATHE_FLOAT_TEXT + 1], c_text[64];
     for (int i = 0; i < 400000; i++) {
@@ -519,6 +611,8 @@ int main(void) {
     TCase *numbers = tcase_create("numbers"), *requests = tcase_create("requests");
     tcase_add_test(numbers, reads_as_strtod);
     tcase_add_test(numbers, refuses_what_is_no_number);
+    tcase_add_test(numbers, reads_runs);
+    tcase_add_test(numbers, finds_deadlines);
     tcase_add_test(numbers, writes_the_shortest_float);
     tcase_add_checked_fixture(requests, setup, teardown);
     tcase_add_test(requests, answers);

@@ -95,6 +95,56 @@ static void compare(const lathe_prediction *want, const lathe_plan_output *got, 
     ck_assert_mem_eq(want->label + begin, got->label, (size_t)n * sizeof(int32_t));
 }
 
+/* Rows [begin, begin + n) of the table join the batch. */
+static void join(lathe_plan *plan, const lathe_table *table, const int64_t *where, int64_t begin,
+                 int64_t n, int64_t want_first) {
+    const lathe_table *raw = lathe_schema_table(lathe_model_get_info(lathe_plan_model(plan))->raw);
+    lathe_error err = {0};
+    int64_t first = -1;
+    fixture_ok(lathe_plan_append(plan, n, &first, &err), &err, "append");
+    ck_assert_int_eq(first, want_first);
+    for (int64_t c = 0; c < raw->n_columns; c++)
+        for (int64_t i = 0; i < n; i++)
+            fixture_ok(put(plan, c, i, &table->columns[where[c]], begin + i, &err), &err, "put");
+}
+
+/* Rows at `at` of the output are those of the table from `begin` on. */
+static void compare_part(const lathe_prediction *want, lathe_plan_output got, int64_t at,
+                         int64_t begin, int64_t n) {
+    if (got.value != NULL)
+        got.value += at;
+    if (got.probability != NULL)
+        got.probability += at * want->n_classes;
+    if (got.label != NULL)
+        got.label += at;
+    compare(want, &got, begin, n);
+}
+
+/* Several requests in one batch, of which one leaves before it runs. */
+static void check_joined(lathe_plan *plan, const lathe_table *table, const int64_t *where,
+                         const lathe_prediction *want) {
+    lathe_plan_output got;
+    lathe_error err = {0};
+    int64_t first;
+    lathe_plan_remove(plan, 0, lathe_plan_row_count(plan));
+    join(plan, table, where, 0, 3, 0);
+    join(plan, table, where, 3, 2, 3);
+    join(plan, table, where, 5, 5, 5);
+    lathe_plan_remove(plan, 3, 2);
+    ck_assert_int_eq(lathe_plan_number(plan, 0, 0, 1, &err), LATHE_E_SHAPE); /* nobody's rows */
+    join(plan, table, where, 10, 1, 8);
+    ck_assert_int_eq(lathe_plan_append(plan, lathe_plan_max_rows(plan) - 8, &first, &err),
+                     LATHE_E_SHAPE);
+    ck_assert_int_eq(lathe_plan_row_count(plan), 9);
+    fixture_ok(lathe_plan_run(plan, &got, &err), &err, "run");
+    compare_part(want, got, 0, 0, 3);
+    compare_part(want, got, 3, 5, 6);
+    _Atomic bool stop = true;
+    lathe_plan_stop_on(plan, &stop);
+    ck_assert_int_eq(lathe_plan_run(plan, &got, &err), LATHE_E_CANCELLED);
+    lathe_plan_stop_on(plan, NULL);
+}
+
 static void check_model(const char *document, const char *csv) {
     model_rows rows;
     lathe_plan *plan;
@@ -122,6 +172,7 @@ static void check_model(const char *document, const char *csv) {
             const lathe_plan_output got = run(plan, &spoiled, where, i, n);
             compare(&want, &got, i, n);
         }
+    check_joined(plan, &spoiled, where, &want);
     ck_assert_int_eq(heap_used, 0);
     ck_assert_int_gt(heap_count(), 1000); /* they are counted at all */
     lathe_prediction_free(&want);
@@ -165,6 +216,11 @@ START_TEST(values) {
     ck_assert_int_eq(lathe_plan_text(plan, age, 1, (lathe_str){"old", 3}, &err), LATHE_E_DATA);
     ck_assert_str_eq(err.where, "age");
     ck_assert_ptr_nonnull(strstr(err.message, "row 2 of column 'age' is 'old'"));
+    int64_t first; /* in a batch, rows count from the request's first */
+    fixture_ok(lathe_plan_append(plan, 1, &first, &err), &err, "append");
+    ck_assert_int_eq(lathe_plan_text(plan, age, 0, (lathe_str){"old", 3}, &err), LATHE_E_DATA);
+    ck_assert_ptr_nonnull(strstr(err.message, "row 1 of column 'age' is 'old'"));
+    fixture_ok(lathe_plan_begin(plan, 3, &err), &err, "begin");
     fixture_ok(lathe_plan_text(plan, age, 0, (lathe_str){" 38 ", 4}, &err), &err, "text");
     ck_assert(lathe_number_at(&columns[age], 0, 0) == 38);
     fixture_ok(lathe_plan_text(plan, age, 0, (lathe_str){" ", 1}, &err), &err, "blank");
