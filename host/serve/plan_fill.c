@@ -74,20 +74,28 @@ static void put_printed(lathe_plan *plan, int64_t column, int64_t row,
     ((lathe_str *)c->values)[row] = (lathe_str){plan->printed[column][row], (int64_t)len};
 }
 
-static void put_missing(lathe_column *c, int64_t row) {
+static void fill_column(lathe_column *c, int64_t first, int64_t n) {
     switch (c->type) {
     case LATHE_COLUMN_FLOAT64:
-        ((double *)c->values)[row] = (double)NAN;
+        for (int64_t i = first; i < first + n; i++)
+            ((double *)c->values)[i] = (double)NAN;
         break;
     case LATHE_COLUMN_CATEGORY:
-        ((int32_t *)c->values)[row] = LATHE_CODE_MISSING;
+        for (int64_t i = first; i < first + n; i++)
+            ((int32_t *)c->values)[i] = LATHE_CODE_MISSING;
         break;
     case LATHE_COLUMN_STRING:
-        ((lathe_str *)c->values)[row] = (lathe_str){NULL, 0};
+        for (int64_t i = first; i < first + n; i++)
+            ((lathe_str *)c->values)[i] = (lathe_str){NULL, 0};
         break;
     default:
-        ((int64_t *)c->values)[row] = LATHE_MISSING_INT;
+        for (int64_t i = first; i < first + n; i++)
+            ((int64_t *)c->values)[i] = LATHE_MISSING_INT;
     }
+}
+
+static void put_missing(lathe_column *c, int64_t row) {
+    fill_column(c, row, 1);
 }
 
 /* Rows [first, first + n): every value missing, none marked, no category unseen. */
@@ -96,8 +104,7 @@ static void fill_missing(lathe_plan *plan, int64_t first, int64_t n) {
     for (int64_t c = 0; c < plan->raw.n_columns; c++) {
         if (plan->unseen[c] != NULL)
             plan->unseen[c]->row = -1;
-        for (int64_t i = first; i < first + n; i++)
-            put_missing(&plan->columns[c], i);
+        fill_column(&plan->columns[c], first, n);
     }
 }
 
