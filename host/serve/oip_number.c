@@ -169,8 +169,9 @@ static bool is_blank(char c) {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-/* A plain number at p, which ends before `end`: [-] digits [. digits], at most 15 digits, so that the quotient of two exact
- * doubles is the nearest one (W. D. Clinger, How to read floating point numbers accurately, 1990). NULL: not plain. */
+/* A plain number at p, which ends before `end`: [-] digits [. digits] of at most 16 characters after the sign: up to 15 digits
+ * with a point, where the quotient of two exact doubles is the nearest one (W. D. Clinger, How to read floating point numbers
+ * accurately, 1990), or a whole number, which is rounded once. NULL: not plain. */
 static const char *read_plain(const char *p, const char *end, double *value) {
     const char *start = p, *dot = NULL, *first;
     uint64_t digits = 0;

@@ -22,7 +22,7 @@ typedef struct lathe_number {
 const char *lathe_number_read(const char *text, const char *end, lathe_number *number);
 
 /* Reads numbers with a comma between them, and blanks where JSON allows them: the usual form of a row, and that alone. Stops
- * before the first that is not plain (an exponent, more than 15 digits, no number) or where n are read. The values are the
+ * before the first that is not plain (an exponent, more than 16 characters, no number) or where n are read. The values are the
  * bits of lathe_number_read. Returns what follows the last number that it read, and how many in *n. NULL: not even one. */
 const char *lathe_numbers_read(const char *text, const char *end, double *values, int64_t *n);
 
