@@ -291,15 +291,16 @@ void lathe_rollouts_not_loaded(lathe_supervisor *s, const char *endpoint, const 
 
 /* ---- steps ---- */
 
-static void promote(lathe_supervisor *s, lathe_rollout *r) {
+/* These two: has the list changed? Where the store refuses they are tried again at the next tick. */
+static bool promote(lathe_supervisor *s, lathe_rollout *r) {
     char message[400];
     snprintf(message, sizeof message,
              "the canary %s@%" PRId64 " of endpoint \"%s\" held its guards and is promoted",
              r->record.model, r->record.version, r->record.endpoint);
-    end(s, r, LATHE_ROLLOUT_PROMOTED, "info", message);
+    return end(s, r, LATHE_ROLLOUT_PROMOTED, "info", message);
 }
 
-static void advance(lathe_supervisor *s, lathe_rollout *r) {
+static bool advance(lathe_supervisor *s, lathe_rollout *r) {
     lathe_error err = {0};
     int32_t rc = lathe_store_rollout_step(s->store, r->record.id, r->record.step + 1, &err);
     if (rc == LATHE_OK) {
@@ -310,19 +311,18 @@ static void advance(lathe_supervisor *s, lathe_rollout *r) {
                   r->record.model, r->record.version, r->record.endpoint, lathe_rollout_share(r));
     } else if (rc != LATHE_E_STATE) {
         lathe_log(LATHE_LEVEL_ERROR, "serve", "a canary cannot go on: %s", err.message);
-        return;
+        return false;
     }
     reroute(s);
+    return true;
 }
 
 /* False: the list has changed. */
 static bool judge(lathe_supervisor *s, lathe_rollout *r) {
     lathe_arm_totals now[2], step[2];
     double measured = 0;
-    if (r->halted) {
-        write_rollback(s, r);
-        return false;
-    }
+    if (r->halted)
+        return !write_rollback(s, r);
     if (r->served_ns == 0) {
         if (lowest_generation(s) < r->generation)
             return true;
@@ -340,12 +340,8 @@ static bool judge(lathe_supervisor *s, lathe_rollout *r) {
     if (baked < r->canary.bake_seconds || (double)step[0].requests < r->canary.min_requests)
         return true;
     if (r->record.step + 1 < r->canary.n_steps)
-        advance(s, r);
-    else if (!r->canary.manual)
-        promote(s, r);
-    else
-        return true;
-    return false;
+        return !advance(s, r);
+    return r->canary.manual || !promote(s, r);
 }
 
 void lathe_rollouts_tick(lathe_supervisor *s) {
