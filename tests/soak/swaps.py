@@ -132,16 +132,18 @@ def run_cycles(lathe, checks, cycles):
         who = {"supervisor": service.pid, "worker": service.workers()[0]}
         warm = max(10, cycles // 10)
         cycle(service, checks, warm)
+        time.sleep(0.3)  # the last connections are closed
         before = {name: usage(pid) for name, pid in who.items()}
         begin = time.monotonic()
         cycle(service, checks, cycles)
         took = time.monotonic() - begin
+        time.sleep(0.3)
         for name, pid in who.items():
             (rss0, fd0, t0), (rss, fd, t) = before[name], usage(pid)
             print(f"{cycles} load/unload cycles ({took:.1f} s), {name}: memory {rss0 / 1024:.0f} → {rss / 1024:.0f} KiB, "
                   f"descriptors {fd0} → {fd}, threads {t0} → {t}")
-            checks.equal(f"descriptors of the {name}", fd, fd0)
-            checks.equal(f"threads of the {name}", t, t0)
+            checks.that(f"descriptors of the {name}", fd <= fd0, f"{fd0}, then {fd}")
+            checks.that(f"threads of the {name}", t <= t0, f"{t0}, then {t}")
             if not SANITIZED:
                 checks.that(f"memory of the {name}", rss - rss0 <= 256 * 1024, f"{rss - rss0} bytes more")
         checks.equal("stop", service.stop(), 0)
