@@ -1,7 +1,9 @@
 /* Opening a dataset, setting up the problem, choosing the solver. */
 #include "linear.h"
 
-enum { NEWTON_FEATURES = 512 };
+/* Coefficients up to which Newton's method is chosen: its pass takes as many multiply-adds a row and
+ * coefficient, but it takes few. */
+enum { NEWTON_COEFFICIENTS = 520 };
 
 int32_t linear_finite(double value, const char *unit, int64_t step, lathe_error *err) {
     if (isfinite(value))
@@ -67,45 +69,6 @@ static void problem_free(problem *pr) {
     host->free(host, pr->theta);
 }
 
-/* Weighted means and standard deviations, features side by side, in one order of rows. A feature
- * whose deviation is within rounding of its mean is constant. */
-static int32_t standardise(problem *pr, lathe_error *err) {
-    const lathe_feature *features = get_datasets(pr->host)->features(pr->data->data);
-    int64_t p = pr->p;
-
-    for (int64_t i = 0; i < pr->rows.n; i++) {
-        const float *x = pr->data->x + pr->rows.row[i] * pr->data->stride;
-        for (int64_t j = 0; j < p; j++)
-            pr->mean[j] += pr->rows.weight[i] * (double)x[pr->feature[j]];
-    }
-    for (int64_t j = 0; j < p; j++) {
-        pr->mean[j] /= pr->rows.total;
-        if (!isfinite(pr->mean[j]))
-            return fail(err, LATHE_E_DATA,
-                        "The feature \"%s\" has a missing or infinite value; impute it, or let "
-                        "\"adapt\" do it.",
-                        features[pr->feature[j]].name);
-    }
-    for (int64_t i = 0; i < pr->rows.n; i++) {
-        const float *x = pr->data->x + pr->rows.row[i] * pr->data->stride;
-        for (int64_t j = 0; j < p; j++) {
-            double d = (double)x[pr->feature[j]] - pr->mean[j];
-            pr->scale[j] += pr->rows.weight[i] * d * d;
-        }
-    }
-    for (int64_t j = 0; j < p; j++) {
-        double variance = pr->scale[j] / pr->rows.total;
-        double shift = pr->config->intercept ? 0.0 : pr->mean[j];
-        int32_t constant = sqrt(variance) <= 1e-9 * fabs(pr->mean[j]);
-        pr->scale[j] = sqrt(variance + shift * shift);
-        if (constant && pr->config->intercept)
-            pr->scale[j] = 0;
-        if (!pr->config->intercept)
-            pr->mean[j] = 0;
-    }
-    return LATHE_OK;
-}
-
 /* The scale of a feature is sqrt(variance + l2), not the deviation alone: with it the curvature is
  * about 1 in every direction also where the penalty is what curves. */
 static void set_penalties(problem *pr) {
@@ -137,11 +100,13 @@ static int32_t choose_features(problem *pr, const lathe_fit *fit, lathe_error *e
     pr->inverse = pr->scale + pr->p;
     pr->l1 = pr->inverse + pr->p;
     pr->l2 = pr->l1 + pr->p;
+    pr->in_place = 1;
     for (int64_t j = 0; j < pr->p; j++) {
         pr->feature[j] = fit->features != NULL ? fit->features[j] : (int32_t)j;
         if (pr->feature[j] < 0 || pr->feature[j] >= all)
             return fail(err, LATHE_E_INVALID, "Feature %d of fit is not in 0 ... %lld.",
                         pr->feature[j], (long long)all - 1);
+        pr->in_place &= pr->feature[j] == j;
     }
     return LATHE_OK;
 }
@@ -158,6 +123,7 @@ static int32_t problem_make(problem *pr, linear *m, const linear_context *c, con
     pr->host = m->host;
     pr->config = m->config;
     pr->data = c;
+    pr->moments = linear_choose_moments(cpu_level(m->host));
     pr->key = fit->key;
     pr->k = pr->loss.k = 1;
     if (fit->gradient != NULL) {
@@ -176,7 +142,7 @@ static int32_t problem_make(problem *pr, linear *m, const linear_context *c, con
     if (rc == LATHE_OK)
         rc = choose_features(pr, fit, err);
     if (rc == LATHE_OK)
-        rc = standardise(pr, err);
+        rc = linear_standardise(pr, err);
     if (rc != LATHE_OK)
         return rc;
     set_penalties(pr);
@@ -193,19 +159,24 @@ static int32_t problem_make(problem *pr, linear *m, const linear_context *c, con
 
 static int32_t solve(problem *pr, lathe_error *err) {
     int32_t solver = pr->config->solver;
-    int32_t curved = pr->k == 1 && !(pr->loss_flags & LATHE_LOSS_ZERO_HESSIAN);
+    int32_t curved = !(pr->loss_flags & LATHE_LOSS_ZERO_HESSIAN) &&
+                     (pr->k == 1 || pr->loss.loss->hessian_block != NULL);
+    int32_t few = pr->k * pr->q <= NEWTON_COEFFICIENTS && (pr->k == 1 || !pr->penal);
     int32_t sgd = solver == SOLVER_SGD || (solver == SOLVER_AUTO && pr->config->optimizer != NULL);
     int32_t rc;
 
-    if ((solver == SOLVER_NEWTON || solver == SOLVER_COORDINATE) && !curved)
-        return fail(err, LATHE_E_UNSUPPORTED,
-                    "The solver \"%s\" is for one score a row and a loss with curvature; choose "
-                    "\"lbfgs\" or \"auto\" for several classes, absolute and quantile losses.",
-                    solver == SOLVER_NEWTON ? "newton" : "coordinate");
+    if ((solver == SOLVER_NEWTON && !curved) ||
+        (solver == SOLVER_COORDINATE && !(curved && pr->k == 1)))
+        return fail(
+            err, LATHE_E_UNSUPPORTED,
+            solver == SOLVER_NEWTON
+                ? "The solver \"newton\" is for losses with curvature; choose \"lbfgs\" or "
+                  "\"auto\" for absolute and quantile losses."
+                : "The solver \"coordinate\" is for one score a row and a loss with "
+                  "curvature; choose \"lbfgs\" or \"auto\" for several classes, absolute and "
+                  "quantile losses.");
     if (solver == SOLVER_AUTO)
-        solver = !curved || pr->p > NEWTON_FEATURES ? SOLVER_LBFGS
-                 : pr->penal                        ? SOLVER_COORDINATE
-                                                    : SOLVER_NEWTON;
+        solver = !curved || !few ? SOLVER_LBFGS : pr->penal ? SOLVER_COORDINATE : SOLVER_NEWTON;
     if (sgd)
         solver = SOLVER_SGD;
     rc = linear_workspace_make(pr, pr->rows.n,

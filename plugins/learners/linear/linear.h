@@ -8,6 +8,7 @@
 #define LATHE_LINEAR_H
 
 #include "../support.h"
+#include "moments.h"
 
 enum { SOLVER_AUTO, SOLVER_NEWTON, SOLVER_COORDINATE, SOLVER_LBFGS, SOLVER_SGD };
 
@@ -60,8 +61,10 @@ typedef struct problem {
     fit_rows rows;
     objective loss;
     uint32_t loss_flags; /* LATHE_LOSS_… */
+    const moments *moments;
     int64_t p, q, k;
     int32_t *feature; /* [p] */
+    int32_t in_place; /* feature j is j: a row is read as it stands */
     double *mean;     /* [p] */
     double *scale;    /* [p] standard deviations (about 0 without an intercept) */
     double *inverse;  /* [p] what z is multiplied by, 0 for a constant feature */
@@ -71,18 +74,23 @@ typedef struct problem {
     uint64_t key;
     double *theta;          /* [k, q] */
     struct workspace *work; /* of linear_pass */
+    const int32_t *sample; /* [n_sample] positions that linear_evaluate is limited to; NULL: none */
+    int64_t n_sample;
+    double sample_total; /* of their weights */
 } problem;
 
 /* What one pass over the rows sums: un-normalised, without penalties. */
 typedef struct pass_sums {
     double value;
     double *gradient; /* [k, q]; NULL: not wanted */
-    double *gram;     /* [q, q], sum w h z z', k = 1; NULL: not wanted */
+    double *gram; /* [k q, k q], sum w z z' by the loss's second derivatives; NULL: not wanted */
 } pass_sums;
 
 /* Memory for passes over at most n rows, with or without the Gram matrix. */
 int32_t linear_workspace_make(problem *pr, int64_t n, int32_t gram, lathe_error *err);
 void linear_workspace_free(problem *pr);
+/* Means and deviations of the features. */
+int32_t linear_standardise(problem *pr, lathe_error *err);
 
 /* Rows order[0 … n-1] (positions in problem->rows; NULL: 0 … n-1). Bits depend on n alone. */
 int32_t linear_pass(const problem *pr, const double *theta, const int32_t *order, int64_t n,

@@ -1,20 +1,27 @@
 /* The one pass over the rows that every solver makes: value, gradient and Gram matrix, in double,
  * summed in a fixed order whatever the number of threads: the rows are cut into groups by their
  * number alone, a group is one thread's work from begin to end, and the groups' sums are added in
- * order. */
+ * order.
+ *
+ * One score a row: by the kernels of moments.h. Several: scores and gradient as matrix products; the
+ * Gram matrix is one of z for each pair of scores, weighted by the loss's second derivatives. */
 #include "linear.h"
 
-enum { CHUNK = 256, MOST_GROUPS = 64 };
+enum { MOST_GROUPS = 64, MOST_GRAM_BYTES = 32 << 20 };
 
 struct workspace {
-    int64_t groups;    /* that the arrays have room for */
-    double *values;    /* [groups] */
-    double *gradients; /* [groups, k * q] */
-    double *grams;     /* [groups, q * q] or NULL */
-    char *chunk;       /* [workers, chunk_bytes] */
+    int64_t groups;        /* that the arrays have room for */
+    double *values;        /* [groups] */
+    double *gradients;     /* [groups, gradient_size] */
+    double *grams;         /* [groups, gram_size] or NULL */
+    double *theta;         /* [panels of q], padded, k = 1 */
+    int64_t gradient_size; /* whole panels, k = 1; else k q */
+    int64_t gram_size;     /* for each pair of scores the blocks of moments.h */
+    char *chunk;           /* [workers, chunk_bytes] */
     uint64_t chunk_bytes;
     lathe_error *errors; /* [workers] */
     int32_t workers;
+    int32_t gram;
 };
 
 typedef struct pass {
@@ -31,48 +38,80 @@ typedef struct pass {
 
 /* A worker's scratch. */
 typedef struct buffers {
-    double *z;        /* [CHUNK, q] */
+    double *z;        /* panels of q */
+    double *rows;     /* [CHUNK, q], k > 1 */
     double *score;    /* [CHUNK, k] */
     double *value;    /* [CHUNK] */
     double *residual; /* [CHUNK, k] */
+    double *weight;   /* [CHUNK] of the rows */
+    double *curve;    /* [CHUNK] weights of a Gram matrix */
+    double *scaled;   /* [CHUNK, LANES] */
     float *score32;   /* [CHUNK, k] */
     float *gradient;  /* [CHUNK, k] */
-    float *hessian;   /* [CHUNK, k] */
+    float *hessian;   /* [CHUNK], k = 1; else [CHUNK, k, k] with a Gram matrix */
     float *target;    /* [CHUNK] */
     float *g;         /* [CHUNK] */
     float *h;         /* [CHUNK] */
 } buffers;
 
-static uint64_t buffers_bytes(int64_t q, int64_t k) {
-    return align64((uint64_t)(CHUNK * (q + 2 * k + 1)) * 8) +
-           align64((uint64_t)(CHUNK * (3 * k + 3)) * 4);
+/* The next part of a block being cut; base NULL only adds up how much that needs. */
+static void *cut(char *base, uint64_t *at, int64_t bytes) {
+    void *part = base != NULL ? base + *at : NULL;
+    *at += align64((uint64_t)bytes);
+    return part;
 }
 
-static void buffers_lay(buffers *b, char *work, int64_t q, int64_t k) {
-    b->z = (double *)work;
-    b->score = b->z + CHUNK * q;
-    b->residual = b->score + CHUNK * k;
-    b->value = b->residual + CHUNK * k;
-    b->score32 = (float *)(work + align64((uint64_t)(CHUNK * (q + 2 * k + 1)) * 8));
-    b->gradient = b->score32 + CHUNK * k;
-    b->hessian = b->gradient + CHUNK * k;
-    b->target = b->hessian + CHUNK * k;
-    b->g = b->target + CHUNK;
-    b->h = b->g + CHUNK;
+static uint64_t buffers_lay(buffers *b, char *base, int64_t q, int64_t k, int32_t gram) {
+    uint64_t at = 0;
+    b->z = cut(base, &at, panels(q) * CHUNK * LANES * 8);
+    b->rows = cut(base, &at, k > 1 ? CHUNK * q * 8 : 0);
+    b->score = cut(base, &at, CHUNK * k * 8);
+    b->value = cut(base, &at, CHUNK * 8);
+    b->residual = cut(base, &at, CHUNK * k * 8);
+    b->weight = cut(base, &at, CHUNK * 8);
+    b->curve = cut(base, &at, CHUNK * 8);
+    b->scaled = cut(base, &at, CHUNK * LANES * 8);
+    b->score32 = cut(base, &at, CHUNK * k * 4);
+    b->gradient = cut(base, &at, CHUNK * k * 4);
+    b->hessian = cut(base, &at, k == 1 ? CHUNK * 4 : gram ? CHUNK * k * k * 4 : 0);
+    b->target = cut(base, &at, CHUNK * 4);
+    b->g = cut(base, &at, CHUNK * 4);
+    b->h = cut(base, &at, CHUNK * 4);
+    return at;
 }
 
-/* Standardised rows and their targets. */
+static double *panel_at(double *z, int64_t i, int64_t j) {
+    return z + (j / LANES * CHUNK + i) * LANES + j % LANES;
+}
+
+/* One standardised row. */
+static void fill_row(const problem *pr, const float *x, double one, int64_t i, int32_t want_panels,
+                     buffers *b) {
+    if (pr->k == 1 && pr->in_place) {
+        pr->moments->standardise(pr->p, x, pr->mean, pr->inverse, b->z, i);
+        *panel_at(b->z, i, pr->p) = one;
+        return;
+    }
+    double *row = b->rows + i * pr->q;
+    for (int64_t j = 0; j < pr->q; j++) {
+        double v = j == pr->p ? one : ((double)x[pr->feature[j]] - pr->mean[j]) * pr->inverse[j];
+        if (want_panels)
+            *panel_at(b->z, i, j) = v;
+        if (pr->k > 1)
+            row[j] = v;
+    }
+}
+
+/* Standardised rows, their weights and targets. */
 static void fill_rows(const pass *ps, int64_t begin, int64_t m, buffers *b) {
     const problem *pr = ps->pr;
     double one = pr->config->intercept ? 1.0 : 0.0;
 
     for (int64_t i = 0; i < m; i++) {
         int64_t at = ps->order != NULL ? ps->order[begin + i] : begin + i;
-        const float *x = pr->data->x + pr->rows.row[at] * pr->data->stride;
-        double *z = b->z + i * pr->q;
-        for (int64_t j = 0; j < pr->p; j++)
-            z[j] = ((double)x[pr->feature[j]] - pr->mean[j]) * pr->inverse[j];
-        z[pr->p] = one;
+        fill_row(pr, pr->data->x + pr->rows.row[at] * pr->data->stride, one, i,
+                 pr->k == 1 || ps->gram, b);
+        b->weight[i] = pr->rows.weight[at];
         if (pr->loss.loss != NULL) {
             b->target[i] = pr->loss.target[at];
         } else {
@@ -82,69 +121,48 @@ static void fill_rows(const pass *ps, int64_t begin, int64_t m, buffers *b) {
     }
 }
 
-/* Eight running sums, added in a fixed order. */
-static double dot(int64_t n, const double *a, const double *b) {
-    double s[8] = {0}, rest = 0;
-    int64_t j = 0;
-    for (; j + 8 <= n; j += 8)
-        for (int64_t l = 0; l < 8; l++)
-            s[l] += a[j + l] * b[j + l];
-    for (; j < n; j++)
-        rest += a[j] * b[j];
-    return (((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]))) + rest;
-}
-
 static void scores(const pass *ps, int64_t m, buffers *b) {
     const problem *pr = ps->pr;
-    if (pr->k == 1) {
-        for (int64_t i = 0; i < m; i++)
-            b->score[i] = dot(pr->q, b->z + i * pr->q, ps->theta);
-    } else {
-        pr->host->gemm_f64(pr->host, LATHE_NO_TRANS, LATHE_TRANS, m, pr->k, pr->q, 1.0, b->z, pr->q,
-                           ps->theta, pr->q, 0.0, b->score, pr->k);
-    }
+    if (pr->k == 1)
+        pr->moments->scores(m, pr->q, b->z, ps->work->theta, b->score);
+    else
+        pr->host->gemm_f64(pr->host, LATHE_NO_TRANS, LATHE_TRANS, m, pr->k, pr->q, 1.0, b->rows,
+                           pr->q, ps->theta, pr->q, 0.0, b->score, pr->k);
     for (int64_t i = 0; i < m * pr->k; i++)
         b->score32[i] = (float)b->score[i];
 }
 
-/* Adds the chunk's gradient and Gram matrix; spoils b->z. */
-static void add_sums(const pass *ps, int64_t begin, int64_t m, buffers *b, double *gradient,
-                     double *gram) {
-    const problem *pr = ps->pr;
+/* Adds the chunk's Gram matrices. */
+static void add_grams(const problem *pr, int64_t m, buffers *b, double *gram) {
+    int64_t k = pr->k, size = gram_doubles(pr->q);
+
+    for (int64_t c = 0; c < k; c++)
+        for (int64_t d = c; d < k; d++, gram += size) {
+            for (int64_t i = 0; i < m; i++) {
+                double h = b->hessian[(i * k + c) * k + d];
+                b->curve[i] = b->weight[i] * (k > 1 || h > 0 ? h : 0.0);
+            }
+            pr->moments->gram(m, pr->q, b->z, b->curve, b->scaled, gram);
+        }
+}
+
+static void add_gradient(const problem *pr, int64_t m, buffers *b, double *gradient) {
     int64_t k = pr->k, q = pr->q;
 
-    for (int64_t i = 0; i < m; i++) {
-        int64_t at = ps->order != NULL ? ps->order[begin + i] : begin + i;
+    for (int64_t i = 0; i < m; i++)
         for (int64_t c = 0; c < k; c++)
-            b->residual[i * k + c] = pr->rows.weight[at] * (double)b->gradient[i * k + c];
-    }
-    if (k > 1) {
+            b->residual[i * k + c] = b->weight[i] * (double)b->gradient[i * k + c];
+    if (k == 1)
+        pr->moments->gradient(m, q, b->z, b->residual, gradient);
+    else
         pr->host->gemm_f64(pr->host, LATHE_TRANS, LATHE_NO_TRANS, k, q, m, 1.0, b->residual, k,
-                           b->z, q, 1.0, gradient, q);
-        return;
-    }
-    for (int64_t i = 0; i < m; i++) {
-        const double *z = b->z + i * q;
-        double r = b->residual[i];
-        for (int64_t j = 0; j < q; j++)
-            gradient[j] += r * z[j];
-    }
-    if (gram == NULL)
-        return;
-    for (int64_t i = 0; i < m; i++) {
-        int64_t at = ps->order != NULL ? ps->order[begin + i] : begin + i;
-        double h = b->hessian[i] > 0 ? b->hessian[i] : 0.0;
-        double root = sqrt(pr->rows.weight[at] * h);
-        for (int64_t j = 0; j < q; j++)
-            b->z[i * q + j] *= root;
-    }
-    pr->host->gemm_f64(pr->host, LATHE_TRANS, LATHE_NO_TRANS, q, q, m, 1.0, b->z, q, b->z, q, 1.0,
-                       gram, q);
+                           b->rows, q, 1.0, gradient, q);
 }
 
 static int32_t one_chunk(const pass *ps, int64_t begin, int64_t m, buffers *b, int64_t group,
                          lathe_error *err) {
     const problem *pr = ps->pr;
+    struct workspace *w = ps->work;
     int32_t rc;
 
     fill_rows(ps, begin, m, b);
@@ -152,18 +170,20 @@ static int32_t one_chunk(const pass *ps, int64_t begin, int64_t m, buffers *b, i
     rc = objective_value(&pr->loss, m, b->score32, b->target, b->g, b->h, b->value, err);
     if (rc != LATHE_OK)
         return rc;
-    for (int64_t i = 0; i < m; i++) {
-        int64_t at = ps->order != NULL ? ps->order[begin + i] : begin + i;
-        ps->work->values[group] += pr->rows.weight[at] * b->value[i];
-    }
+    for (int64_t i = 0; i < m; i++)
+        w->values[group] += b->weight[i] * b->value[i];
     if (!ps->gradient)
         return LATHE_OK;
     rc = objective_gradient(&pr->loss, m, b->score32, b->target, b->g, b->h, b->gradient,
-                            ps->gram ? b->hessian : NULL, err);
+                            ps->gram && pr->k == 1 ? b->hessian : NULL, err);
+    if (rc == LATHE_OK && ps->gram && pr->k > 1)
+        rc = pr->loss.loss->hessian_block(pr->loss.self, m, pr->k, b->score32, b->target,
+                                          b->hessian, err);
     if (rc != LATHE_OK)
         return rc;
-    add_sums(ps, begin, m, b, ps->work->gradients + group * pr->k * pr->q,
-             ps->gram ? ps->work->grams + group * pr->q * pr->q : NULL);
+    add_gradient(pr, m, b, w->gradients + group * w->gradient_size);
+    if (ps->gram)
+        add_grams(pr, m, b, w->grams + group * w->gram_size);
     return LATHE_OK;
 }
 
@@ -172,7 +192,8 @@ static int32_t group_chunk(void *user, int64_t first, int64_t last, int32_t work
     const problem *pr = ps->pr;
     buffers b;
 
-    buffers_lay(&b, ps->work->chunk + (uint64_t)worker * ps->work->chunk_bytes, pr->q, pr->k);
+    buffers_lay(&b, ps->work->chunk + (uint64_t)worker * ps->work->chunk_bytes, pr->q, pr->k,
+                ps->work->gram);
     for (int64_t g = first; g < last; g++) {
         int64_t end = (g + 1) * ps->group < ps->n ? (g + 1) * ps->group : ps->n;
         for (int64_t i = g * ps->group; i < end; i += CHUNK) {
@@ -192,31 +213,52 @@ static int32_t group_chunk(void *user, int64_t first, int64_t last, int32_t work
 static void cut_groups(pass *ps, int64_t gram_bytes) {
     int64_t most = MOST_GROUPS;
     int64_t chunks = (ps->n + CHUNK - 1) / CHUNK;
-    if (gram_bytes > 0 && most > (64 << 20) / gram_bytes)
-        most = (64 << 20) / gram_bytes < 8 ? 8 : (64 << 20) / gram_bytes;
+    if (gram_bytes > 0 && most > MOST_GRAM_BYTES / gram_bytes)
+        most = MOST_GRAM_BYTES / gram_bytes < 8 ? 8 : MOST_GRAM_BYTES / gram_bytes;
     int64_t a_group = (chunks + most - 1) / most;
     ps->group = (a_group < 1 ? 1 : a_group) * CHUNK;
     ps->groups = (ps->n + ps->group - 1) / ps->group;
 }
 
+/* One pair of scores' blocks into the Gram matrix [k q, k q], wherever they stand in it. */
+static void spread_blocks(int64_t q, int64_t k, int64_t c, int64_t d, const double *blocks,
+                          double *gram) {
+    int64_t np = panels(q), m = k * q;
+    for (int64_t a = 0; a < np; a++)
+        for (int64_t b = a; b < np; b++, blocks += LANES * LANES)
+            for (int64_t r = 0; r < LANES && a * LANES + r < q; r++)
+                for (int64_t l = a == b ? r : 0; l < LANES && b * LANES + l < q; l++) {
+                    int64_t i = a * LANES + r, j = b * LANES + l;
+                    double v = blocks[r * LANES + l];
+                    gram[(c * q + i) * m + d * q + j] = v;
+                    gram[(c * q + j) * m + d * q + i] = v;
+                    gram[(d * q + j) * m + c * q + i] = v;
+                    gram[(d * q + i) * m + c * q + j] = v;
+                }
+}
+
+/* The groups' sums, in order, in those of the first group, and from there to the caller's. */
 static void reduce(const pass *ps, pass_sums *sums) {
     const struct workspace *w = ps->work;
-    int64_t kq = ps->pr->k * ps->pr->q, qq = ps->pr->q * ps->pr->q;
+    int64_t k = ps->pr->k, q = ps->pr->q, size = w->gram_size;
+
     sums->value = 0;
     for (int64_t g = 0; g < ps->groups; g++)
         sums->value += w->values[g];
-    if (sums->gradient != NULL) {
-        memset(sums->gradient, 0, (size_t)kq * sizeof(double));
-        for (int64_t g = 0; g < ps->groups; g++)
-            for (int64_t j = 0; j < kq; j++)
-                sums->gradient[j] += w->gradients[g * kq + j];
-    }
-    if (sums->gram != NULL) {
-        memset(sums->gram, 0, (size_t)qq * sizeof(double));
-        for (int64_t g = 0; g < ps->groups; g++)
-            for (int64_t j = 0; j < qq; j++)
-                sums->gram[j] += w->grams[g * qq + j];
-    }
+    for (int64_t g = 1; ps->gradient && g < ps->groups; g++)
+        for (int64_t j = 0; j < w->gradient_size; j++)
+            w->gradients[j] += w->gradients[g * w->gradient_size + j];
+    if (sums->gradient != NULL)
+        memcpy(sums->gradient, w->gradients, (size_t)(k * q) * sizeof(double));
+    if (sums->gram == NULL)
+        return;
+    for (int64_t g = 1; g < ps->groups; g++)
+        for (int64_t j = 0; j < size; j++)
+            w->grams[j] += w->grams[g * size + j];
+    const double *blocks = w->grams;
+    for (int64_t c = 0; c < k; c++)
+        for (int64_t d = c; d < k; d++, blocks += gram_doubles(q))
+            spread_blocks(q, k, c, d, blocks, sums->gram);
 }
 
 void linear_workspace_free(problem *pr) {
@@ -227,6 +269,7 @@ void linear_workspace_free(problem *pr) {
     pr->host->free(pr->host, w->chunk);
     pr->host->free(pr->host, w->grams);
     pr->host->free(pr->host, w->gradients);
+    pr->host->free(pr->host, w->theta);
     pr->host->free(pr->host, w->values);
     pr->host->free(pr->host, w);
     pr->work = NULL;
@@ -234,26 +277,30 @@ void linear_workspace_free(problem *pr) {
 
 int32_t linear_workspace_make(problem *pr, int64_t n, int32_t gram, lathe_error *err) {
     const lathe_host *host = pr->host;
-    int64_t kq = pr->k * pr->q, qq = pr->q * pr->q;
     pass plain = {.n = n}, full = {.n = n};
     struct workspace *w = host->alloc(host, sizeof *w);
+    buffers b;
 
     if (w == NULL)
         return fail_memory(err, "fitting", sizeof *w);
     pr->work = w;
+    w->gram = gram;
+    w->gradient_size = pr->k == 1 ? panels(pr->q) * LANES : pr->k * pr->q;
+    w->gram_size = pr->k * (pr->k + 1) / 2 * gram_doubles(pr->q);
     cut_groups(&plain, 0);
-    cut_groups(&full, qq * (int64_t)sizeof(double));
+    cut_groups(&full, w->gram_size * (int64_t)sizeof(double));
     w->groups = plain.groups;
     w->workers = w->groups == 1 ? 1 : host->n_workers(host);
-    w->chunk_bytes = buffers_bytes(pr->q, pr->k);
+    w->chunk_bytes = buffers_lay(&b, NULL, pr->q, pr->k, gram);
     w->values = alloc_array(host, w->groups, sizeof(double));
-    w->gradients = alloc_array(host, w->groups * kq, sizeof(double));
-    w->grams = gram ? alloc_array(host, full.groups * qq, sizeof(double)) : NULL;
+    w->theta = alloc_array(host, panels(pr->q) * LANES, sizeof(double));
+    w->gradients = alloc_array(host, w->groups * w->gradient_size, sizeof(double));
+    w->grams = gram ? alloc_array(host, full.groups * w->gram_size, sizeof(double)) : NULL;
     w->chunk = alloc_array(host, w->workers, w->chunk_bytes);
     w->errors = alloc_array(host, w->workers, sizeof *w->errors);
-    if (w->values == NULL || w->gradients == NULL || (gram && w->grams == NULL) ||
-        w->chunk == NULL || w->errors == NULL) {
-        int64_t bytes = w->groups * kq * 8 + full.groups * qq * 8;
+    if (w->values == NULL || w->theta == NULL || w->gradients == NULL ||
+        (gram && w->grams == NULL) || w->chunk == NULL || w->errors == NULL) {
+        int64_t bytes = w->groups * w->gradient_size * 8 + full.groups * w->gram_size * 8;
         linear_workspace_free(pr);
         return fail_memory(err, "fitting", bytes);
     }
@@ -263,18 +310,19 @@ int32_t linear_workspace_make(problem *pr, int64_t n, int32_t gram, lathe_error 
 int32_t linear_pass(const problem *pr, const double *theta, const int32_t *order, int64_t n,
                     pass_sums *sums, lathe_error *err) {
     struct workspace *w = pr->work;
-    int64_t kq = pr->k * pr->q, qq = pr->q * pr->q;
     pass ps = {.pr = pr, .theta = theta, .order = order, .n = n, .work = w};
     int32_t rc;
 
     ps.gradient = sums->gradient != NULL || sums->gram != NULL;
     ps.gram = sums->gram != NULL;
-    cut_groups(&ps, ps.gram ? qq * (int64_t)sizeof(double) : 0);
+    cut_groups(&ps, ps.gram ? w->gram_size * (int64_t)sizeof(double) : 0);
+    if (pr->k == 1)
+        memcpy(w->theta, theta, (size_t)pr->q * sizeof(double));
     memset(w->values, 0, (size_t)ps.groups * sizeof(double));
     if (ps.gradient)
-        memset(w->gradients, 0, (size_t)(ps.groups * kq) * sizeof(double));
+        memset(w->gradients, 0, (size_t)(ps.groups * w->gradient_size) * sizeof(double));
     if (ps.gram)
-        memset(w->grams, 0, (size_t)(ps.groups * qq) * sizeof(double));
+        memset(w->grams, 0, (size_t)(ps.groups * w->gram_size) * sizeof(double));
     memset(w->errors, 0, (size_t)w->workers * sizeof *w->errors);
     rc = ps.groups == 1 ? group_chunk(&ps, 0, 1, 0)
                         : pr->host->parallel_for(pr->host, ps.groups, 1, group_chunk, &ps);
@@ -287,15 +335,17 @@ int32_t linear_pass(const problem *pr, const double *theta, const int32_t *order
 }
 
 int32_t linear_evaluate(const problem *pr, const double *theta, pass_sums *sums, lathe_error *err) {
-    double by = 1.0 / pr->rows.total;
-    int32_t rc = linear_pass(pr, theta, NULL, pr->rows.n, sums, err);
+    int32_t part = pr->sample != NULL;
+    double by = 1.0 / (part ? pr->sample_total : pr->rows.total);
+    int64_t m = pr->k * pr->q;
+    int32_t rc = linear_pass(pr, theta, pr->sample, part ? pr->n_sample : pr->rows.n, sums, err);
 
     if (rc != LATHE_OK)
         return rc;
     sums->value *= by;
-    for (int64_t j = 0; sums->gradient != NULL && j < pr->k * pr->q; j++)
+    for (int64_t j = 0; sums->gradient != NULL && j < m; j++)
         sums->gradient[j] *= by;
-    for (int64_t j = 0; sums->gram != NULL && j < pr->q * pr->q; j++)
+    for (int64_t j = 0; sums->gram != NULL && j < m * m; j++)
         sums->gram[j] *= by;
     for (int64_t c = 0; c < pr->k; c++)
         for (int64_t j = 0; j < pr->p; j++) {
@@ -304,8 +354,8 @@ int32_t linear_evaluate(const problem *pr, const double *theta, pass_sums *sums,
             if (sums->gradient != NULL)
                 sums->gradient[c * pr->q + j] += pr->l2[j] * t;
         }
-    for (int64_t j = 0; sums->gram != NULL && j < pr->p; j++)
-        sums->gram[j * pr->q + j] += pr->l2[j];
+    for (int64_t i = 0; sums->gram != NULL && i < m; i++)
+        sums->gram[i * m + i] += i % pr->q < pr->p ? pr->l2[i % pr->q] : 0.0;
     return LATHE_OK;
 }
 
