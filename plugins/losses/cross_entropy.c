@@ -79,19 +79,24 @@ typedef struct row_sum {
     double e[KEPT];
 } row_sum;
 
+/* e[j] = e^(s_j - top) of the first KEPT classes: a loop without a sum, which is vectorised. */
+static void exponentials(int64_t k, const float *score, double top, double *e) {
+    const int64_t kept = k < KEPT ? k : KEPT;
+    for (int64_t j = 0; j < kept; j++) {
+        e[j] = lathe_exp(held(score[j]) - top);
+    }
+}
+
 static void sum_row(int64_t k, const float *score, row_sum *r) {
     r->top = -LATHE_INFINITY;
     for (int64_t j = 0; j < k; j++) {
         const double s = held(score[j]);
         r->top = s > r->top ? s : r->top;
     }
+    exponentials(k, score, r->top, r->e);
     r->sum = 0.0;
     for (int64_t j = 0; j < k; j++) {
-        const double e = lathe_exp(held(score[j]) - r->top);
-        if (j < KEPT) {
-            r->e[j] = e;
-        }
-        r->sum += e;
+        r->sum += j < KEPT ? r->e[j] : lathe_exp(held(score[j]) - r->top);
     }
 }
 
@@ -104,16 +109,19 @@ static double value_row(double smoothing, int64_t k, const float *score, int64_t
     double top = -LATHE_INFINITY;
     double mean = 0.0; /* Σ (top - s_j) / k */
     double rest = 0.0; /* Σ e^(s_j - top) but for one of the largest */
+    double e[KEPT];
     int64_t at = 0;
     for (int64_t j = 0; j < k; j++) {
         const double s = held(score[j]);
         at = s > top ? j : at;
         top = s > top ? s : top;
     }
+    exponentials(k, score, top, e);
     for (int64_t j = 0; j < k; j++) {
-        const double s = held(score[j]);
-        rest += j == at ? 0.0 : lathe_exp(s - top);
-        mean += (top - s) / (double)k;
+        rest += j == at ? 0.0 : j < KEPT ? e[j] : lathe_exp(held(score[j]) - top);
+    }
+    for (int64_t j = 0; smoothing > 0.0 && j < k; j++) {
+        mean += (top - held(score[j])) / (double)k;
     }
     /* ln Σ e^s - Σ_j y'_j s_j, both relative to the largest score */
     return lathe_log1p(rest) + (1.0 - smoothing) * (top - held(score[truth])) + smoothing * mean;

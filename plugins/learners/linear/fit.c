@@ -184,7 +184,7 @@ static int32_t solve(problem *pr, lathe_error *err) {
     if (rc != LATHE_OK)
         return rc;
     return solver == SOLVER_SGD     ? linear_sgd(pr, err)
-           : solver == SOLVER_LBFGS ? linear_lbfgs(pr, err)
+           : solver == SOLVER_LBFGS ? linear_lbfgs(pr, NULL, 0, err)
                                     : linear_newton(pr, solver == SOLVER_COORDINATE, err);
 }
 

@@ -1,10 +1,11 @@
-/* Limited-memory BFGS, and with an l1 its orthant-wise form. */
+/* Limited-memory BFGS, preconditioned where a factor is at hand; with an l1 its orthant-wise form. */
 #include "linear.h"
 
 enum { MEMORY = 10 };
 
 typedef struct lbfgs {
     problem *pr;
+    const double *factor;   /* of the preconditioner, or NULL */
     int64_t m;              /* k * q parameters */
     double *gradient;       /* [m] of the smooth part */
     double *pseudo;         /* [m] the steepest descent's, negated: the smallest subgradient */
@@ -75,7 +76,9 @@ static void find_direction(lbfgs *b) {
         for (int64_t i = 0; i < b->m; i++)
             d[i] -= alpha[at] * b->y[at][i];
     }
-    if (kept > 0) {
+    if (b->factor != NULL) {
+        linear_cholesky_solve(b->m, b->factor, d, d);
+    } else if (kept > 0) {
         int64_t at = (b->stored - 1) % MEMORY;
         double scale = 1.0 / (b->rho[at] * inner(b->m, b->y[at], b->y[at]));
         for (int64_t i = 0; i < b->m; i++)
@@ -108,15 +111,18 @@ static void set_trial(lbfgs *b, double t) {
 }
 
 /* Bisection for the weak Wolfe conditions, which also serves losses with kinks (Lewis and Overton,
- * "Nonsmooth optimization via quasi-Newton methods", Math. Program. 141, 2013); sufficient decrease
- * alone with l1. *took 0: no trial lowers the objective. */
+ * "Nonsmooth optimization via quasi-Newton methods", Math. Program. 141, 2013), the first of them by
+ * the slope where rounding hides the fall (W. W. Hager, H. Zhang, "A new conjugate gradient method with
+ * guaranteed descent", SIAM J. Optim. 16, 2005, section 4); sufficient decrease alone with l1. *took 0: no trial lowers the objective. */
 static int32_t line_search(lbfgs *b, double *value, int32_t *took, lathe_error *err) {
     problem *pr = b->pr;
     double slope = inner(b->m, b->pseudo, b->direction), low = 0, high = INFINITY;
-    double t = b->stored > 0 ? 1.0 : fmin(1.0, 1.0 / sqrt(inner(b->m, b->pseudo, b->pseudo)));
+    double t = b->stored > 0 || b->factor != NULL
+                   ? 1.0
+                   : fmin(1.0, 1.0 / sqrt(inner(b->m, b->pseudo, b->pseudo)));
 
     *took = 0;
-    for (int32_t tries = 0; tries < 50; tries++) {
+    for (int32_t tries = 0; tries < 30; tries++) {
         pass_sums sums = {.gradient = b->trial_gradient};
         set_trial(b, t);
         int32_t rc = linear_evaluate(pr, b->trial, &sums, err);
@@ -127,10 +133,15 @@ static int32_t line_search(lbfgs *b, double *value, int32_t *took, lathe_error *
             fall += b->pseudo[i] * (b->trial[i] - pr->theta[i]);
         if (!pr->penal)
             fall = t * slope;
-        /* scores are float32, so the objective is known to about 1e-9 of its size */
-        if (!isfinite(now) || now > *value + 1e-4 * fall + 1e-10 * fabs(*value)) {
+        double along = pr->penal ? 0 : inner(b->m, b->trial_gradient, b->direction);
+        /* scores are float32, so the objective is known to about 1e-8 of its size: within that the slope
+         * alone decides */
+        int32_t low_enough =
+            now <= *value + 1e-4 * fall + 1e-10 * fabs(*value) ||
+            (!pr->penal && now <= *value + 2e-8 * fabs(*value) && along <= (2e-4 - 1) * slope);
+        if (!isfinite(now) || !low_enough) {
             high = t;
-        } else if (!pr->penal && inner(b->m, b->trial_gradient, b->direction) < 0.9 * slope) {
+        } else if (!pr->penal && along < 0.9 * slope) {
             low = t;
         } else {
             *value = now;
@@ -160,18 +171,19 @@ static void accept(lbfgs *b) {
     }
 }
 
-static int32_t iterate(lbfgs *b, lathe_error *err) {
+static int32_t iterate(lbfgs *b, double first, lathe_error *err) {
     problem *pr = b->pr;
     const lathe_host *host = pr->host;
     pass_sums sums = {.gradient = b->gradient};
-    double first, now = 0, value, target;
+    double now = 0, value, target;
     int64_t flat = 0;
     int32_t rc = linear_evaluate(pr, pr->theta, &sums, err), took;
 
     if (rc != LATHE_OK)
         return rc;
     value = sums.value + linear_l1(pr, pr->theta);
-    first = linear_optimality(pr, pr->theta, b->gradient);
+    if (first == 0)
+        first = linear_optimality(pr, pr->theta, b->gradient);
     target = pr->config->tolerance * first;
     for (int64_t it = 0; it < pr->config->max_iterations; it++) {
         double old = value;
@@ -197,19 +209,21 @@ static int32_t iterate(lbfgs *b, lathe_error *err) {
         }
         accept(b);
         host->progress(host, (double)(it + 1) / (double)pr->config->max_iterations, "L-BFGS");
-        flat = old - value <= 1e-10 * fabs(old) ? flat + 1 : 0;
-        if (flat >= 5)
+        /* thrice without a fall beyond rounding: the solution, to the precision of the scores */
+        flat = old - value <= 1e-9 * fabs(old) ? flat + 1 : 0;
+        if (flat >= 3)
             return LATHE_OK;
     }
     linear_not_converged(pr, "lbfgs", now, target);
     return LATHE_OK;
 }
 
-int32_t linear_lbfgs(problem *pr, lathe_error *err) {
+int32_t linear_lbfgs(problem *pr, const double *factor, double first, lathe_error *err) {
     lbfgs b;
     int32_t rc = lbfgs_make(&b, pr, err);
+    b.factor = factor;
     if (rc == LATHE_OK)
-        rc = iterate(&b, err);
+        rc = iterate(&b, first, err);
     pr->host->free(pr->host, b.memory);
     return rc;
 }

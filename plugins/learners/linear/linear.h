@@ -105,7 +105,12 @@ double linear_optimality(const problem *pr, const double *theta, const double *g
 
 /* Solvers: from problem->theta to the solution in problem->theta. */
 int32_t linear_newton(problem *pr, int32_t coordinate, lathe_error *err);
-int32_t linear_lbfgs(problem *pr, lathe_error *err);
+/* factor: lower Cholesky factor [k q, k q] of about the second derivative, by which the descent is
+ * preconditioned; NULL: none (always with l1). first: the gradient's size that the tolerance is a share of; 0: that
+ * at the beginning. */
+int32_t linear_lbfgs(problem *pr, const double *factor, double first, lathe_error *err);
+/* x = (l l')^-1 b; x == b is allowed. */
+void linear_cholesky_solve(int64_t m, const double *l, const double *b, double *x);
 int32_t linear_sgd(problem *pr, lathe_error *err);
 
 /* Checks that a value is finite; the error names the iteration. */

@@ -3,6 +3,15 @@
 
 #include <lathe/abi.h>
 
+/* Loops over a register block: unrolled wholly, or the sums would not be registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define UNROLL _Pragma("GCC unroll 16")
+#else
+#define UNROLL
+#endif
+
 /* ---- any CPU: vectors of two doubles, which the compiler maps to what there is ---- */
 
 typedef double vector2 __attribute__((vector_size(16)));

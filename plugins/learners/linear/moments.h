@@ -1,22 +1,26 @@
 /* moments.h: the sums over rows that the solvers need, on panels of standardised features, in double.
  *
- * A chunk of at most CHUNK rows of q columns is in panels of LANES columns: [CHUNK, LANES] each, one after
- * the other, columns beyond q zero. Each sum is taken in the order of the rows. Between kinds of CPU
+ * A chunk of at most CHUNK rows of q columns is in panels of LANES columns: [CHUNK, LANES] each, LINES rows
+ * apart, columns beyond q zero. Each sum is taken in the order of the rows. Between kinds of CPU
  * the bits differ (fused multiply-add or not). */
 #ifndef LATHE_LINEAR_MOMENTS_H
 #define LATHE_LINEAR_MOMENTS_H
 
 #include <stdint.h>
 
-enum { CHUNK = 128, LANES = 8 };
+enum { CHUNK = 96, LANES = 8, LINES = CHUNK + 1, TALL = 6 };
 
 static inline int64_t panels(int64_t q) {
     return (q + LANES - 1) / LANES;
 }
 
-/* The panel pairs (a, b), a <= b, that hold the upper triangle of a Gram matrix: blocks [LANES, LANES]. */
+/* A Gram matrix [q, q] is in blocks [TALL, LANES] on and above its diagonal: for each TALL rows in turn
+ * the panels of columns from the first row's on. What a block holds below the diagonal is right too. */
 static inline int64_t gram_doubles(int64_t q) {
-    return panels(q) * (panels(q) + 1) / 2 * LANES * LANES;
+    int64_t blocks = 0;
+    for (int64_t at = 0; at < q; at += TALL)
+        blocks += panels(q) - at / LANES;
+    return blocks * TALL * LANES;
 }
 
 typedef struct moments {
@@ -28,7 +32,7 @@ typedef struct moments {
     void (*scores)(int64_t m, int64_t q, const double *z, const double *theta, double *score);
     /* sum[j] += sum_i r[i] z[i, j]; sum is of whole panels. */
     void (*gradient)(int64_t m, int64_t q, const double *z, const double *r, double *sum);
-    /* blocks += sum_i w[i] z[i, a] z[i, b]; scaled: room for [CHUNK, LANES]. */
+    /* blocks += sum_i w[i] z[i, a] z[i, b]; scaled: room for [CHUNK, TALL]. */
     void (*gram)(int64_t m, int64_t q, const double *z, const double *w, double *scaled,
                  double *blocks);
 } moments;

@@ -1,15 +1,16 @@
 /* Damped (proximal) Newton steps on the Gram matrix, for few coefficients.
  *
- * Two things save passes. Where there are many more rows than coefficients, the descent begins with the
- * solution of every few rows alone, which lies within its sampling error of that of all. And a Gram
+ * Where there are many more rows than coefficients, every few rows alone are solved first: their solution
+ * and their Gram matrix lie within the sampling error of those of all, and L-BFGS preconditioned by that
+ * matrix needs few passes over all rows, none of them with a Gram matrix. Else, and with l1, a Gram
  * matrix is kept as long as the steps that it gives shorten the gradient tenfold (the chord method:
  * C. T. Kelley, "Iterative Methods for Linear and Nonlinear Equations", SIAM, 1995, section 5.4). */
 #include "linear.h"
 
 /* Of the sample: at most every MOST_APART-th row, at least so many rows, also for a coefficient. */
-enum { MOST_APART = 16, SAMPLE_ROWS = 2000, SAMPLE_ROWS_EACH = 10 };
+enum { MOST_APART = 16, SAMPLE_ROWS = 2000, SAMPLE_ROWS_EACH = 5 };
 
-#define SAMPLE_TOLERANCE 1e-3
+#define SAMPLE_TOLERANCE 1e-2
 
 /* Room for one solve. */
 typedef struct newton {
@@ -83,7 +84,7 @@ static int32_t cholesky(int64_t m, const double *gram, double damping, double *l
     return 1;
 }
 
-static void cholesky_solve(int64_t q, const double *l, const double *b, double *x) {
+void linear_cholesky_solve(int64_t q, const double *l, const double *b, double *x) {
     for (int64_t i = 0; i < q; i++) {
         double s = b[i];
         for (int64_t t = 0; t < i; t++)
@@ -119,7 +120,7 @@ static int32_t newton_step(newton *s, lathe_error *err) {
     int32_t rc = s->factored ? LATHE_OK : factorise(s, err);
     if (rc != LATHE_OK)
         return rc;
-    cholesky_solve(s->m, s->factor, s->gradient, s->step);
+    linear_cholesky_solve(s->m, s->factor, s->gradient, s->step);
     for (int64_t j = 0; j < s->m; j++)
         s->step[j] = -s->step[j];
     return LATHE_OK;
@@ -295,8 +296,11 @@ static int32_t begin_with_sample(newton *s, int32_t coordinate, double *first, l
     pr->sample = s->sample;
     pr->n_sample = n;
     rc = descend(s, coordinate, 1, SAMPLE_TOLERANCE, first, &ignored);
+    if (rc == LATHE_OK && !coordinate && !s->factored)
+        rc = factorise(s, &ignored);
     pr->sample = NULL;
     if (rc != LATHE_OK) {
+        s->factored = 0;
         memcpy(pr->theta, start, (size_t)s->m * sizeof *start);
         *first = 0;
     }
@@ -312,7 +316,9 @@ int32_t linear_newton(problem *pr, int32_t coordinate, lathe_error *err) {
     int32_t rc = newton_make(&s, pr, err);
     if (rc == LATHE_OK)
         rc = begin_with_sample(&s, coordinate, &first, err);
-    if (rc == LATHE_OK)
+    if (rc == LATHE_OK && s.sample != NULL && !coordinate && s.factored)
+        rc = linear_lbfgs(pr, s.factor, first, err);
+    else if (rc == LATHE_OK)
         rc = descend(&s, coordinate, s.sample == NULL, pr->config->tolerance, &first, err);
     newton_free(&s);
     return rc;

@@ -45,7 +45,7 @@ typedef struct buffers {
     double *residual; /* [CHUNK, k] */
     double *weight;   /* [CHUNK] of the rows */
     double *curve;    /* [CHUNK] weights of a Gram matrix */
-    double *scaled;   /* [CHUNK, LANES] */
+    double *scaled;   /* [CHUNK, TALL] */
     float *score32;   /* [CHUNK, k] */
     float *gradient;  /* [CHUNK, k] */
     float *hessian;   /* [CHUNK], k = 1; else [CHUNK, k, k] with a Gram matrix */
@@ -63,14 +63,14 @@ static void *cut(char *base, uint64_t *at, int64_t bytes) {
 
 static uint64_t buffers_lay(buffers *b, char *base, int64_t q, int64_t k, int32_t gram) {
     uint64_t at = 0;
-    b->z = cut(base, &at, panels(q) * CHUNK * LANES * 8);
+    b->z = cut(base, &at, panels(q) * LINES * LANES * 8);
     b->rows = cut(base, &at, k > 1 ? CHUNK * q * 8 : 0);
     b->score = cut(base, &at, CHUNK * k * 8);
     b->value = cut(base, &at, CHUNK * 8);
     b->residual = cut(base, &at, CHUNK * k * 8);
     b->weight = cut(base, &at, CHUNK * 8);
     b->curve = cut(base, &at, CHUNK * 8);
-    b->scaled = cut(base, &at, CHUNK * LANES * 8);
+    b->scaled = cut(base, &at, CHUNK * TALL * 8);
     b->score32 = cut(base, &at, CHUNK * k * 4);
     b->gradient = cut(base, &at, CHUNK * k * 4);
     b->hessian = cut(base, &at, k == 1 ? CHUNK * 4 : gram ? CHUNK * k * k * 4 : 0);
@@ -81,7 +81,7 @@ static uint64_t buffers_lay(buffers *b, char *base, int64_t q, int64_t k, int32_
 }
 
 static double *panel_at(double *z, int64_t i, int64_t j) {
-    return z + (j / LANES * CHUNK + i) * LANES + j % LANES;
+    return z + (j / LANES * LINES + i) * LANES + j % LANES;
 }
 
 /* One standardised row. */
@@ -224,12 +224,14 @@ static void cut_groups(pass *ps, int64_t gram_bytes) {
 static void spread_blocks(int64_t q, int64_t k, int64_t c, int64_t d, const double *blocks,
                           double *gram) {
     int64_t np = panels(q), m = k * q;
-    for (int64_t a = 0; a < np; a++)
-        for (int64_t b = a; b < np; b++, blocks += LANES * LANES)
-            for (int64_t r = 0; r < LANES && a * LANES + r < q; r++)
-                for (int64_t l = a == b ? r : 0; l < LANES && b * LANES + l < q; l++) {
-                    int64_t i = a * LANES + r, j = b * LANES + l;
+    for (int64_t at = 0; at < q; at += TALL)
+        for (int64_t b = at / LANES; b < np; b++, blocks += TALL * LANES)
+            for (int64_t r = 0; r < TALL && at + r < q; r++)
+                for (int64_t l = 0; l < LANES && b * LANES + l < q; l++) {
+                    int64_t i = at + r, j = b * LANES + l;
                     double v = blocks[r * LANES + l];
+                    if (j < i)
+                        continue;
                     gram[(c * q + i) * m + d * q + j] = v;
                     gram[(c * q + j) * m + d * q + i] = v;
                     gram[(d * q + j) * m + c * q + i] = v;
