@@ -269,7 +269,7 @@ static int32_t run_alone(int64_t n, int64_t grain, lathe_pool_fn fn, void *user)
     return LATHE_OK;
 }
 
-/* Puts a job into the list and wakes as many threads as it can use. Under the lock. */
+/* Puts a job into the list and wakes as many threads as it can use beside those that spin. Under the lock. */
 static void offer(lathe_pool *pool, job *j, int64_t wanted) {
     j->next = pool->jobs;
     j->link = &pool->jobs;
@@ -279,6 +279,7 @@ static void offer(lathe_pool *pool, job *j, int64_t wanted) {
     atomic_fetch_add_explicit(&pool->arrivals, 1, memory_order_relaxed);
     if (wanted > pool->most_woken)
         wanted = pool->most_woken;
+    wanted -= pool->spinners; /* they look for a job before they sleep */
     if (wanted >= pool->sleepers) {
         if (pool->sleepers > 0)
             pthread_cond_broadcast(&pool->work);

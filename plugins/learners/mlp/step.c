@@ -9,7 +9,7 @@
 /* Multiply-adds of one part below which a second thread costs more than it brings. */
 enum { SHARED_WORK = 100000 };
 
-enum { AHEAD = 4 }; /* rows that are asked of memory before their turn */
+enum { AHEAD = 6 }; /* rows that are asked of memory before their turn */
 
 typedef struct step_job {
     mlp_descent *d;
@@ -38,13 +38,27 @@ static int32_t share(const mlp_descent *d, int64_t n, double work, lathe_chunk_f
 
 /* ---- rows ---- */
 
-static void prefetch(const float *row) {
 #if defined(__GNUC__)
-    __builtin_prefetch(row);
-    __builtin_prefetch(row + 16);
+#define PREFETCH(address) __builtin_prefetch(address)
 #else
-    (void)row;
+#define PREFETCH(address) ((void)(address))
 #endif
+
+/* Asks for what row `i` of the batch will need: first where its parts stand, later the parts. */
+static void ask_for_row(const mlp_descent *d, const int32_t *order, int64_t i, int64_t rows) {
+    const mlp_context *c = d->data;
+    if (i + 2 * AHEAD < rows) {
+        int32_t at = order[i + 2 * AHEAD];
+        PREFETCH(&d->rows.row[at]);
+        PREFETCH(&d->rows.weight[at]);
+        if (d->loss.target != NULL)
+            PREFETCH(&d->loss.target[at]);
+    }
+    if (i + AHEAD < rows) {
+        const float *x = c->x + d->rows.row[order[i + AHEAD]] * c->stride;
+        PREFETCH(x);
+        PREFETCH(x + PANEL);
+    }
 }
 
 static void gather_rows(const mlp_descent *d, mlp_slab *s, int64_t shard, const int32_t *order,
@@ -53,8 +67,7 @@ static void gather_rows(const mlp_descent *d, mlp_slab *s, int64_t shard, const 
     mlp_shard *to = &s->shards[shard];
     for (int64_t i = 0; i < rows; i++) {
         int32_t at = order[i];
-        if (i + AHEAD < rows)
-            prefetch(c->x + d->rows.row[order[i + AHEAD]] * c->stride);
+        ask_for_row(d, order, i, rows);
         mlp_put_row(d->m, s, shard * SHARD + i, c->x + d->rows.row[at] * c->stride);
         to->weight[i] = d->rows.weight[at];
         if (d->loss.loss != NULL) {
