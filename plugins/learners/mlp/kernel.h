@@ -23,8 +23,8 @@ static inline int64_t panels(int64_t cols) {
     return (cols + PANEL - 1) / PANEL;
 }
 
-/* One or two neighbouring panels of z from n inputs. `lanes`: columns that matter, at most 2 * PANEL; of the
- * rest of their panels z is 0. */
+/* One or two neighbouring panels of z from n inputs. `lanes`: columns that matter, at most 2 * PANEL; the
+ * others of their panels get what w and bias hold there, or 0. */
 typedef struct rows_product {
     int64_t rows, n, lanes;
     const float *x; /* panels of the inputs, `x_panel` floats apart */

@@ -11,9 +11,9 @@
  * Dropout: units are zeroed with probability p in training, and the others divided by 1 - p, so
  * that prediction needs no change (Srivastava et al., "Dropout", JMLR 15, 2014).
  *
- * Initial weights: uniform with variance 2 / in (He et al., ICCV 2015) for rectifiers, 1 / in
- * (LeCun et al., "Efficient BackProp", 1998) for selu, else 2 / (in + out) (Glorot and Bengio,
- * AISTATS 2010). Biases are 0, those of the output the loss's best constant score.
+ * Initial weights: uniform with variance 2 / in (He et al., ICCV 2015) for rectifiers in networks of
+ * more than 5 layers, 1 / in (LeCun et al., "Efficient BackProp", 1998) for selu, else 2 / (in + out)
+ * (Glorot and Bengio, AISTATS 2010). Biases are 0, those of the output the loss's best constant score.
  *
  * Targets of a regression whose link is the identity are standardised inside (mean 0, variance 1)
  * and predictions scaled back, so that targets of any unit train at the same rate. A parameter of
@@ -86,7 +86,7 @@ static const lathe_param params[] = {
                 "weights are restored. Without validation rows, or with null, it has no effect.",
                 .unit = "epochs"),
     LATHE_P_ENUM(mlp_config, initialisation, 0, "\"auto\"", init_names,
-                 "Variance of the initial weights; auto goes by the activation."),
+                 "Variance of the initial weights; auto goes by the activation and the depth."),
     LATHE_P_BOOL(mlp_config, scale_target, 0, "true",
                  "Whether to standardise a regression's target in training."),
 };

@@ -2,6 +2,8 @@
  */
 #include "mlp.h"
 
+enum { DEEP = 5 }; /* layers up to which a network is not deep */
+
 int32_t mlp_shape(mlp *m, int64_t n_features, int64_t k, lathe_error *err) {
     int64_t at = 0, in = n_features;
 
@@ -29,7 +31,8 @@ int32_t mlp_shape(mlp *m, int64_t n_features, int64_t k, lathe_error *err) {
     return LATHE_OK;
 }
 
-/* By the name of the activation of this layer. */
+/* By the name of the activation of this layer. A stack of many rectifiers needs the larger weights of He, or
+ * what passes through it fades; few learn faster from the smaller ones of Glorot. */
 static int32_t kind_of_init(const mlp *m, int64_t l) {
     static const char *const rectifiers[] = {"relu", "leaky_relu", "elu",
                                              "gelu", "silu",       "softplus"};
@@ -44,7 +47,7 @@ static int32_t kind_of_init(const mlp *m, int64_t l) {
         return INIT_LECUN;
     for (size_t i = 0; i < sizeof rectifiers / sizeof rectifiers[0]; i++)
         if (strcmp(name, rectifiers[i]) == 0)
-            return INIT_HE;
+            return m->n_layers > DEEP ? INIT_HE : INIT_GLOROT;
     return INIT_GLOROT;
 }
 
