@@ -69,37 +69,111 @@ int32_t encoder_copy(encoder *to, const encoder *from, const lathe_host *host, l
 
 /* ---- statistics ---- */
 
+enum { SPREAD_ROWS = 256, MOST_PARTS = 64 };
+
+/* Of every feature: the weight of its finite values, their mean, the sum of squares about it. */
+typedef struct spread {
+    double *total;
+    double *mean;
+    double *square;
+} spread;
+
+typedef struct spread_job {
+    const lathe_host *host;
+    int64_t n, f;
+    const float *x;
+    int64_t stride;
+    const float *weight;
+    int64_t part;    /* rows a part */
+    double *numbers; /* [parts, 6, f]: the part's sums, a chunk's */
+} spread_job;
+
+static spread spread_at(const spread_job *job, int64_t part, int64_t which) {
+    double *at = job->numbers + (6 * part + 3 * which) * job->f;
+    return (spread){at, at + job->f, at + 2 * job->f};
+}
+
+/* Not the macro, so that a loop of it is vectorised. */
+static int finite_number(double v) {
+    return v >= -3.4028234663852886e38 && v <= 3.4028234663852886e38;
+}
+
+static void chunk_spread(const spread_job *job, int64_t begin, int64_t end, spread s) {
+    memset(s.total, 0, (size_t)(3 * job->f) * sizeof *s.total);
+    for (int64_t i = begin; i < end; i++) {
+        const float *row = job->x + i * job->stride;
+        double w = job->weight != NULL ? job->weight[i] : 1.0;
+        for (int64_t j = 0; w > 0 && j < job->f; j++) {
+            double v = row[j];
+            s.total[j] += finite_number(v) ? w : 0.0;
+            s.mean[j] += finite_number(v) ? w * v : 0.0;
+        }
+    }
+    for (int64_t j = 0; j < job->f; j++)
+        s.mean[j] = s.total[j] > 0 ? s.mean[j] / s.total[j] : 0.0;
+    for (int64_t i = begin; i < end; i++) {
+        const float *row = job->x + i * job->stride;
+        double w = job->weight != NULL ? job->weight[i] : 1.0;
+        for (int64_t j = 0; w > 0 && j < job->f; j++) {
+            double v = row[j], d = v - s.mean[j];
+            s.square[j] += finite_number(v) ? w * d * d : 0.0;
+        }
+    }
+}
+
+/* As T. F. Chan, G. H. Golub, R. J. LeVeque, The American Statistician 37, 1983. */
+static void merge_spread(int64_t f, spread into, spread from) {
+    for (int64_t j = 0; j < f; j++) {
+        double total = into.total[j] + from.total[j];
+        double share = total > 0 ? from.total[j] / total : 0.0;
+        double d = from.mean[j] - into.mean[j];
+        into.square[j] += from.square[j] + d * d * into.total[j] * share;
+        into.mean[j] += d * share;
+        into.total[j] = total;
+    }
+}
+
+static int32_t part_spread(void *user, int64_t first, int64_t last, int32_t worker) {
+    const spread_job *job = user;
+    (void)worker;
+    if (job->host->stopped(job->host))
+        return LATHE_E_CANCELLED;
+    for (int64_t t = first; t < last; t++) {
+        int64_t end = (t + 1) * job->part < job->n ? (t + 1) * job->part : job->n;
+        for (int64_t i = t * job->part; i < end; i += SPREAD_ROWS) {
+            chunk_spread(job, i, i + SPREAD_ROWS < end ? i + SPREAD_ROWS : end,
+                         spread_at(job, t, 1));
+            merge_spread(job->f, spread_at(job, t, 0), spread_at(job, t, 1));
+        }
+    }
+    return LATHE_OK;
+}
+
 /* Weighted mean and deviation of the finite values of every numeric feature; a constant one is not
- * scaled. */
+ * scaled. The rows are read once, in parts that depend on their number alone. */
 static int32_t fit_numbers(encoder *e, const lathe_host *host, int64_t n, const float *x,
                            int64_t stride, const float *weight, lathe_error *err) {
-    int64_t f = e->n_features;
-    double *total = alloc_array(host, f, sizeof *total);
+    int64_t f = e->n_features, chunks = (n + SPREAD_ROWS - 1) / SPREAD_ROWS;
+    spread_job job = {.host = host, .n = n, .f = f, .x = x, .stride = stride, .weight = weight};
+    int64_t parts = chunks < MOST_PARTS ? chunks : MOST_PARTS;
 
-    if (total == NULL)
-        return fail_memory(err, "the encoder", f * 8);
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < f; j++) {
-            double v = x[i * stride + j], w = weight != NULL ? weight[i] : 1.0;
-            if (isfinite(v) && w > 0) {
-                e->mean[j] += w * v;
-                total[j] += w;
-            }
-        }
-    for (int64_t j = 0; j < f; j++)
-        e->mean[j] = total[j] > 0 ? e->mean[j] / total[j] : 0.0;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < f; j++) {
-            double v = x[i * stride + j], w = weight != NULL ? weight[i] : 1.0;
-            if (isfinite(v) && w > 0)
-                e->inverse[j] += w * (v - e->mean[j]) * (v - e->mean[j]);
-        }
-    for (int64_t j = 0; j < f; j++) {
-        double deviation = total[j] > 0 ? sqrt(e->inverse[j] / total[j]) : 0.0;
+    if (parts < 1)
+        parts = 1;
+    job.part = (chunks + parts - 1) / parts * SPREAD_ROWS;
+    job.numbers = alloc_array(host, 6 * parts * f, sizeof *job.numbers);
+    if (job.numbers == NULL)
+        return fail_memory(err, "the encoder", 6 * parts * f * 8);
+    int32_t rc = host->parallel_for(host, parts, 1, part_spread, &job);
+    spread all = spread_at(&job, 0, 0);
+    for (int64_t t = 1; rc == LATHE_OK && t < parts; t++)
+        merge_spread(f, all, spread_at(&job, t, 0));
+    for (int64_t j = 0; rc == LATHE_OK && j < f; j++) {
+        double deviation = all.total[j] > 0 ? sqrt(all.square[j] / all.total[j]) : 0.0;
+        e->mean[j] = all.mean[j];
         e->inverse[j] = deviation > 1e-9 * fabs(e->mean[j]) ? 1.0 / deviation : 1.0;
     }
-    host->free(host, total);
-    return LATHE_OK;
+    host->free(host, job.numbers);
+    return rc == LATHE_E_CANCELLED ? fail_stopped(err, "while encoding the features") : rc;
 }
 
 typedef struct category {
@@ -187,8 +261,31 @@ int32_t encoder_fit(encoder *e, const lathe_host *host, const lathe_dataset *dat
 
 /* ---- encoding ---- */
 
+/* Numbers alone: the same as below, in a loop that is vectorised. */
+static void apply_numbers(const encoder *e, int64_t n, const float *x, int64_t stride, float *out) {
+    int64_t f = e->n_features;
+    int32_t impute = e->impute, scale = e->scale;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < f; j++) {
+            double v = x[i * stride + j];
+            v = impute && v != v ? e->mean[j] : v;
+            out[i * f + j] = (float)(scale ? (v - e->mean[j]) * e->inverse[j] : v);
+        }
+}
+
+static int32_t all_numbers(const encoder *e) {
+    int32_t all = e->n_columns == e->n_features;
+    for (int64_t j = 0; j < e->n_features; j++)
+        all &= e->type[j] == LATHE_FEATURE_NUMERIC;
+    return all;
+}
+
 void encoder_apply(const encoder *e, int64_t n, const float *x, int64_t stride, float *out) {
     int64_t c = e->n_columns;
+    if (all_numbers(e)) {
+        apply_numbers(e, n, x, stride, out);
+        return;
+    }
     memset(out, 0, (size_t)(n * c) * sizeof *out);
     for (int64_t i = 0; i < n; i++) {
         const float *from = x + i * stride;
