@@ -3,7 +3,7 @@
 A case: name, group (what the command line selects by, beside the name), data (a set of sets.py), learner (the
 candidate of Lathe's pipeline), peers (label → (function of peers.py, its threads when nothing is set: "cores" or a
 number, None: it has no such setting, extra settings)), params (what the peers read), rows (to train, of the
-generated set), kind: "fit" (of the matrix in memory), "process" (the whole process, from the CSV), "score" (lathe
+generated set), kind: "fit" (of the matrix in memory), "memory" (the same on the peers' own matrix), "process" (the whole process, from the CSV), "score" (lathe
 predict), "batch" and "row" (all rows, and one alone, in one process; params["scored"]: how many rows).
 """
 import dataclasses
@@ -61,6 +61,8 @@ STACK = {"stacking": {"folds": 5, "final": "linear", "base": [
     {"gbdt": {"rounds": 100}},
     {"mlp": {"layers": [{"units": 64}], "batch": 128, "epochs": 10, "early_stopping": None}}]}}
 
+MEMORY = ("logistic-higgs", "logistic-letter", "mlp-higgs", "mlp-fashion")  # also on the peers' own matrix
+
 CASES = [
     boosting_case("gbdt-higgs", "higgs", 255),
     boosting_case("gbdt-adult", "adult", 31, tolerance=0.002),
@@ -97,6 +99,8 @@ CASES = [
            {"rounds": rounds, "leaves": 63, "learning_rate": 0.1, "scored": 1_000_000}, rows=100_000,
            kind=name) for name in ("batch", "row") for rounds in (100, 500)],
 ]
+
+CASES += [dataclasses.replace(c, name=f"memory-{c.name}", kind="memory") for c in CASES if c.name in MEMORY]
 
 
 COUNTS = ("rounds", "trees", "estimators", "epochs")

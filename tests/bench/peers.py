@@ -307,8 +307,26 @@ def score(job):
     return {"seconds": seconds, "quality": quality(job, job.y[test], p), "version": gbm.__version__}
 
 
+def export(job):
+    """Training rows, then test rows, as networks and linear models want them; and the training targets."""
+    x = scaled(job, "float32")
+    np.concatenate([x[job.rows(0)], x[job.rows(2)]]).tofile(job.spec["export"] + "/rows.f32")
+    job.y[job.rows(0)].astype(np.float32).tofile(job.spec["export"] + "/target.f32")
+    return {"train": len(job.rows(0)), "features": x.shape[1], "classes": job.classes}
+
+
+def judge(job):
+    """The quality of predictions of the test rows in a file."""
+    p = np.fromfile(job.spec["predictions"], np.float32)
+    return {"quality": quality(job, job.y[job.rows(2)], p.reshape(-1, job.classes) if job.classes > 2 else p)}
+
+
 def main():
     job = Job(json.loads(sys.argv[1]))
+    for word, function in (("export", export), ("predictions", judge)):
+        if word in job.spec:
+            print(json.dumps(function(job)))
+            return
     result = score(job) if "model" in job.spec else fit_and_check(job)[0]
     print(json.dumps(result))
 

@@ -141,6 +141,29 @@ class RowScorer:
         return [about | {"seconds": s, "p99_us": p / 1e3} for s, p in zip(seconds, figures["row_p99_ns"])]
 
 
+class Fitter:
+    """Ours of a "memory" case: fit_rows.c, on the very matrix that the peers get."""
+
+    def __init__(self, lathe, case, goal, path, threads):
+        self.case, self.threads, self.work = case, threads, lathe.work
+        self.program = pathlib.Path(lathe.program).parents[1] / "tests/bench/fit_rows"
+        self.spec = {"name": case.data, "task": goal["task"], "metric": goal["metric"],
+                     "data": str(path.with_suffix(".npz"))}
+        self.shape = self.ask({"export": str(self.work)})
+
+    def ask(self, more):
+        program = str(pathlib.Path(__file__).with_name("peers.py"))
+        return json.loads(run_timed([sys.executable, program, json.dumps(self.spec | more)])[0])
+
+    def __call__(self):
+        out = str(self.work / "out.f32")
+        text, wall, peak = run_timed([
+            str(self.program), json.dumps(self.case.learner), str(self.work / "rows.f32"),
+            str(self.work / "target.f32"), str(self.shape["train"]), str(self.shape["features"]),
+            str(self.shape["classes"]), str(self.threads), out])
+        return json.loads(text) | self.ask({"predictions": out}) | {"wall": wall, "peak_mb": peak}
+
+
 # ---- peers ----
 
 def available(function):
@@ -203,7 +226,9 @@ def measure(case, args, lathe):
         scorer = RowScorer(lathe, case, path, goal, args.threads, args.repeats)
         return {"case": case.name, "kind": case.kind, "metric": goal["metric"], "note": case.note, "rows": rows,
                 "lathe": scorer.runs("lathe"), "peers": {"lightgbm C API": scorer.runs("lightgbm")}}
-    ours = Scorer(lathe, case, path) if case.kind == "score" else lambda: lathe.fit(case, path)
+    ours = (Scorer(lathe, case, path) if case.kind == "score" else
+            Fitter(lathe, case, goal, path, args.threads) if case.kind == "memory" else
+            lambda: lathe.fit(case, path))
     peers = variants(case, args.threads, args.quick)
     result = {"case": case.name, "kind": case.kind, "metric": goal["metric"], "note": case.note, "lathe": [],
               "rows": rows if case.data == "higgs" else None, "peers": {v[0]: [] for v in peers}}

@@ -1,0 +1,169 @@
+/* Fitting in one process, from the matrix in memory, as the peers are timed:
+ *
+ *     fit_rows USE ROWS.f32 TARGET.f32 N_TRAIN FEATURES CLASSES THREADS OUT.f32
+ *
+ * ROWS.f32: float32, row-major, FEATURES a row, as the learner takes them (scaled where it wants that); the first N_TRAIN
+ * rows train, the others are predicted into OUT.f32. CLASSES 0: a regression. A fit of 400 rows comes first, so that
+ * plugins and threads are ready. Prints one JSON object: "seconds" of opening the dataset and fitting, and
+ * "product_gflops", the rate of float32 matrix products of 1024 on the same threads. */
+#include "base/clock.h"
+#include "base/pool.h"
+#include "plugin/bind.h"
+#include "plugin/call.h"
+#include "plugin/catalogue.h"
+#include "plugin/runtime.h"
+
+#include <lathe/lathe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WARM_ROWS = 400, SIDE = 1024 };
+
+static lathe_catalogue *catalogue;
+static lathe_pool *pool;
+static lathe_runtime *runtime;
+
+static void die(const char *what, const lathe_error *err) {
+    fprintf(stderr, "fit_rows: %s%s%s\n", what, err ? ": " : "", err ? err->message : "");
+    exit(1);
+}
+
+static float *read_floats(const char *path, size_t *n) {
+    FILE *in = fopen(path, "rb");
+    if (in == NULL || fseek(in, 0, SEEK_END) != 0)
+        die(path, NULL);
+    *n = (size_t)ftell(in) / sizeof(float);
+    rewind(in);
+    float *x = malloc(*n * sizeof *x + 1);
+    if (x == NULL || fread(x, sizeof *x, *n, in) != *n)
+        die(path, NULL);
+    fclose(in);
+    return x;
+}
+
+static lathe_dataset *make_dataset(const lathe_host *host, int32_t task, int64_t classes, int64_t n,
+                                   int64_t f, const float *x, const float *y) {
+    lathe_feature *features = calloc((size_t)f, sizeof *features);
+    char(*names)[24] = calloc((size_t)f, sizeof *names);
+    lathe_dataset *data = NULL;
+    lathe_error err = {0};
+    if (features == NULL || names == NULL)
+        die("out of memory", NULL);
+    for (int64_t j = 0; j < f; j++) {
+        snprintf(names[j], sizeof names[j], "x%lld", (long long)j);
+        features[j] = (lathe_feature){.name = names[j], .type = LATHE_FEATURE_NUMERIC};
+    }
+    lathe_dataset_spec spec = {.struct_size = LATHE_SIZED(lathe_dataset_spec),
+                               .task = task,
+                               .n_rows = n,
+                               .n_features = f,
+                               .n_classes = classes,
+                               .features = features,
+                               .matrix = x,
+                               .stride = f,
+                               .target = y};
+    const lathe_datasets *datasets = host->get(host, LATHE_HOST_DATASETS);
+    if (datasets->make(host, &spec, &data, &err) != LATHE_OK)
+        die("dataset", &err);
+    free(features);
+    free(names);
+    return data;
+}
+
+/* Seconds of open and fit; *m is the fitted instance. */
+static double fit(const char *use, int32_t task, int64_t classes, const lathe_dataset *data,
+                  lathe_instance *m) {
+    lathe_binder binder = {.catalogue = catalogue, .task = task, .load = true};
+    lathe_component *c = NULL;
+    lathe_error err = {0};
+    void *context;
+    if (lathe_bind_use(&binder, LATHE_KIND_LEARNER, use, &c, &err) != LATHE_OK ||
+        lathe_instance_create(runtime, c, 0, NULL, m, &err) != LATHE_OK)
+        die(use, &err);
+    lathe_component_free(c);
+    const lathe_learner *learner = m->interface;
+    const lathe_open open = {
+        .struct_size = LATHE_SIZED(lathe_open), .task = task, .n_classes = classes, .data = data};
+    const lathe_fit how = {.struct_size = LATHE_SIZED(lathe_fit), .key = 1};
+    const double start = lathe_now_seconds();
+    if (learner->open(m->self, &open, &context, &err) != LATHE_OK)
+        die("open", &err);
+    if (learner->fit(m->self, context, &how, &err) != LATHE_OK)
+        die("fit", &err);
+    const double seconds = lathe_now_seconds() - start;
+    learner->close(m->self, context);
+    return seconds;
+}
+
+static void predict(const lathe_instance *m, int64_t n, int64_t f, const float *x,
+                    const char *path) {
+    const lathe_learner *learner = m->interface;
+    lathe_output about = {.struct_size = LATHE_SIZED(lathe_output)};
+    lathe_error err = {0};
+    if (learner->output(m->self, &about) != LATHE_OK)
+        die("output", NULL);
+    float *out = malloc((size_t)(n * about.n_outputs) * sizeof *out + 1);
+    void *scratch = aligned_alloc(64, (size_t)(learner->scratch(m->self, n) + 127) / 64 * 64);
+    FILE *to = fopen(path, "wb");
+    if (out == NULL || scratch == NULL || to == NULL ||
+        learner->predict(m->self, n, x, f, out, scratch, &err) != LATHE_OK ||
+        fwrite(out, sizeof *out, (size_t)(n * about.n_outputs), to) !=
+            (size_t)(n * about.n_outputs) ||
+        fclose(to) != 0)
+        die("predict", &err);
+    free(out);
+    free(scratch);
+}
+
+/* The best of some products of SIDE by SIDE matrices, through the host's own service. */
+static double product_gflops(const lathe_host *host) {
+    float *a = calloc((size_t)SIDE * SIDE, sizeof *a), *b = calloc((size_t)SIDE * SIDE, sizeof *b);
+    float *c = calloc((size_t)SIDE * SIDE, sizeof *c);
+    double best = 1e9;
+    if (a == NULL || b == NULL || c == NULL)
+        die("out of memory", NULL);
+    for (int i = 0; i < 12; i++) {
+        const double start = lathe_now_seconds();
+        host->gemm_f32(host, LATHE_NO_TRANS, LATHE_NO_TRANS, SIDE, SIDE, SIDE, 1, a, SIDE, b, SIDE,
+                       0, c, SIDE);
+        const double seconds = lathe_now_seconds() - start;
+        best = seconds < best ? seconds : best;
+    }
+    free(a);
+    free(b);
+    free(c);
+    return 2.0 * SIDE * SIDE * SIDE / best * 1e-9;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 9)
+        die("usage: fit_rows USE ROWS.f32 TARGET.f32 N_TRAIN FEATURES CLASSES THREADS OUT.f32",
+            NULL);
+    const char *use = argv[1];
+    const int64_t n = atoll(argv[4]), f = atoll(argv[5]), classes = atoll(argv[6]);
+    const int32_t task = classes == 0   ? LATHE_TASK_REGRESSION
+                         : classes == 2 ? LATHE_TASK_BINARY
+                                        : LATHE_TASK_MULTICLASS;
+    lathe_error err = {0};
+    lathe_catalogue_options opt = {.builtin_dir = LATHE_PLUGIN_DIR, .no_environment = true};
+    size_t n_x, n_y;
+    float *x = read_floats(argv[2], &n_x), *y = read_floats(argv[3], &n_y);
+    if (n < WARM_ROWS || f < 1 || (int64_t)n_x < n * f || (int64_t)n_y < n)
+        die("the rows are fewer than N_TRAIN says", NULL);
+    if (lathe_catalogue_open(&opt, &catalogue, &err) != LATHE_OK)
+        die("plugins", &err);
+    pool = lathe_pool_new(atoi(argv[7]));
+    lathe_runtime_options run = {.catalogue = catalogue, .pool = pool};
+    if (pool == NULL || lathe_runtime_new(&run, &runtime, &err) != LATHE_OK)
+        die("runtime", &err);
+    const lathe_host *host = lathe_runtime_host(runtime);
+    lathe_dataset *few = make_dataset(host, task, classes, WARM_ROWS, f, x, y);
+    lathe_dataset *all = make_dataset(host, task, classes, n, f, x, y);
+    lathe_instance warm = {0}, m = {0};
+    fit(use, task, classes, few, &warm);
+    const double seconds = fit(use, task, classes, all, &m);
+    predict(&m, (int64_t)n_x / f - n, f, x + n * f, argv[8]);
+    printf("{\"seconds\": %.6f, \"product_gflops\": %.1f}\n", seconds, product_gflops(host));
+    return 0;
+}
