@@ -23,8 +23,8 @@
  *   sgd         batch, stochastic or mini-batch gradient descent with any optimizer and schedule; a
  *               batch's gradient is divided by its rows and the mean weight of all, so that a row
  *               counts by its weight also alone
- * auto takes sgd where an optimizer is given; else newton, or coordinate with l1, for one score and
- * at most 512 features; else lbfgs.
+ * auto takes sgd where an optimizer is given; else newton (coordinate with l1 and one score) for at most
+ * 520 coefficients and a loss with second derivatives; else lbfgs.
  */
 #include "linear.h"
 

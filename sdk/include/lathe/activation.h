@@ -1,6 +1,7 @@
 /* lathe/activation.h: a network's non-linearity, on tiles of rows.
  *
- * A tile is [rows, cols] float32, row-major and compact, 64-byte aligned; cols is the number of units. Calls
+ * A tile is [rows, cols] float32, row-major and compact, 64-byte aligned; cols is the number of units, but an
+ * elementwise one is also given some units of each row alone, with lanes of padding among them. Calls
  * on different tiles run concurrently: there is no state. An element's result (for a rowwise one: a
  * row's) depends on nothing but that element (row): not on the tile's size, so batch and single row agree
  * bit for bit. Values may be any float, NaN and infinities included: NaN in gives NaN out, and nothing traps.
