@@ -1,6 +1,8 @@
 /* `lathe predict MODEL IN.csv`: predictions as CSV: `prediction`, and one `probability_<class>` a class. */
+#include "base/buf.h"
 #include "base/fs.h"
 #include "base/jsonw.h"
+#include "base/pool.h"
 #include "cli/child.h"
 #include "cli/cli.h"
 #include "model/model.h"
@@ -23,6 +25,7 @@ static const char usage[] = "usage: lathe predict MODEL[@VERSION|@ALIAS]|FILE IN
                             "writes one line a row, in order.\n";
 
 #define BLOCK_ROWS 65536
+#define PRINT_ROWS 4096 /* of a chunk of text */
 
 static atomic_int stop_requested;
 
@@ -61,41 +64,78 @@ static char *find_model(const char *name, const char *home, lathe_error *err) {
     return copy;
 }
 
-static void put_field(FILE *out, const char *text) {
+static void put_field(lathe_buf *out, const char *text) {
     if (strpbrk(text, ",\"\r\n") == NULL) {
-        fputs(text, out);
+        lathe_buf_append_str(out, text);
         return;
     }
-    putc('"', out);
+    lathe_buf_append_char(out, '"');
     for (; *text != 0; text++) {
         if (*text == '"')
-            putc('"', out);
-        putc(*text, out);
+            lathe_buf_append_char(out, '"');
+        lathe_buf_append_char(out, *text);
     }
-    putc('"', out);
+    lathe_buf_append_char(out, '"');
 }
 
-static void put_header(const lathe_model_info *info, FILE *out) {
-    fputs("prediction", out);
+static void put_header(const lathe_model_info *info, lathe_buf *out) {
+    lathe_buf_append_str(out, "prediction");
     for (int64_t c = 0; c < info->n_classes; c++) {
         char name[512];
         snprintf(name, sizeof name, "probability_%s", info->classes[c]);
-        putc(',', out);
+        lathe_buf_append_char(out, ',');
         put_field(out, name);
     }
-    putc('\n', out);
+    lathe_buf_append_char(out, '\n');
 }
 
-static void put_rows(const lathe_model_info *info, const lathe_prediction *p, FILE *out) {
-    for (int64_t i = 0; i < p->n; i++) {
-        if (info->n_classes == 0)
-            fprintf(out, "%.9g", (double)p->value[i]);
-        else
-            put_field(out, info->classes[p->label[i]]);
-        for (int64_t c = 0; c < info->n_classes; c++)
-            fprintf(out, ",%.9g", (double)p->probability[i * info->n_classes + c]);
-        putc('\n', out);
-    }
+static void put_row(const lathe_model_info *info, const lathe_prediction *p, int64_t i,
+                    lathe_buf *out) {
+    char text[40];
+    if (info->n_classes == 0)
+        lathe_buf_append(out, text,
+                         (size_t)snprintf(text, sizeof text, "%.9g", (double)p->value[i]));
+    else
+        put_field(out, info->classes[p->label[i]]);
+    for (int64_t c = 0; c < info->n_classes; c++)
+        lathe_buf_append(out, text,
+                         (size_t)snprintf(text, sizeof text, ",%.9g",
+                                          (double)p->probability[i * info->n_classes + c]));
+    lathe_buf_append_char(out, '\n');
+}
+
+/* Printing takes longer than predicting, so it is spread over the pool: one text a chunk. */
+typedef struct printing {
+    const lathe_model_info *info;
+    const lathe_prediction *p;
+    lathe_buf *chunk;
+} printing;
+
+static int32_t print_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    printing *job = user;
+    lathe_buf *out = &job->chunk[begin / PRINT_ROWS];
+    (void)worker;
+    for (int64_t i = begin; i < end; i++)
+        put_row(job->info, job->p, i, out);
+    return out->failed ? LATHE_E_MEMORY : LATHE_OK;
+}
+
+static int32_t put_rows(prediction_run *run, const lathe_model_info *info,
+                        const lathe_prediction *p, lathe_error *err) {
+    const int64_t n = (p->n + PRINT_ROWS - 1) / PRINT_ROWS;
+    printing job = {info, p, calloc((size_t)n + 1, sizeof(lathe_buf))};
+    int32_t rc = LATHE_E_MEMORY;
+    if (job.chunk != NULL)
+        rc = lathe_pool_run(run->setup.pool, p->n, PRINT_ROWS, print_chunk, &job);
+    if (rc != LATHE_OK)
+        lathe_fail(err, rc, NULL, "out of memory for the text of the predictions");
+    for (int64_t k = 0; rc == LATHE_OK && k < n; k++)
+        if (fwrite(job.chunk[k].data, 1, job.chunk[k].len, run->out) != job.chunk[k].len)
+            rc = lathe_fail_errno(err, errno, NULL, "the predictions cannot be written");
+    for (int64_t k = 0; job.chunk != NULL && k < n; k++)
+        lathe_buf_free(&job.chunk[k]);
+    free(job.chunk);
+    return rc;
 }
 
 /* The model's own source settings (missing texts, delimiter, declared types) with another path, where its document
@@ -139,13 +179,19 @@ static int32_t predict_all(prediction_run *run, lathe_error *err) {
         int32_t rc = lathe_call_source_next(&run->source, run->stream, BLOCK_ROWS, &block, err);
         if (rc == LATHE_OK && block.n_rows > 0)
             rc = lathe_model_predict(run->model, &block, &p, err);
-        if (rc == LATHE_OK && !headed) /* not before something has succeeded */
-            put_header(info, run->out);
+        if (rc == LATHE_OK && !headed) { /* not before something has succeeded */
+            lathe_buf header = {0};
+            put_header(info, &header);
+            fputs(lathe_buf_str(&header), run->out);
+            if (header.failed)
+                rc = lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the header");
+            lathe_buf_free(&header);
+        }
         if (rc != LATHE_OK || block.n_rows == 0)
             return rc;
-        put_rows(info, &p, run->out);
+        rc = put_rows(run, info, &p, err);
         lathe_prediction_free(&p);
-        if (ferror(run->out))
+        if (rc == LATHE_OK && ferror(run->out))
             rc = lathe_fail_errno(err, errno, NULL, "the predictions cannot be written");
         if (rc != LATHE_OK)
             return rc;

@@ -1,7 +1,7 @@
 /* score.h: the compiled form of a sum of trees of at most 256 leaves, made once by tree_combine and
  * tree_load; it gives the bits of the naive walk.
  *
- *   compile.c   features to columns, thresholds to ranks, trees to programs and to steps
+ *   compile.h … features to columns, thresholds to ranks, trees to programs and to steps
  *   score.c     a batch: blocks of rows, or row by row where there are few
  *   encode.c    a block's values as codes
  *   blocks.c, blocks_avx2.c, blocks_avx512.c   a program on a block, one file a CPU level
