@@ -35,6 +35,8 @@ int cli_restore(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 int cli_gc(int argc, char **argv);
 int cli_tokens(int argc, char **argv);
+int cli_projects(int argc, char **argv);
+int cli_usage_of(int argc, char **argv);
 
 /* ---- options ---- */
 

@@ -20,6 +20,8 @@ static const char usage[] =
     "  runs list|show|compare|events\n"
     "  plugins list|info|rescan\n"
     "  tokens create|list|rotate|revoke   who may ask the service for what\n"
+    "  projects list|create|set           projects and their quotas\n"
+    "  usage                              requests, rows and training time by token\n"
     "  data describe FILE       what a data file looks like\n"
     "  serve                    the service: inference, control plane, runs\n"
     "  backup DIR | restore DIR | verify | gc\n"
@@ -35,7 +37,7 @@ static const struct {
     {"runs", cli_runs},       {"plugins", cli_plugins},   {"data", cli_data},
     {"worker", cli_worker},   {"serve", cli_serve},       {"backup", cli_backup},
     {"restore", cli_restore}, {"verify", cli_verify},     {"gc", cli_gc},
-    {"tokens", cli_tokens},
+    {"tokens", cli_tokens},   {"projects", cli_projects}, {"usage", cli_usage_of},
 };
 
 /* What was printed must have arrived: a full disk may not look like success. A reader that has left is no

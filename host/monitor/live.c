@@ -3,15 +3,22 @@
  * A region:   rows | head 0 | counts 0 … | head 1 | counts 1 … | …        all in lines of 64 bytes
  *
  * A number's bin is the number of edges below it. The edges are kept as a tree of two levels, 16 pivots and behind each
- * gap of theirs 16 more, so that a bin is found by counting twice over 16 numbers: no branch to mispredict.
+ * gap of theirs 16 more, so that a bin is found by comparing twice with 16 numbers at once: no branch to mispredict.
  *
  *     edges   e0 … e15 [e16] e17 … e32 [e33] …         [pivot k] = e(17 k + 16), block k = e(17 k) … e(17 k + 15)
+ *
+ * The tree holds them as float32. Rounding keeps the order (edge < value gives float(edge) <= float(value), and float(edge) <
+ * float(value) gives edge < value), so that the count is right but for edges that equal the value as float32; those
+ * are looked at as they are.
  */
 #include "monitor/live_internal.h"
 
 #include "data/frame.h"
 #include "data/memory.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -21,8 +28,10 @@
 #define MOST_EDGES (FAN * (FAN + 1) + FAN)
 
 struct live_tree {
-    double pivots[FAN];
-    double blocks[FAN + 1][FAN];
+    _Alignas(64) float pivots[FAN];
+    float blocks[FAN + 1][FAN];
+    float rounded[MOST_EDGES + 1]; /* all of them, and an infinity */
+    double edges[MOST_EDGES + 1];
 };
 typedef struct live_tree tree;
 
@@ -56,15 +65,15 @@ static tree *plant(const double *edges, int64_t n) {
     tree *t = lathe_aligned_zeroed(1, sizeof *t);
     if (t == NULL)
         return NULL;
-    for (int64_t k = 0; k <= FAN; k++)
-        for (int64_t i = 0; i <= FAN; i++) {
-            const int64_t at = (FAN + 1) * k + i;
-            const double edge = at < n ? edges[at] : (double)INFINITY;
-            if (i < FAN)
-                t->blocks[k][i] = edge;
-            else if (k < FAN)
-                t->pivots[k] = edge;
-        }
+    for (int64_t at = 0; at <= MOST_EDGES; at++) {
+        const int64_t k = at / (FAN + 1), i = at % (FAN + 1);
+        t->edges[at] = at < n ? edges[at] : (double)INFINITY;
+        t->rounded[at] = (float)t->edges[at];
+        if (i < FAN)
+            t->blocks[k][i] = t->rounded[at];
+        else if (k < FAN)
+            t->pivots[k] = t->rounded[at];
+    }
     return t;
 }
 
@@ -201,73 +210,203 @@ static inline void put(live_cell *c, double value) {
     atomic_store_explicit(&c->number, value, memory_order_relaxed);
 }
 
-typedef double pair __attribute__((vector_size(16)));
-typedef int64_t mask __attribute__((vector_size(16)));
+/* How many of 16 ascending numbers are below the value. */
+#ifdef __SSE2__
+static inline int64_t below(const float *numbers, float value) {
+    const __m128 v = _mm_set1_ps(value);
+    __m128i is_below[4]; /* the first ones */
+    for (int i = 0; i < 4; i++)
+        is_below[i] = _mm_castps_si128(_mm_cmplt_ps(_mm_load_ps(numbers + 4 * i), v));
+    const __m128i bytes = _mm_packs_epi16(_mm_packs_epi32(is_below[0], is_below[1]),
+                                          _mm_packs_epi32(is_below[2], is_below[3]));
+    return __builtin_ctz(~(unsigned)_mm_movemask_epi8(bytes));
+}
+#else
+static inline int64_t below(const float *numbers, float value) {
+    int64_t n = 0;
+    for (int i = 0; i < FAN; i++)
+        n += numbers[i] < value;
+    return n;
+}
+#endif
 
-/* How many of 16 numbers are below the value. */
-static inline int64_t below(const double *numbers, double value) {
-    const pair *p = (const pair *)numbers, v = {value, value};
-    mask n = p[0] < v;
-    for (int i = 1; i < FAN / 2; i++)
-        n += p[i] < v;
-    return -(n[0] + n[1]);
+static inline int64_t bin_of(const tree *t, double value) {
+    const float rounded = (float)value;
+    const int64_t block = below(t->pivots, rounded);
+    int64_t bin = (FAN + 1) * block + below(t->blocks[block], rounded);
+    while (bin < MOST_EDGES && t->rounded[bin] <= rounded && t->edges[bin] < value)
+        bin++;
+    return bin;
 }
 
-static inline int64_t bin_of(const live_feature *f, double value) {
-    if (f->n_bins <= FAN + 1)
-        return below(f->tree->blocks[0], value);
-    const int64_t block = below(f->tree->pivots, value);
-    return (FAN + 1) * block + below(f->tree->blocks[block], value);
-}
-
-static inline void add_number(const live_feature *f, live_cell *head, double value) {
-    if (value != value) {
-        add(&head[LIVE_MISSING], 1);
-        return;
-    }
-    add(&head[LIVE_LINE + bin_of(f, value)], 1);
-    if (value < f->low)
-        add(&head[LIVE_BELOW], 1);
-    else if (value > f->high)
-        add(&head[LIVE_ABOVE], 1);
-    if (!(fabs(value) <= DBL_MAX))
-        return;
-    const double offset = value - f->center;
+/* Sums of n finite numbers, less the feature's center. */
+static void add_moments(const live_feature *f, live_cell *head, const double *values, int64_t n,
+                        double smallest, double largest) {
     const uint64_t seen = atomic_load_explicit(&head[LIVE_SEEN].count, memory_order_relaxed);
-    if (seen == 0 || value < number(&head[LIVE_SMALLEST]))
-        put(&head[LIVE_SMALLEST], value);
-    if (seen == 0 || value > number(&head[LIVE_LARGEST]))
-        put(&head[LIVE_LARGEST], value);
-    put(&head[LIVE_SUM], number(&head[LIVE_SUM]) + offset);
-    put(&head[LIVE_SQUARES], number(&head[LIVE_SQUARES]) + offset * offset);
-    atomic_store_explicit(&head[LIVE_SEEN].count, seen + 1, memory_order_relaxed);
+    double sum[2] = {0, 0}, squares[2] = {0, 0};
+    for (int64_t i = 0; i < n; i++) {
+        const double offset = values[i] - f->center;
+        sum[i & 1] += offset;
+        squares[i & 1] += offset * offset;
+    }
+    if (seen == 0 || smallest < number(&head[LIVE_SMALLEST]))
+        put(&head[LIVE_SMALLEST], smallest);
+    if (seen == 0 || largest > number(&head[LIVE_LARGEST]))
+        put(&head[LIVE_LARGEST], largest);
+    put(&head[LIVE_SUM], number(&head[LIVE_SUM]) + (sum[0] + sum[1]));
+    put(&head[LIVE_SQUARES], number(&head[LIVE_SQUARES]) + (squares[0] + squares[1]));
+    atomic_store_explicit(&head[LIVE_SEEN].count, seen + (uint64_t)n, memory_order_relaxed);
 }
 
-static void add_feature(const live_feature *f, live_cell *head, const lathe_column *c,
-                        int64_t begin, int64_t n) {
-    for (int64_t i = begin; i < begin + n; i++) {
-        if (f->type == LATHE_COLUMN_FLOAT64) {
-            add_number(f, head, ((const double *)c->values)[i]);
-        } else if (!f->categorical) {
-            add_number(f, head, lathe_number_at(c, i, (double)NAN));
-        } else {
-            const int32_t code = ((const int32_t *)c->values)[i];
-            const int64_t unseen = f->n_bins - 1;
-            add(code == LATHE_CODE_MISSING
-                    ? &head[LIVE_MISSING]
-                    : &head[LIVE_LINE + (code >= 0 && code < unseen ? code : unseen)],
-                1);
+/* Keeps the finite ones of n numbers that are not missing; counts those outside of training. */
+static int64_t sort_out(const live_feature *f, live_cell *head, double *values, int64_t n) {
+    int64_t m = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double value = values[i];
+        if (value < f->low)
+            add(&head[LIVE_BELOW], 1);
+        else if (value > f->high)
+            add(&head[LIVE_ABOVE], 1);
+        if (fabs(value) <= DBL_MAX)
+            values[m++] = value;
+    }
+    return m;
+}
+
+/* n numbers, at most LATHE_LIVE_WAITING, none missing; values is scratch after. */
+static void add_numbers(const live_feature *f, live_cell *head, double *values, int64_t n) {
+    double smallest = values[0], largest = values[0];
+    for (int64_t i = 0; i < n; i++) {
+        add(&head[LIVE_LINE + bin_of(f->tree, values[i])], 1);
+        smallest = values[i] < smallest ? values[i] : smallest;
+        largest = values[i] > largest ? values[i] : largest;
+    }
+    if (smallest < f->low || largest > f->high) {
+        n = sort_out(f, head, values, n);
+        smallest = largest = values[0];
+        for (int64_t i = 1; i < n; i++) {
+            smallest = values[i] < smallest ? values[i] : smallest;
+            largest = values[i] > largest ? values[i] : largest;
         }
+    }
+    if (n > 0)
+        add_moments(f, head, values, n, smallest, largest);
+}
+
+/* A value on its way: a number (NaN: missing), or a category's code. */
+typedef union live_value {
+    double number;
+    int64_t code;
+} live_value;
+
+static inline live_value value_at(const live_feature *f, const lathe_column *c, int64_t row) {
+    if (f->type == LATHE_COLUMN_FLOAT64)
+        return (live_value){.number = ((const double *)c->values)[row]};
+    if (f->categorical)
+        return (live_value){.code = ((const int32_t *)c->values)[row]};
+    return (live_value){.number = lathe_number_at(c, row, (double)NAN)};
+}
+
+/* n values of one feature, `stride` apart; n at most LATHE_LIVE_WAITING. */
+static void add_values(const live_feature *f, live_cell *head, const live_value *values,
+                       int64_t stride, int64_t n) {
+    double numbers[LATHE_LIVE_WAITING + 1];
+    int64_t m = 0;
+    const int64_t unseen = f->n_bins - 1;
+    for (int64_t i = 0; !f->categorical && i < n; i++) {
+        numbers[m] = values[i * stride].number;
+        m += numbers[m] == numbers[m];
+    }
+    if (m > 0)
+        add_numbers(f, head, numbers, m);
+    if (!f->categorical && m < n)
+        add(&head[LIVE_MISSING], (uint64_t)(n - m));
+    for (int64_t i = 0; f->categorical && i < n; i++) {
+        const int64_t code = values[i * stride].code;
+        if (code == LATHE_CODE_MISSING)
+            add(&head[LIVE_MISSING], 1);
+        else
+            add(&head[LIVE_LINE + (code >= 0 && code < unseen ? code : unseen)], 1);
     }
 }
 
 void lathe_live_add(const lathe_live *live, void *region, const lathe_table *rows, int64_t begin,
                     int64_t n) {
     live_cell *cells = region;
+    live_value values[LATHE_LIVE_WAITING];
+    for (int64_t i = 0; i < live->n_features; i++) {
+        const live_feature *f = &live->features[i];
+        if (f->column < 0)
+            continue;
+        const lathe_column *c = &rows->columns[f->column];
+        for (int64_t done = 0, m; done < n; done += m) {
+            m = n - done < LATHE_LIVE_WAITING ? n - done : LATHE_LIVE_WAITING;
+            for (int64_t k = 0; k < m; k++)
+                values[k] = value_at(f, c, begin + done + k);
+            add_values(f, cells + f->at, values, 1, m);
+        }
+    }
+    add(cells, (uint64_t)n);
+}
+
+/* ---- rows that wait ---- */
+
+struct lathe_live_waiting {
+    const lathe_live *live;
+    int64_t n;
+    live_value *values; /* [LATHE_LIVE_WAITING, n_features] */
+};
+
+lathe_live_waiting *lathe_live_waiting_new(const lathe_live *live) {
+    lathe_live_waiting *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return NULL;
+    w->live = live;
+    w->values = lathe_aligned_zeroed(LATHE_LIVE_WAITING,
+                                     (size_t)(live->n_features + 1) * sizeof *w->values);
+    if (w->values == NULL) {
+        free(w);
+        return NULL;
+    }
+    return w;
+}
+
+void lathe_live_waiting_free(lathe_live_waiting *w) {
+    if (w == NULL)
+        return;
+    free(w->values);
+    free(w);
+}
+
+void lathe_live_flush(lathe_live_waiting *w, void *region) {
+    const lathe_live *live = w->live;
+    live_cell *cells = region;
+    if (w->n == 0)
+        return;
     for (int64_t i = 0; i < live->n_features; i++) {
         const live_feature *f = &live->features[i];
         if (f->column >= 0)
-            add_feature(f, cells + f->at, &rows->columns[f->column], begin, n);
+            add_values(f, cells + f->at, w->values + i, live->n_features, w->n);
     }
-    add(cells, (uint64_t)n);
+    add(cells, (uint64_t)w->n);
+    w->n = 0;
+}
+
+void lathe_live_add_later(lathe_live_waiting *w, void *region, const lathe_table *rows,
+                          int64_t begin, int64_t n) {
+    const lathe_live *live = w->live;
+    if (n >= LATHE_LIVE_WAITING / 2) {
+        lathe_live_add(live, region, rows, begin, n);
+        return;
+    }
+    if (w->n + n > LATHE_LIVE_WAITING)
+        lathe_live_flush(w, region);
+    for (int64_t k = 0; k < n; k++, w->n++) {
+        live_value *to = w->values + w->n * live->n_features;
+        for (int64_t i = 0; i < live->n_features; i++) {
+            const live_feature *f = &live->features[i];
+            if (f->column >= 0)
+                to[i] = value_at(f, &rows->columns[f->column], begin + k);
+        }
+    }
 }

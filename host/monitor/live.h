@@ -7,7 +7,7 @@
  * Categories are counted one by one, unseen ones together. Memory is fixed a feature, whatever the number of rows.
  *
  *     lathe_live_new(baseline, raw, limit, &live, err);        // worker and supervisor alike
- *     lathe_live_add(live, region, rows, 0, n);                // [serve] the worker
+ *     lathe_live_add_later(waiting, region, rows, 0, n);       // [serve] the worker
  *     lathe_live_sum(live, region, total);                     // the supervisor, for each region
  *     lathe_live_window(live, total, before, window);          // what came between two sums
  *
@@ -32,6 +32,18 @@ int64_t lathe_live_features(const lathe_live *live); /* the first so many of the
 /* [serve] Counts rows [begin, begin + n). region: 64-byte aligned, zeroed before its first use. One writer at a time. */
 void lathe_live_add(const lathe_live *live, void *region, const lathe_table *rows, int64_t begin,
                     int64_t n);
+
+/* Rows that come one by one wait until there are LATHE_LIVE_WAITING, since counting many at once costs a fraction: the
+ * edges and counts of a feature are fetched once. */
+#define LATHE_LIVE_WAITING 64
+typedef struct lathe_live_waiting lathe_live_waiting;
+lathe_live_waiting *lathe_live_waiting_new(const lathe_live *live); /* NULL: out of memory */
+void lathe_live_waiting_free(lathe_live_waiting *waiting);          /* NULL is fine */
+/* [serve] As lathe_live_add, at once or later. */
+void lathe_live_add_later(lathe_live_waiting *waiting, void *region, const lathe_table *rows,
+                          int64_t begin, int64_t n);
+/* [serve] Counts the rows that wait. */
+void lathe_live_flush(lathe_live_waiting *waiting, void *region);
 
 /* What a feature's rows were. */
 typedef struct lathe_live_feature {

@@ -253,7 +253,11 @@ bool lathe_rules_check(const lathe_rules *rules, const lathe_table *rows, int64_
     for (int64_t c = 0; c < rules->n_checks; c++) {
         const checked *k = &rules->checks[c];
         const void *values = rows->columns[k->column].values;
+        const double *numbers = values;
         for (int64_t i = 0; i < n; i++) {
+            if (k->type == LATHE_COLUMN_FLOAT64 && numbers[begin + i] >= k->low &&
+                numbers[begin + i] <= k->high)
+                continue; /* what most values are */
             const unsigned mark = judge(k, values, begin + i);
             if (mark == 0)
                 continue;

@@ -181,7 +181,8 @@ int32_t api_answer_verb(api_call *c, int32_t rc, cJSON *answer);
 /* ---- the parts of the API: tables, each ended by a row without method ---- */
 
 extern const api_route api_model_routes[], api_endpoint_routes[], api_run_routes[],
-    api_token_routes[], api_service_routes[], api_admin_routes[];
+    api_token_routes[], api_service_routes[], api_admin_routes[], api_feature_routes[],
+    api_project_routes[];
 
 /* ---- api_routes.c ---- */
 

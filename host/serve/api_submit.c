@@ -176,11 +176,15 @@ static int32_t keep_schedule(api_call *c, const lathe_submission *what,
 static int32_t keep_run(api_call *c, const lathe_submission *what) {
     char run[LATHE_RUN_ID];
     int64_t number = 0;
+    int64_t retry_after = 10;
+    int32_t rc = lathe_metering_check_run(
+        c->store, what->project ? what->project : LATHE_METERING_PROJECT, &retry_after, &c->err);
     const int64_t room = (int64_t)c->config.run_queue + c->config.run_concurrent;
-    int32_t rc = lathe_store_queue_add(c->store, what, NULL, room, run, &number, &c->err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_queue_add(c->store, what, NULL, room, run, &number, &c->err);
     if (rc == LATHE_E_STATE) {
         c->status = 429;
-        snprintf(c->headers, sizeof c->headers, "retry-after: 10\r\n");
+        snprintf(c->headers, sizeof c->headers, "retry-after: %" PRId64 "\r\n", retry_after);
     }
     if (rc != LATHE_OK)
         return rc;

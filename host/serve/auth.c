@@ -15,6 +15,7 @@ lathe_auth *lathe_auth_new(void) {
     if (auth == NULL)
         return NULL;
     auth->required = true;
+    auth->nobody.quota = auth->last.quota = -1;
     auth->digest = EVP_MD_CTX_new();
     if (auth->digest == NULL || EVP_DigestInit_ex(auth->digest, EVP_sha256(), NULL) != 1) {
         lathe_auth_free(auth);
@@ -122,7 +123,8 @@ static bool from_record(const lathe_token_record *r, size_t place, lathe_auth_to
                             .revoked = r->revoked != 0,
                             .role = r->role,
                             .rate = r->rate,
-                            .bucket = place};
+                            .bucket = place,
+                            .meter = {.usage = (int32_t)place + 1, .quota = -1}};
     if (r->previous[0] != 0 && read_digest(r->previous, t->previous))
         t->previous_until = r->previous_until;
     return read_digest(r->sha256, t->digest) && copy_name(t->name, r->name) &&
@@ -182,6 +184,7 @@ static cJSON *token_message(const lathe_auth_token *t) {
     cJSON_AddStringToObject(item, "role", lathe_role_name(t->role));
     cJSON_AddStringToObject(item, "project", t->project);
     cJSON_AddNumberToObject(item, "bucket", (double)t->bucket);
+    lathe_auth_put_quota(item, &t->meter);
     if (t->rate > 0)
         cJSON_AddNumberToObject(item, "rate", t->rate);
     if (t->expires > 0)
@@ -197,6 +200,7 @@ cJSON *lathe_auth_message(const lathe_auth *auth) {
     cJSON *message = cJSON_CreateObject(), *body = cJSON_AddObjectToObject(message, "auth");
     cJSON_AddBoolToObject(body, "required", auth->required);
     cJSON_AddBoolToObject(body, "insecure", auth->insecure);
+    lathe_auth_put_quota(body, &auth->nobody);
     cJSON *list = cJSON_AddArrayToObject(body, "tokens");
     int expected = 0;
     for (size_t i = 0; i < auth->count; i++)
@@ -229,6 +233,9 @@ static bool from_message(const cJSON *item, lathe_auth_token *t) {
         bucket > MAX_BUCKET)
         return false;
     t->bucket = (size_t)bucket;
+    t->meter.usage = (int32_t)bucket + 1;
+    if (!lathe_auth_get_quota(item, &t->meter))
+        return false;
     if (previous != NULL) {
         if (!cJSON_IsString(previous) || !read_digest(previous->valuestring, t->previous))
             return false;
@@ -258,5 +265,6 @@ int32_t lathe_auth_read(lathe_auth *auth, const cJSON *message, lathe_error *err
         }
     }
     auth->insecure = cJSON_IsTrue(lathe_json_get(body, "insecure"));
+    lathe_auth_get_quota(body, &auth->nobody);
     return replace(auth, tokens, count, cJSON_IsTrue(required), err);
 }

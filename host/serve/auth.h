@@ -24,6 +24,13 @@ typedef struct lathe_auth lathe_auth;
 
 #define LATHE_AUTH_ACTOR 140
 
+/* Who pays for a request: where it is counted, and what is left (serve/metering.h). */
+typedef struct lathe_auth_meter {
+    int32_t usage; /* 0: nobody; k + 1: the k-th token of the store */
+    int32_t quota; /* place among the projects that have a quota; -1: it has none */
+    int64_t max_requests, max_rows; /* a day; 0: as many as it likes */
+} lathe_auth_meter;
+
 /* Who asks. */
 typedef struct lathe_auth_who {
     char actor[LATHE_AUTH_ACTOR];   /* "token:NAME"; "" where no token is needed */
@@ -60,7 +67,21 @@ bool lathe_auth_get_insecure(const lathe_auth *auth);
 /* Notes in the store when tokens were used since the last call. [loop] */
 int32_t lathe_auth_save_used(lathe_auth *auth, lathe_store *store, lathe_error *err);
 
+/* The quotas of the projects, which are part of the message; a new table begins without. is_default: of tokens without a project,
+ * and of requests without a token, too. [loop] */
+void lathe_auth_clear_quotas(lathe_auth *auth);
+void lathe_auth_set_quota(lathe_auth *auth, const char *project, bool is_default,
+                          const lathe_auth_meter *quota);
+/* Name and project of the token at a place among those of the store; *project stays where it has none. [loop] */
+bool lathe_auth_token_at(const lathe_auth *auth, size_t place, const char **name,
+                         const char **project);
+
 /* ---- requests ---- */
+
+/* Of the request that was checked last. */
+const lathe_auth_meter *lathe_auth_last(const lathe_auth *auth);
+/* The project at a place among the quotas, for messages. */
+const char *lathe_auth_quota_project(const lathe_auth *auth, int place);
 
 /* The headers `authorization` ("Bearer SECRET") and `x-api-key` (SECRET), ptr NULL where absent. need NONE: open to all,
  * whatever they present. now_us: wall clock; now_ns: monotonic. */

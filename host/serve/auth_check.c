@@ -214,12 +214,14 @@ void lathe_auth_check(lathe_auth *auth, lathe_http_text authorization, lathe_htt
                       lathe_role need, int64_t now_us, int64_t now_ns,
                       lathe_auth_verdict *verdict) {
     lathe_http_text secret;
+    auth->last = auth->nobody;
     if (is_open(auth, need, verdict) || !find_secret(authorization, api_key, &secret, verdict))
         return;
     const lathe_auth_token *token = authorise(auth, secret, need, now_us, verdict);
     if (token == NULL)
         return;
     grant(token, verdict);
+    auth->last = token->meter;
     check_rate(auth, token, now_ns, verdict);
 }
 

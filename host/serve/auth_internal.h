@@ -18,6 +18,7 @@ typedef struct lathe_auth_token {
     lathe_role role;
     double rate;
     size_t bucket; /* its place among the tokens of the store, revoked ones too: never another's */
+    lathe_auth_meter meter;
     uint64_t saved_ns; /* what save_used has seen in the bucket */
     char name[LATHE_AUTH_NAME], project[LATHE_AUTH_NAME];
 } lathe_auth_token;
@@ -26,12 +27,17 @@ struct lathe_auth {
     lathe_auth_token *tokens;
     size_t count;
     bool required, insecure;
-    _Atomic uint64_t *buckets; /* [n_buckets], the caller's or NULL */
+    lathe_auth_meter nobody, last; /* of requests without a token; of the one checked last */
+    _Atomic uint64_t *buckets;     /* [n_buckets], the caller's or NULL */
     size_t n_buckets;
     _Atomic uint64_t *own; /* [n_own]: for those beyond */
     size_t n_own;
     EVP_MD_CTX *digest; /* SHA-256, used again and again */
 };
+
+/* auth_quota.c: a meter's quota in the message; false: it is malformed. */
+void lathe_auth_put_quota(cJSON *object, const lathe_auth_meter *meter);
+bool lathe_auth_get_quota(const cJSON *object, lathe_auth_meter *meter);
 
 /* The bucket of a token: nanoseconds of the monotonic clock (auth_check.c); NULL: it has none. */
 _Atomic uint64_t *lathe_auth_bucket(const lathe_auth *auth, const lathe_auth_token *token);

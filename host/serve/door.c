@@ -1,6 +1,7 @@
 #include "serve/door.h"
 
 #include "base/json.h"
+#include "base/log.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -10,56 +11,107 @@
 
 struct lathe_door {
     _Atomic int refs;
+    _Atomic bool furnished; /* what follows it is there */
+    pthread_mutex_t lock;   /* of furnishing */
+    const lathe_model *model;
     const lathe_table *raw;
     cJSON *settings;
+    char *label;
     lathe_baseline *baseline;
     lathe_rules *rules;
-    lathe_live *live; /* NULL: nothing is counted */
+    lathe_live *live;            /* NULL: nothing is counted */
+    lathe_live_waiting *waiting; /* the serving thread's */
 };
 
 static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER; /* of count_shared */
 
-static int32_t make(lathe_door *door, const lathe_model *model, const cJSON *settings,
-                    lathe_error *warning, lathe_error *err) {
-    cJSON *profile = lathe_model_document(model, LATHE_MODEL_BASELINE);
-    int32_t rc = lathe_baseline_from_json(profile, &door->baseline, warning);
-    cJSON_Delete(profile);
+/* What is there but does not fit is told and left out. */
+static int32_t tell(const lathe_door *door, int32_t rc, const lathe_error *warning,
+                    lathe_error *err) {
     if (rc == LATHE_E_MEMORY)
         return lathe_fail(err, rc, NULL, "%s", warning->message);
-    rc = lathe_rules_new(door->raw, door->baseline, settings, &door->rules, warning);
-    if (rc == LATHE_E_NOT_FOUND) /* a column of an earlier version: the usual rules hold */
+    if (rc != LATHE_OK)
+        lathe_log(LATHE_LEVEL_WARN, "infer", "validation of %s: %s%s%s", door->label,
+                  warning->where, warning->where[0] ? ": " : "", warning->message);
+    return LATHE_OK;
+}
+
+static int32_t read_profile(lathe_door *door, lathe_error *err) {
+    lathe_error warning = {0};
+    if (door->baseline != NULL)
+        return LATHE_OK;
+    cJSON *profile = lathe_model_document(door->model, LATHE_MODEL_BASELINE);
+    const int32_t rc = lathe_baseline_from_json(profile, &door->baseline, &warning);
+    cJSON_Delete(profile);
+    return tell(door, rc, &warning, err);
+}
+
+static int32_t make_rules(lathe_door *door, const cJSON *settings, lathe_error *err) {
+    lathe_error warning = {0};
+    if (door->rules != NULL)
+        return LATHE_OK;
+    int32_t rc = lathe_rules_new(door->raw, door->baseline, settings, &door->rules, &warning);
+    rc = tell(door, rc, &warning, err);
+    if (rc == LATHE_OK && door->rules == NULL) /* a column of an earlier version: the usual rules */
         rc = lathe_rules_new(door->raw, door->baseline, NULL, &door->rules, err);
-    if (rc == LATHE_OK && door->baseline != NULL &&
-        !cJSON_IsFalse(lathe_json_get(settings, "statistics")))
-        rc = lathe_live_new(door->baseline, door->raw, LATHE_SLOTS_LIVE, &door->live, err);
     return rc;
 }
 
-int32_t lathe_door_new(const lathe_model *model, const cJSON *settings, lathe_door **out,
-                       lathe_error *warning, lathe_error *err) {
+static int32_t make_statistics(lathe_door *door, const cJSON *settings, lathe_error *err) {
+    int32_t rc = LATHE_OK;
+    if (door->baseline == NULL || cJSON_IsFalse(lathe_json_get(settings, "statistics")))
+        return LATHE_OK;
+    if (door->live == NULL)
+        rc = lathe_live_new(door->baseline, door->raw, LATHE_SLOTS_LIVE, &door->live, err);
+    if (rc == LATHE_OK && door->waiting == NULL &&
+        (door->waiting = lathe_live_waiting_new(door->live)) == NULL)
+        rc = lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the statistics");
+    return rc;
+}
+
+int32_t lathe_door_furnish(lathe_door *door, lathe_error *err) {
+    int32_t rc = LATHE_OK;
     cJSON *document = NULL;
+    const cJSON *settings = door->settings;
+    pthread_mutex_lock(&door->lock);
+    if (lathe_door_is_furnished(door)) {
+        pthread_mutex_unlock(&door->lock);
+        return LATHE_OK;
+    }
+    if (settings == NULL) {
+        document = lathe_model_document(door->model, LATHE_MODEL_DOCUMENT);
+        settings = lathe_json_get(lathe_json_get(document, "deploy"), "validation");
+    }
+    rc = read_profile(door, err);
+    if (rc == LATHE_OK)
+        rc = make_rules(door, settings, err);
+    if (rc == LATHE_OK)
+        rc = make_statistics(door, settings, err);
+    cJSON_Delete(document);
+    atomic_store_explicit(&door->furnished, rc == LATHE_OK, memory_order_release);
+    pthread_mutex_unlock(&door->lock);
+    return rc;
+}
+
+bool lathe_door_is_furnished(const lathe_door *door) {
+    return atomic_load_explicit(&door->furnished, memory_order_acquire);
+}
+
+int32_t lathe_door_new(const lathe_model *model, const cJSON *settings, const char *label,
+                       lathe_door **out, lathe_error *err) {
     *out = NULL;
-    lathe_error_clear(warning);
     lathe_door *door = calloc(1, sizeof *door);
     if (door == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the validation");
     atomic_init(&door->refs, 1);
+    pthread_mutex_init(&door->lock, NULL);
+    door->model = model;
     door->raw = lathe_schema_table(lathe_model_get_info(model)->raw);
-    if (settings != NULL) {
-        door->settings = cJSON_Duplicate(settings, 1);
-        if (door->settings == NULL) {
-            lathe_door_free(door);
-            return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the validation");
-        }
-    } else {
-        document = lathe_model_document(model, LATHE_MODEL_DOCUMENT);
-        settings = lathe_json_get(lathe_json_get(document, "deploy"), "validation");
-    }
-    const int32_t rc = make(door, model, settings, warning, err);
-    cJSON_Delete(document);
-    if (rc != LATHE_OK) {
+    door->label = strdup(label);
+    door->settings = settings != NULL ? cJSON_Duplicate(settings, 1) : NULL;
+    if (door->label == NULL || (settings != NULL && door->settings == NULL)) {
         lathe_door_free(door);
-        return rc;
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the validation");
     }
     *out = door;
     return LATHE_OK;
@@ -72,10 +124,13 @@ void lathe_door_retain(lathe_door *door) {
 void lathe_door_free(lathe_door *door) {
     if (door == NULL || atomic_fetch_sub(&door->refs, 1) > 1)
         return;
+    lathe_live_waiting_free(door->waiting);
     lathe_live_free(door->live);
     lathe_rules_free(door->rules);
     lathe_baseline_free(door->baseline);
     cJSON_Delete(door->settings);
+    pthread_mutex_destroy(&door->lock);
+    free(door->label);
     free(door);
 }
 
@@ -107,16 +162,23 @@ int32_t lathe_door_check(const lathe_door *door, lathe_plan *plan, int64_t begin
     return lathe_rules_explain(door->rules, rows, &visit->report, unseen, err);
 }
 
-void lathe_door_count(const lathe_door *door, const lathe_plan *plan, int64_t begin, int64_t n,
+void lathe_door_count(lathe_door *door, const lathe_plan *plan, int64_t begin, int64_t n,
                       void *region) {
     if (door->live != NULL && region != NULL)
-        lathe_live_add(door->live, region, lathe_plan_rows(plan), begin, n);
+        lathe_live_add_later(door->waiting, region, lathe_plan_rows(plan), begin, n);
+}
+
+void lathe_door_flush(lathe_door *door, void *region) {
+    if (lathe_door_is_furnished(door) && door->live != NULL && region != NULL)
+        lathe_live_flush(door->waiting, region);
 }
 
 void lathe_door_count_shared(const lathe_door *door, const lathe_plan *plan, int64_t begin,
                              int64_t n, void *region) {
+    if (door->live == NULL || region == NULL)
+        return;
     pthread_mutex_lock(&shared_lock);
-    lathe_door_count(door, plan, begin, n, region);
+    lathe_live_add(door->live, region, lathe_plan_rows(plan), begin, n);
     pthread_mutex_unlock(&shared_lock);
 }
 

@@ -172,12 +172,14 @@ static void load_after(uv_work_t *work, int status) {
     if (l->table != NULL) {
         infer_table *old = w->table;
         infer_batches_flush(w);
+        infer_flush(w, old);
         w->table = l->table;
         w->timeout_us = l->table->timeout_us;
         w->max_queued_rows = l->table->max_queued_rows;
         atomic_store_explicit(&w->slot->generation, l->table->generation, memory_order_relaxed);
         send_loaded(w, l->table);
         drop_table(w, old);
+        infer_furnish(w);
     } else {
         cJSON *event = cJSON_CreateObject();
         cJSON_AddStringToObject(event, "event",
@@ -271,6 +273,7 @@ static void read_limits(const cJSON *limits, lathe_http_limits *out) {
 static void on_beat(uv_timer_t *timer) {
     infer_worker *w = timer->data;
     atomic_store_explicit(&w->slot->alive_ns, (uint64_t)lathe_now_ns(), memory_order_relaxed);
+    infer_flush(w, w->table);
     w->wall_offset_us = lathe_wall_us() - lathe_now_ns() / 1000;
     if (w->http != NULL && !w->stopped)
         atomic_store_explicit(&w->slot->connections, lathe_http_connections(w->http),
@@ -376,6 +379,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
 }
 
 static void close_worker(infer_worker *w) {
+    infer_flush(w, w->table);
     infer_shadows_stop(w);
     infer_table_free(w->table);
     cJSON_Delete(w->waiting);

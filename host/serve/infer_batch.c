@@ -355,7 +355,7 @@ static int32_t read_member(infer_worker *w, infer_batch *b, member *m, joining *
 bool infer_batch_add(infer_worker *w, lathe_exchange *exchange, infer_route *route,
                      const infer_times *t) {
     infer_batch *b = route->batch;
-    member *m = take_member(b);
+    member *m = lathe_door_is_furnished(route->door) ? take_member(b) : NULL;
     lathe_error err = {0};
     joining j;
     if (m == NULL)

@@ -44,6 +44,7 @@ void infer_count_success(infer_worker *w, const infer_route *route, const infer_
     lathe_slot_model *m = infer_counters(w, route);
     lathe_slot_arm *arm = arm_counters(w, route);
     const int64_t end = lathe_now_ns();
+    lathe_metering_rows(&t->meter, w->slots, w->slot, rows);
     if (arm != NULL) {
         count_arm(arm, output, rows, (uint64_t)(end - t->begin));
         lathe_slot_add(&arm->flagged, is_flagged);

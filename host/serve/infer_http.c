@@ -176,8 +176,10 @@ static void models(infer_worker *w, lathe_exchange *exchange, const char *rest) 
     infer_route *route = find_route(w, exchange, &p);
     if (route == NULL)
         return;
-    if (infer)
+    if (infer && lathe_metering_admit(w->auth, w->slots, w->slot, exchange))
         infer_predict(w, exchange, route);
+    else if (infer)
+        return; /* the quota is used: it has been answered */
     else if (p.verb[0] == '\0')
         infer_reply(exchange, &route->metadata);
     else if (p.verb[0] == 'c')

@@ -7,6 +7,7 @@
 #include "serve/auth.h"
 #include "serve/http.h"
 #include "serve/infer_table.h"
+#include "serve/metering.h"
 
 typedef struct infer_worker infer_worker;
 typedef struct infer_shadows infer_shadows;
@@ -94,10 +95,15 @@ void infer_put_log_settings(lathe_buf *out);
 /* Times of one request, ns of the monotonic clock. From begin to started, and from reading to running, it waits. */
 typedef struct infer_times {
     int64_t begin, started, parsed, predicted;
-    int64_t deadline; /* 0: none */
-    int64_t header;   /* of the request's body; -1: all is JSON */
+    int64_t deadline;       /* 0: none */
+    int64_t header;         /* of the request's body; -1: all is JSON */
+    lathe_auth_meter meter; /* who asked */
 } infer_times;
 
+/* infer_run.c: counts the served rows that wait to be counted. */
+void infer_flush(infer_worker *w, const infer_table *table);
+/* infer_furnish.c: has the doors of the table furnished, on another thread. */
+void infer_furnish(infer_worker *w);
 /* infer_run.c: POST …/infer on a route that has its model. */
 void infer_predict(infer_worker *w, lathe_exchange *exchange, infer_route *route);
 /* infer_run.c: the same for one that joins no batch. Has begin, deadline and header. */

@@ -99,6 +99,8 @@ static int32_t job_predict(infer_job *j) {
     t->started = lathe_now_ns();
     int32_t rc = check_wanted(j, t->started);
     if (rc == LATHE_OK)
+        rc = lathe_door_furnish(j->route.door, &j->err);
+    if (rc == LATHE_OK)
         rc = lathe_oip_parse(j->oip, j->shown, j->body, j->body_len, t->header, job_plan, j,
                              &j->err);
     t->parsed = lathe_now_ns();

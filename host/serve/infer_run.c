@@ -81,6 +81,12 @@ void infer_answer_with(infer_worker *w, lathe_exchange *exchange, infer_route *r
         infer_answer_headers(route->door, visit, json_len, len, headers, sizeof headers), len);
 }
 
+void infer_flush(infer_worker *w, const infer_table *table) {
+    for (size_t i = 0; table != NULL && i < table->n_routes; i++)
+        if (table->routes[i].door != NULL)
+            lathe_door_flush(table->routes[i].door, infer_live_region(w, &table->routes[i], 0));
+}
+
 /* ---- deadlines ---- */
 
 int64_t infer_deadline(int64_t deadline, int64_t begin, int64_t timeout_us) {
@@ -119,13 +125,13 @@ typedef struct choice {
     int64_t rows;
 } choice;
 
-/* The model's own plan; NULL and `elsewhere` where the batch is above the bound. */
+/* The model's own plan; NULL and `elsewhere` where the batch is above the bound, or the door must be furnished first. */
 static lathe_plan *inline_plan(void *user, int64_t rows, lathe_error *err) {
     choice *c = user;
     const infer_model *m = c->route->model;
     c->rows = rows;
-    c->elsewhere =
-        rows > INFER_INLINE_ROWS || (rows > 1 && rows * m->ns_per_row > c->w->max_inline_ns);
+    c->elsewhere = !lathe_door_is_furnished(c->route->door) || rows > INFER_INLINE_ROWS ||
+                   (rows > 1 && rows * m->ns_per_row > c->w->max_inline_ns);
     if (!c->elsewhere) {
         lathe_door_open(c->route->door, m->plan);
         return m->plan;
@@ -188,7 +194,7 @@ static bool read_header_length(lathe_exchange *exchange, int64_t *out) {
 }
 
 void infer_predict(infer_worker *w, lathe_exchange *exchange, infer_route *route) {
-    infer_times t = {.begin = lathe_now_ns()};
+    infer_times t = {.begin = lathe_now_ns(), .meter = *lathe_auth_last(w->auth)};
     const char *wrong = !read_header_length(exchange, &t.header)
                             ? "Inference-Header-Content-Length is no number of bytes"
                         : !read_deadline(w, exchange, t.begin, &t.deadline)

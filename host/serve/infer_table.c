@@ -1,7 +1,6 @@
 #include "serve/infer_table.h"
 
 #include "base/json.h"
-#include "base/log.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -124,14 +123,12 @@ static bool begin_route(infer_route *r, const infer_route *like) {
 /* Gives a route its model, which it takes over. validation: the endpoint's settings; NULL: the model's own. */
 static int32_t show_model(infer_route *r, infer_model *model, const cJSON *validation,
                           lathe_error *err) {
-    lathe_error warning;
+    char label[320];
     r->model = model;
+    snprintf(label, sizeof label, "%s (%s)", r->name, r->step);
     int32_t rc = lathe_oip_model_new(model->model, r->name, r->version, &r->shown, err);
     if (rc == LATHE_OK)
-        rc = lathe_door_new(model->model, validation, &r->door, &warning, err);
-    if (rc == LATHE_OK && warning.code != LATHE_OK)
-        lathe_log(LATHE_LEVEL_WARN, "infer", "validation of \"%s\" (%s): %s", r->name, r->step,
-                  warning.message);
+        rc = lathe_door_new(model->model, validation, label, &r->door, err);
     if (rc == LATHE_OK)
         lathe_oip_config(r->shown, &r->config);
     return rc == LATHE_OK && r->config.failed

@@ -5,6 +5,7 @@
 #include "pipeline/lines.h"
 #include "serve/auth.h"
 #include "serve/http.h"
+#include "serve/metering.h"
 #include "serve/queue.h"
 #include "serve/rollout.h"
 #include "serve/routes.h"
@@ -57,8 +58,9 @@ struct lathe_supervisor {
     lathe_slots *slots;
     int slots_fd;
     lathe_auth *auth;
-    const char *own_actor; /* of the store, when no token acts */
-    int64_t used_saved_ns; /* when the tokens' last use was noted */
+    lathe_metering *metering; /* NULL: not yet */
+    const char *own_actor;    /* of the store, when no token acts */
+    int64_t used_saved_ns;    /* when the tokens' last use was noted */
     lathe_route_numbers numbers;
     lathe_rollouts rollouts;
     cJSON *unloaded; /* names that an administrator unloaded: {"name": true} */

@@ -20,7 +20,9 @@
 #define LATHE_SLOTS_MODELS 256
 #define LATHE_SLOTS_BUCKETS 20
 #define LATHE_SLOTS_NAME 136
-#define LATHE_SLOTS_TOKENS 256
+#define LATHE_SLOTS_TOKENS 1024
+#define LATHE_SLOTS_USAGES (LATHE_SLOTS_TOKENS + 2)
+#define LATHE_SLOTS_QUOTAS 256
 #define LATHE_SLOTS_ARMS 64
 #define LATHE_SLOTS_SHADOWS 32
 #define LATHE_ARM_BUCKETS 100
@@ -67,6 +69,11 @@ typedef struct lathe_slot_shadow {
     _Atomic uint64_t ns;                 /* that it took */
 } lathe_slot_shadow;
 
+/* What was asked for (serve/metering.h). */
+typedef struct lathe_slot_usage {
+    _Atomic uint64_t requests, rows;
+} lathe_slot_usage;
+
 typedef struct lathe_slot {
     _Atomic uint64_t alive_ns;   /* monotonic; written by the worker's loop some times a second */
     _Atomic uint64_t generation; /* of the routing table it serves */
@@ -75,6 +82,10 @@ typedef struct lathe_slot {
     _Atomic uint64_t restarts;    /* written by the supervisor */
     _Atomic uint64_t token_ns
         [LATHE_SLOTS_TOKENS]; /* rates and last use by token (serve/auth.h): all share slot 0's */
+    lathe_slot_usage
+        usages[LATHE_SLOTS_USAGES]; /* 0: without a token; k + 1: by token; last: by those beyond */
+    lathe_slot_usage
+        quotas[LATHE_SLOTS_QUOTAS]; /* used today by projects with a quota: all share slot 0's */
     lathe_slot_model models[LATHE_SLOTS_MODELS];
     lathe_slot_arm arms[LATHE_SLOTS_ARMS];
     lathe_slot_shadow

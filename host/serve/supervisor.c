@@ -145,6 +145,8 @@ int32_t lathe_supervisor_act_as(lathe_supervisor *s, const char *actor, lathe_er
 int32_t lathe_supervisor_reauth(lathe_supervisor *s, lathe_error *err) {
     int32_t rc = lathe_auth_load(s->auth, s->store, err);
     if (rc == LATHE_OK)
+        rc = lathe_metering_reload(s->metering, err);
+    if (rc == LATHE_OK)
         lathe_workers_send_auth(s);
     return rc;
 }
@@ -241,6 +243,8 @@ static void on_note(void *user, const lathe_note *note) {
         lathe_sse_progress(s->sse, note->run, note->text);
     else
         lathe_sse_poke(s->sse, note->run);
+    if (note->kind == LATHE_NOTE_ENDED)
+        lathe_metering_run(s->metering, note->run, note->actor, note->seconds);
     if (note->kind == LATHE_NOTE_ENDED && !s->draining &&
         lathe_supervisor_reroute(s, NULL, NULL, &err) != LATHE_OK)
         lathe_log(LATHE_LEVEL_ERROR, "serve", "the routes stay as they were: %s", err.message);
@@ -286,6 +290,7 @@ static void on_tick(uv_timer_t *timer) {
         lathe_workers_check(s);
         lathe_rollouts_tick(s);
     }
+    lathe_metering_tick(s->metering);
     if (lathe_now_ns() - s->used_saved_ns > USED_NS)
         save_used(s);
 }
@@ -417,6 +422,10 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
     if (rc == LATHE_OK)
         rc = lathe_workers_start(s, err);
     if (rc == LATHE_OK)
+        rc = lathe_metering_new(s->store, s->slots, s->auth, &s->metering, err);
+    if (rc == LATHE_OK)
+        rc = lathe_supervisor_reauth(s, err);
+    if (rc == LATHE_OK)
         rc = lathe_supervisor_reroute(s, NULL, NULL, err);
     if (rc == LATHE_OK)
         rc = start_runs(s, err);
@@ -429,6 +438,7 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
     uv_walk(&s->loop, close_walked, NULL);
     if (rc == LATHE_OK)
         save_used(s);
+    lathe_metering_free(s->metering);
     lathe_systemd_close(&s->systemd);
     lathe_rollouts_free(s);
     lathe_auth_free(s->auth);

@@ -161,4 +161,14 @@ static const char schema_3[] =
     " catch_up INTEGER NOT NULL, created INTEGER NOT NULL, next INTEGER NOT NULL,"
     " last INTEGER NOT NULL, last_run TEXT NOT NULL," SUBMISSION ") WITHOUT ROWID;";
 
-const char *const lathe_db_migrations[LATHE_SCHEMA_VERSION] = {schema_1, schema_2, schema_3};
+/* Quotas of projects, and what was used (store/usage.h). */
+static const char schema_4[] =
+    "ALTER TABLE projects ADD COLUMN quota TEXT NOT NULL DEFAULT '{}' CHECK(json_valid(quota));"
+
+    "CREATE TABLE usage("
+    " day INTEGER NOT NULL, project TEXT NOT NULL, token TEXT NOT NULL, requests INTEGER NOT NULL,"
+    " rows INTEGER NOT NULL, training_ms INTEGER NOT NULL,"
+    " PRIMARY KEY(day, project, token)) WITHOUT ROWID;";
+
+const char *const lathe_db_migrations[LATHE_SCHEMA_VERSION] = {schema_1, schema_2, schema_3,
+                                                               schema_4};

@@ -15,6 +15,7 @@
  *     store/steps.h       the cache of steps          store/alerts.h    alerts
  *     store/audit.h       who changed what            store/verify.h    verify and gc
  *     store/backup.h      backup and restore          store/tokens.h    bearer tokens
+ *     store/usage.h       projects, quotas, usage
  *     store/queue.h       submitted runs, schedules
  *
  * Durability. When a function that writes returns LATHE_OK, what it wrote survives kill -9 and power
@@ -103,6 +104,7 @@ int32_t lathe_store_check_name(const char *name, const char *what, lathe_error *
 #include "store/runs.h"
 #include "store/steps.h"
 #include "store/tokens.h"
+#include "store/usage.h"
 #include "store/verify.h"
 
 #endif

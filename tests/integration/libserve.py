@@ -85,11 +85,19 @@ class Service:
     def metric(self, name, *labels):
         """The sum of the samples of a metric that have all these labels, as name="value" texts."""
         total = 0.0
-        for line in self.control("GET", "/metrics")[1].splitlines():
+        for line in self.control("GET", "/metrics", token=self.token)[1].splitlines():
             head, _, value = line.rpartition(" ")
             if (head == name or head.startswith(name + "{")) and all(label in head for label in labels):
                 total += float(value)
         return total
+
+    def metric_of(self, token, name="lathe_worker_restarts_total"):
+        """The same for a service that needs a token."""
+        before, self.token = self.token, token
+        try:
+            return self.metric(name)
+        finally:
+            self.token = before
 
     def workers(self):
         text = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True).stdout

@@ -1,6 +1,7 @@
 """Validation at the door and statistics of served rows: rules from the training's profile reject, flag or pass, and are
 counted, whichever way a value comes in."""
 
+import csv
 import json
 import os
 import signal
@@ -126,6 +127,46 @@ def check_binary_and_large(service):
             checks.has("its message", answer["error"], "row 1501", "year", "1066")
 
 
+def check_statistics(service, data):
+    """Rows of the training file itself: what is counted must be what the file holds."""
+    def counted():  # rows wait for up to a tenth of a second to be counted
+        answer = service.control("GET", "/api/v1/models/usual/versions/1/features")[1]
+        return answer["rows"] == service.metric("lathe_inference_rows_total", 'model="usual"')
+
+    checks.that("rows so far are counted", service.until(counted))
+    before = service.control("GET", "/api/v1/models/usual/versions/1/features")[1]
+    checks.that("served rows", before["rows"] > 2000)
+    rows = []
+    for line in csv.DictReader(open(data)):
+        rows.append({k: None if line[k] == "NA" else line[k] if isinstance(ROW[k], str) else float(line[k])
+                     for k in ROW})
+    for i in range(0, len(rows), 7):  # in small batches, then all at once off the serving thread
+        service.infer("POST", path("usual-live"), body(*rows[i:i + 7]))
+    service.infer("POST", path("usual-live"), body(*rows))
+
+    def features(bins="false"):
+        answer = service.control("GET", f"/api/v1/models/usual/versions/1/features?bins={bins}")[1]
+        return answer["rows"], {f["name"]: f for f in answer["features"]}
+
+    n = 2 * len(rows)
+    checks.that("all rows are counted", service.until(counted), features()[0])
+    checks.equal("how many", features()[0], before["rows"] + n)
+    now, was = features("true")[1], {f["name"]: f for f in before["features"]}
+    for name, kind in (("bill_length_mm", "numeric"), ("sex", "category")):
+        f = now[name]
+        values = [r[name] for r in rows]
+        checks.equal(name + " missing", f["missing"] - was[name]["missing"], 2 * sum(v is None for v in values))
+        checks.equal(name + " present", f["present"] - was[name]["present"], 2 * sum(v is not None for v in values))
+        checks.equal(name + " bins", sum(f["counts"]), f["present"])
+        checks.equal(name + " kind", f["type"], kind)
+    present = [r["body_mass_g"] for r in rows if r["body_mass_g"] is not None]
+    f, w = now["body_mass_g"], was["body_mass_g"]
+    mean = (f["mean"] * f["present"] - w["mean"] * w["present"]) / (f["present"] - w["present"])
+    checks.that("mean", abs(mean - sum(present) / len(present)) < 1e-6, mean)
+    checks.equal("values", now["sex"]["values"], ["female", "male"])
+    checks.equal("unknown version", service.control("GET", "/api/v1/models/usual/versions/9/features")[0], 404)
+
+
 with Lathe() as lathe:
     strict = {"range": "reject", "domain": "reject", "nulls": "reject", "type": "flag",
               "columns": {"flipper_length_mm": "flag", "body_mass_g": {"max": 9000}}}
@@ -151,9 +192,12 @@ with Lathe() as lathe:
                                            body(row(year=None, island="Mars", body_mass_g=-1, bill_depth_mm="deep")))
         checks.equal("all rules off", (status, "lathe-flags" in headers), (200, False))
         checks.equal("counted nothing", service.metric("lathe_validation_rows_total", 'model="open"'), 0)
+        check_statistics(service, os.path.join(DATA, "penguins.csv"))
         before = service.metric("lathe_validation_rows_total", 'model="usual"')
         os.kill(service.workers()[0], signal.SIGKILL)
         service.until(lambda: service.metric("lathe_worker_restarts_total") == 1 and service.ready())
         checks.equal("counts outlive a worker", service.metric("lathe_validation_rows_total", 'model="usual"'), before)
+        checks.that("statistics outlive it", service.control(
+            "GET", "/api/v1/models/usual/versions/1/features")[1]["rows"] > 600)
         checks.equal("orderly stop", service.stop(), 0)
 checks.end()

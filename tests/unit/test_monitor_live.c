@@ -76,12 +76,20 @@ static void teardown(void) {
     lathe_baseline_free(baseline);
 }
 
-/* Rows [begin, end) by turns in requests of 1, 2, 3 … rows into the two regions. */
+/* Rows [begin, end) by turns in requests of 1, 2, 3 … 40 rows into the two regions: at once into one of them, later into the
+ * other. */
 static void serve(int64_t begin, int64_t end) {
-    for (int64_t i = begin, n = 1; i < end; i += n, n = n % 7 + 1) {
+    lathe_live_waiting *waiting = lathe_live_waiting_new(live);
+    for (int64_t i = begin, n = 1; i < end; i += n, n = n % 40 + 1) {
         n = n < end - i ? n : end - i;
-        lathe_live_add(live, regions[n % 2], &served.table, i, n);
+        if (n % 3 == 0)
+            lathe_live_add(live, regions[0], &served.table, i, n);
+        else
+            lathe_live_add_later(waiting, regions[1], &served.table, i, n);
     }
+    lathe_live_flush(waiting, regions[1]);
+    lathe_live_flush(waiting, regions[1]);
+    lathe_live_waiting_free(waiting);
 }
 
 static void sum(void) {
@@ -203,6 +211,36 @@ START_TEST(bins_at_their_edges) {
 }
 END_TEST
 
+/* Edges that are equal as float32, and beyond float32's range. */
+START_TEST(bins_finer_than_float32) {
+    for (int i = 0; i < TRAINED; i++)
+        trained.x[i] = i % 2 == 0 ? 1 + i * 1e-12 : (i - 2000) * 1e300;
+    lathe_baseline *fine;
+    lathe_live *other;
+    ok(lathe_baseline_fit(&trained.table, &fine, &err));
+    ok(lathe_live_new(fine, &trained.table, 1 << 20, &other, &err));
+    lathe_live_total *sums = lathe_live_total_new(other);
+    void *region = lathe_aligned_zeroed((int64_t)lathe_live_bytes(other), 1);
+    lathe_window *want = lathe_window_new(fine);
+    lathe_live_add(other, region, &trained.table, 0, TRAINED);
+    lathe_live_sum(region, sums);
+    ok(lathe_window_add(want, &trained.table, &err));
+    for (int32_t r = 0; r < 2; r++) {
+        lathe_distribution d;
+        lathe_live_feature f;
+        lathe_window_distribution(want, lathe_baseline_find(fine, "x"), r, &d);
+        lathe_live_describe(sums, NULL, lathe_baseline_find(fine, "x"), r, &f);
+        ck_assert_int_eq(f.n_bins, d.n_bins);
+        ck_assert_mem_eq(f.counts, d.counts, (size_t)d.n_bins * sizeof(double));
+    }
+    lathe_window_free(want);
+    free(region);
+    lathe_live_total_free(sums);
+    lathe_live_free(other);
+    lathe_baseline_free(fine);
+}
+END_TEST
+
 START_TEST(what_does_not_fit_is_left_out) {
     lathe_live *small;
     lathe_column renamed[COLUMNS];
@@ -239,6 +277,7 @@ int main(void) {
     tcase_add_test(c, window_between_two_sums);
     tcase_add_test(c, moments_and_outsiders);
     tcase_add_test(c, bins_at_their_edges);
+    tcase_add_test(c, bins_finer_than_float32);
     tcase_add_test(c, what_does_not_fit_is_left_out);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
