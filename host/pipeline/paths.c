@@ -13,11 +13,12 @@ static bool inside_roots(const lathe_paths *paths, const char *path) {
     return paths->n_roots == 0;
 }
 
-/* The first root that holds `path`, joined; NULL where none does. */
+/* The first root that holds `path`, joined; NULL where none does. What a path or a link leads to outside is not there. */
 static char *find_in_roots(const lathe_paths *paths, const char *path) {
     for (size_t i = 0; i < paths->n_roots; i++) {
         char *joined = lathe_path_join(paths->roots[i], path);
-        if (joined != NULL && access(joined, F_OK) == 0)
+        if (joined != NULL && lathe_path_inside(paths->roots[i], joined) &&
+            access(joined, F_OK) == 0)
             return joined;
         free(joined);
     }
@@ -33,10 +34,10 @@ int32_t lathe_paths_resolve(void *user, const char *path, char **resolved, lathe
         return lathe_fail(err, LATHE_E_NOT_FOUND, NULL,
                           "there is no file \"%.200s\" in the data folders that documents may read",
                           path);
-    if (!inside_roots(paths, joined)) {
+    if (!inside_roots(paths, joined)) { /* the same words: what lies outside is not told */
         free(joined);
-        return lathe_fail(err, LATHE_E_INVALID, NULL,
-                          "\"%.200s\" leads outside of the data folders that documents may read",
+        return lathe_fail(err, LATHE_E_NOT_FOUND, NULL,
+                          "there is no file \"%.200s\" in the data folders that documents may read",
                           path);
     }
     if (access(joined, R_OK) != 0) {

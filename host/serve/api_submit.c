@@ -127,7 +127,13 @@ static lathe_pipeline *check(api_call *c, const submission *in, const lathe_cata
                                             .n_sets = in->n_sets};
     if (lathe_diags_any(diags))
         return NULL;
-    return lathe_pipeline_parse(in->text, in->len, in->file, &options, diags);
+    lathe_pipeline *p = lathe_pipeline_parse(in->text, in->len, in->file, &options, diags);
+    if (p != NULL)
+        lathe_sources_check(&c->config.sources, c->who.role, p, diags);
+    if (p == NULL || !lathe_diags_any(diags))
+        return p;
+    lathe_pipeline_free(p);
+    return NULL;
 }
 
 static int32_t fail_diags(api_call *c, const lathe_diags *diags) {

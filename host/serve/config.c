@@ -120,9 +120,9 @@ static void read_address(const lathe_check *c, const cJSON *root, const char *ke
 
 bool lathe_serve_config_load(const char *path, lathe_arena *arena, lathe_serve_config *config,
                              lathe_diags *diags) {
-    static const char *const keys[] = {"listen",  "inference", "workers", "data_roots",
-                                       "backups", "runs",      "limits",  "insecure",
-                                       "log",     "batching",  "queue",   NULL};
+    static const char *const keys[] = {"listen", "inference", "workers",  "data_roots", "backups",
+                                       "runs",   "limits",    "insecure", "log",        "batching",
+                                       "queue",  "sources",   NULL};
     lathe_serve_config next = *config;
     lathe_json *doc = lathe_json_load(path, diags);
     if (doc == NULL)
@@ -139,6 +139,7 @@ bool lathe_serve_config_load(const char *path, lathe_arena *arena, lathe_serve_c
             lathe_diag_add(diags, doc, lathe_json_get(root, "backups"),
                            "\"backups\" must be an absolute folder");
         read_roots(&c, lathe_json_get(root, "data_roots"), &next);
+        lathe_sources_read(&c, lathe_json_get(root, "sources"), &next.sources);
         read_runs(&c, lathe_json_get(root, "runs"), &next);
         read_limits(&c, lathe_json_get(root, "limits"), &next);
         read_batching(&c, lathe_json_get(root, "batching"), &next);

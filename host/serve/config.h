@@ -2,7 +2,7 @@
  *
  * The file is validated like a pipeline: every fault at once, with line and column. SIGHUP reads it again.
  *   {"listen": "127.0.0.1:8080", "inference": "127.0.0.1:8000", "workers": 2, "data_roots": ["/srv/data"],
- *    "backups": "/srv/backups",
+ *    "backups": "/srv/backups", "sources": {"operate": ["csv"]},            serve/sources.h
  *    "runs": {"concurrent": 1, "queue": 100, "threads": 2},
  *    "limits": {"body_mb": 64, "connections": 1024, "head_seconds": 10, "body_seconds": 60, "idle_seconds": 75,
  *               "worker_memory_mb": 4096, "hang_seconds": 10},
@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "serve/http.h"
+#include "serve/sources.h"
 
 typedef struct lathe_serve_config {
     const char *listen;    /* control plane, "ADDRESS:PORT"; port 0: any */
@@ -24,6 +25,7 @@ typedef struct lathe_serve_config {
     const char *backups; /* folder below which the API makes backups; NULL: none */
     const char *const *data_roots;
     size_t n_data_roots;
+    lathe_sources sources; /* that submitted documents may use */
     int run_concurrent, run_queue, run_threads;
     lathe_http_limits limits;
     int64_t worker_memory; /* bytes; 0: no limit */
