@@ -33,6 +33,8 @@ void tree_close(void *self, void *context) {
     host->free(host, c->entry);
     host->free(host, c->entry_spare);
     host->free(host, c->packed_scratch);
+    tree_subtree_free(host, c->subtree);
+    host->free(host, c->sub_leaf);
     host->free(host, c->record);
     host->free(host, c->rows);
     host->free(host, c->spare);
@@ -210,7 +212,8 @@ static int32_t prepare_scratch(tree_context *c, lathe_error *err) {
     host->free(host, c->bin_scratch);
     host->free(host, c->class_scratch);
     uint64_t width = (uint64_t)c->width, workers = (uint64_t)c->n_workers;
-    c->bin_scratch = host->alloc(host, workers * 256 * width * sizeof(int64_t));
+    uint64_t words = width > 3 * PACKED_DRAWN ? width : 3 * PACKED_DRAWN;
+    c->bin_scratch = host->alloc(host, workers * 256 * words * sizeof(int64_t));
     c->class_scratch = host->alloc(host, workers * 4 * width * sizeof(double));
     if (!c->bin_scratch || !c->class_scratch)
         return tree_fail(err, LATHE_E_MEMORY, "tree", "no memory for the histogram of a feature");
@@ -270,5 +273,7 @@ int32_t tree_context_prepare(tree_context *c, const lathe_fit *fit, lathe_error 
         rc = prepare_scratch(c, err);
     if (rc == LATHE_OK)
         rc = prepare_slots(c, err);
+    if (rc == LATHE_OK)
+        rc = tree_subtree_prepare(c, err);
     return rc;
 }

@@ -71,7 +71,8 @@ int tree_item_may_split(const tree_context *c, const tree_item *item) {
 }
 
 static int wants_histogram(const tree_context *c, int64_t rows, int32_t depth) {
-    return rows >= HISTOGRAM_ROWS && c->per_split == c->n_fit_features && may_split(c, rows, depth);
+    return rows >= (c->has_subtrees ? tree_subtree_rows(c) : HISTOGRAM_ROWS) &&
+           c->per_split == c->n_fit_features && may_split(c, rows, depth);
 }
 
 static int64_t count_of(const tree_context *c, int32_t item) {
@@ -161,7 +162,11 @@ static void subtract(tree_context *c, const tree_item *item, int64_t *from, cons
 static void search(tree_context *c, tree_item *item, const int64_t *histogram, int32_t worker) {
     item->split.gain = 0;
     item->split.feature = INT32_MAX;
-    if (tree_item_may_split(c, item))
+    if (!tree_item_may_split(c, item))
+        return;
+    if (tree_subtree_suits(c, item)) /* it will see; a class alone ends here */
+        item->split.gain = item->sum.g != 0 && item->sum.g != item->sum.hc >> c->count_bits;
+    else
         tree_search(c, item, histogram, worker);
 }
 
@@ -204,7 +209,8 @@ void tree_start_root(tree_context *c) {
     int64_t *words = words_of(c, rows, root->histogram);
     if (words)
         build(c, root, words, 0);
-    search(c, root, words, 0);
+    if (tree_item_may_split(c, root))
+        tree_search(c, root, words, 0);
     if (root->split.gain <= 0)
         tree_item_release(c, root);
 }

@@ -34,14 +34,24 @@ static int32_t grow_array(const lathe_host *host, void **array, uint64_t size, i
 static int32_t reserve_items(tree_context *c, lathe_error *err) {
     int64_t n = c->n_items, want = c->item_capacity < 64 ? 64 : 2 * c->item_capacity;
     if (n + 2 * MAX_EXPANSIONS <= c->item_capacity)
-        return LATHE_OK;
+        return tree_reserve_nodes(c, 1, err);
     if (grow_array(c->host, (void **)&c->item, sizeof *c->item, n, want) ||
-        grow_array(c->host, (void **)&c->heap, sizeof *c->heap, c->n_heap, want) ||
-        grow_array(c->host, (void **)&c->node, sizeof *c->node, c->n_nodes, want) ||
-        grow_array(c->host, (void **)&c->gain, sizeof *c->gain, c->n_nodes, want) ||
-        grow_array(c->host, (void **)&c->left_bins, sizeof *c->left_bins, c->n_nodes, want))
+        grow_array(c->host, (void **)&c->heap, sizeof *c->heap, c->n_heap, want))
         return tree_fail(err, LATHE_E_MEMORY, "tree", "no memory for %lld nodes", (long long)want);
     c->item_capacity = want;
+    return tree_reserve_nodes(c, 1, err);
+}
+
+int32_t tree_reserve_nodes(tree_context *c, int64_t more, lathe_error *err) {
+    int64_t n = c->n_nodes, want = 2 * c->node_capacity;
+    if (n + more <= c->node_capacity)
+        return LATHE_OK;
+    want = want < n + more ? n + more + 64 : want;
+    if (want > INT32_MAX || grow_array(c->host, (void **)&c->node, sizeof *c->node, n, want) ||
+        grow_array(c->host, (void **)&c->gain, sizeof *c->gain, n, want) ||
+        grow_array(c->host, (void **)&c->left_bins, sizeof *c->left_bins, n, want))
+        return tree_fail(err, LATHE_E_MEMORY, "tree", "no memory for %lld nodes", (long long)want);
+    c->node_capacity = want;
     return LATHE_OK;
 }
 
@@ -133,7 +143,7 @@ static int32_t expand_round(tree_context *c, int64_t remaining, lathe_error *err
         queue_push(c, next[i]);
     for (int64_t i = 0; i < n; i++) {
         tree_item *item = &c->item[next[i]];
-        if (item->children >= 0)
+        if (item->children >= 0 || tree_subtree_suits(c, item))
             continue;
         tree_expansion *x = &r.x[r.n++];
         *x = (tree_expansion){.item = next[i], .first = (int32_t)c->n_items};
@@ -181,8 +191,8 @@ static int32_t node_categories(tree_context *c, const tree_split *s, tree_node *
     return LATHE_OK;
 }
 
-static int32_t make_node(tree_context *c, tree_item *item, lathe_error *err) {
-    const tree_split *s = &item->split;
+int32_t tree_make_node(tree_context *c, const tree_split *s, int32_t parent, int32_t side,
+                       lathe_error *err) {
     const lathe_bin_feature *f = lathe_bin_feature_at(c->bins, s->feature);
     int32_t id = (int32_t)c->n_nodes;
     tree_node *node = &c->node[id];
@@ -196,8 +206,8 @@ static int32_t make_node(tree_context *c, tree_item *item, lathe_error *err) {
     }
     c->gain[id] = s->gain;
     memcpy(c->left_bins[id], s->left_bins, sizeof s->left_bins);
-    if (item->parent >= 0)
-        c->node[item->parent].child[item->side] = id;
+    if (parent >= 0)
+        c->node[parent].child[side] = id;
     c->n_nodes++;
     return LATHE_OK;
 }
@@ -205,7 +215,7 @@ static int32_t make_node(tree_context *c, tree_item *item, lathe_error *err) {
 /* Makes the split of an expanded leaf. */
 static int32_t split_item(tree_context *c, int32_t i, lathe_error *err) {
     tree_item *item = &c->item[i];
-    int32_t rc = make_node(c, item, err);
+    int32_t rc = tree_make_node(c, &item->split, item->parent, item->side, err);
     if (rc != LATHE_OK)
         return rc;
     item->leaf = -1;
@@ -222,16 +232,24 @@ static int32_t split_item(tree_context *c, int32_t i, lathe_error *err) {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+/* Numbers the leaves in the order of the nodes above them. Until then a child that is a leaf is ~k,
+ * k its number in sub_leaf, or n_sub_leaves and more for that of an item. */
 static void number_leaves(tree_context *c) {
     int32_t n = 0;
-    for (int64_t i = 0; i < c->n_items; i++) {
-        tree_item *item = &c->item[i];
-        if (item->leaf < 0)
-            continue;
-        item->leaf = n++;
-        if (item->parent >= 0)
-            c->node[item->parent].child[item->side] = ~item->leaf;
-    }
+    for (int64_t i = 0; i < c->n_items; i++)
+        if (c->item[i].leaf >= 0 && c->item[i].parent >= 0)
+            c->node[c->item[i].parent].child[c->item[i].side] = ~(int32_t)(c->n_sub_leaves + i);
+    for (int64_t i = 0; i < c->n_nodes; i++)
+        for (int side = 0; side < 2; side++) {
+            int64_t k = ~c->node[i].child[side];
+            if (k < 0)
+                continue;
+            if (k < c->n_sub_leaves)
+                c->sub_leaf[k].number = n;
+            else
+                c->item[k - c->n_sub_leaves].leaf = n;
+            c->node[i].child[side] = ~n++;
+        }
 }
 
 int32_t tree_grow(tree_context *c, lathe_error *err) {
@@ -240,6 +258,7 @@ int32_t tree_grow(tree_context *c, lathe_error *err) {
     c->n_nodes = 0;
     c->n_words = 0;
     c->n_leaves = 1;
+    c->n_sub_leaves = 0;
     c->assigned = 0;
     tree_slots_reset(&c->slots);
     tree_slots_reset(&c->wide_slots);
@@ -256,6 +275,13 @@ int32_t tree_grow(tree_context *c, lathe_error *err) {
             return tree_fail(err, LATHE_E_CANCELLED, "tree", "stopped at %lld leaves",
                              (long long)leaves);
         int32_t next = queue_pop(c);
+        if (tree_subtree_suits(c, &c->item[next])) {
+            c->item[next].leaf = -1;
+            rc = tree_subtree_grow(c, next, err);
+            if (rc != LATHE_OK)
+                return rc;
+            continue;
+        }
         if (c->item[next].children < 0) {
             queue_push(c, next);
             rc = expand_round(c, max_leaves - leaves, err);
@@ -304,6 +330,9 @@ int32_t tree_assign_leaves(tree_context *c, lathe_error *err) {
         if (c->item[i].leaf >= 0)
             for (int64_t k = c->item[i].begin; k < c->item[i].end; k++)
                 c->leaf[c->packed ? packed_row(c->entry[k]) : c->rows[k]] = c->item[i].leaf;
+    for (int64_t i = 0; i < c->n_sub_leaves; i++)
+        for (int64_t k = c->sub_leaf[i].begin; k < c->sub_leaf[i].end; k++)
+            c->leaf[packed_row(c->entry[k])] = c->sub_leaf[i].number;
     if (c->n_used < c->n_rows &&
         c->host->parallel_for(c->host, c->n_rows, ASSIGN_GRAIN, assign_chunk, c) != LATHE_OK)
         assign_chunk(c, 0, c->n_rows, 0);

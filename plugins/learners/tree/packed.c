@@ -8,7 +8,6 @@ enum {
     TILE = 32, /* features of a pass over the rows */
     PARALLEL_UPDATES = 1 << 19,
     LEAST_CHUNK = 8192,
-    SPARSE_ROWS = 64,
     DIVIDE_ROWS = 16384,
     MAX_CHUNKS = 1024
 };
@@ -147,30 +146,56 @@ void packed_subtract(const tree_context *c, int64_t *from, int from_is_narrow, i
     }
 }
 
-/* ---- one feature ----------------------------------------------------------------------------- */
+/* ---- some features --------------------------------------------------------------------------- */
 
-/* The histogram of one feature, column-major, cells narrow or wide. */
-static void build_feature(const tree_context *c, const tree_item *item, int32_t feature,
-                          int64_t *cells) {
-    const uint8_t *column = tree_column(c, feature);
+static inline void add_drawn(const tree_context *c, const tree_entry *e, int64_t n,
+                             const int32_t *feature, int count, int64_t *restrict cells) {
+    const uint8_t *bins = c->bins->rows;
+    int64_t stride = c->bins->row_stride;
+    for (int64_t i = 0; i < n; i++) {
+        if (i + PREFETCH < n)
+            __builtin_prefetch(bins + packed_row(e[i + PREFETCH]) * stride);
+        const uint8_t *b = bins + packed_row(e[i]) * stride;
+        int64_t v = packed_value(e[i], c->count_is_h);
+        for (int k = 0; k < count; k++)
+            cells[k * PACKED_BINS + b[feature[k]]] += v;
+    }
+}
+
+static void add_some(const tree_context *c, const tree_entry *e, int64_t n, const int32_t *feature,
+                     int count, int64_t *cells) {
+    switch (count) { /* a number known to the compiler makes a loop without a loop */
+    case 5:
+        add_drawn(c, e, n, feature, 5, cells);
+        break;
+    case 4:
+        add_drawn(c, e, n, feature, 4, cells);
+        break;
+    case 3:
+        add_drawn(c, e, n, feature, 3, cells);
+        break;
+    default:
+        add_drawn(c, e, n, feature, count, cells);
+    }
+}
+
+/* Histograms of some features of a node that has none; cells narrow or wide, 256 a feature. */
+static void build_some(const tree_context *c, const tree_item *item, const int32_t *feature,
+                       int count, int64_t *cells) {
     const tree_entry *e = c->entry + item->begin;
-    int64_t n = item->end - item->begin;
-    int n_bins = lathe_bin_feature_at(c->bins, feature)->n_bins;
+    int64_t n = item->end - item->begin, words = (int64_t)count * PACKED_BINS;
     if (packed_is_narrow(c, item)) {
-        memset(cells, 0, (size_t)n_bins * sizeof *cells);
-        for (int64_t i = 0; i < n; i++)
-            cells[column[packed_row(e[i])]] += packed_value(e[i], c->count_is_h);
+        memset(cells, 0, (size_t)words * sizeof *cells);
+        add_some(c, e, n, feature, count, cells);
         return;
     }
     tree_cell *wide = (tree_cell *)(void *)cells;
-    int64_t narrow[PACKED_BINS];
-    memset(wide, 0, (size_t)n_bins * sizeof *wide);
+    int64_t *narrow = cells + 2 * words;
+    memset(wide, 0, (size_t)words * sizeof *wide);
     for (int64_t i = 0; i < n; i += c->block_rows) {
-        int64_t end = n - i < c->block_rows ? n : i + c->block_rows;
-        memset(narrow, 0, sizeof narrow);
-        for (int64_t k = i; k < end; k++)
-            narrow[column[packed_row(e[k])]] += packed_value(e[k], c->count_is_h);
-        for (int b = 0; b < n_bins; b++) {
+        memset(narrow, 0, (size_t)words * sizeof *narrow);
+        add_some(c, e + i, n - i < c->block_rows ? n - i : c->block_rows, feature, count, narrow);
+        for (int64_t b = 0; b < words; b++) {
             tree_cell cell = packed_widen(c, narrow[b]);
             wide[b].g += cell.g;
             wide[b].hc += cell.hc;
@@ -200,6 +225,7 @@ typedef struct cut {
     double best;
     int position;
     int missing_left;
+    tree_cell left;
 } cut;
 
 static void try_cuts(cut *t, int n_cuts, int missing) {
@@ -220,26 +246,13 @@ static void try_cuts(cut *t, int n_cuts, int missing) {
         t->best = score;
         t->position = at;
         t->missing_left = missing >= 0;
+        t->left.g = (int64_t)sums.g[at];
+        t->left.hc = ((int64_t)sums.h[at] << c->count_bits) + (int64_t)sums.count[at];
     }
 }
 
 static int is_empty(const cut *t, int b) {
     return cell_of(t->c, t->cells, b, t->narrow).hc == 0;
-}
-
-static tree_cell sum_to(const cut *t, int position, int missing) {
-    tree_cell sum = {0, 0};
-    for (int b = 0; b <= position; b++) {
-        tree_cell cell = cell_of(t->c, t->cells, b, t->narrow);
-        sum.g += cell.g;
-        sum.hc += cell.hc;
-    }
-    if (missing >= 0) {
-        tree_cell cell = cell_of(t->c, t->cells, missing, t->narrow);
-        sum.g += cell.g;
-        sum.hc += cell.hc;
-    }
-    return sum;
 }
 
 /* Fills in what scan.c's helper wants: the list of the occupied bins about the cut. */
@@ -250,8 +263,7 @@ static void finish(const cut *t, tree_split *s, int n_values, int has_missing) {
         next++;
     list[0] = (uint8_t)t->position;
     list[1] = (uint8_t)next;
-    const lathe_bin_feature *f = lathe_bin_feature_at(t->c->bins, s->feature);
-    s->left = sum_to(t, t->position, has_missing && t->missing_left ? f->missing_bin : -1);
+    s->left = t->left;
     s->missing_left = t->missing_left;
     tree_finish_numeric(t->c, t->item, s, list, next < n_values ? 2 : 1, 0, has_missing);
 }
@@ -279,7 +291,7 @@ static int is_constant(const cut *t, int n_bins) {
 }
 
 /* The best cut of a feature; did the node have more than one bin of it? */
-static int search_cells(cut *t, double unit, double node_score, tree_split *s) {
+static int search_cells(cut *t, tree_split *s) {
     const lathe_bin_feature *f = lathe_bin_feature_at(t->c->bins, s->feature);
     s->gain = 0;
     if (f->type == LATHE_FEATURE_CATEGORY)
@@ -292,14 +304,10 @@ static int search_cells(cut *t, double unit, double node_score, tree_split *s) {
         try_cuts(t, n_values - 1, missing);
     if (t->best < 0)
         return !is_constant(t, f->n_bins);
-    s->gain = tree_gain(t->c, t->best * unit, node_score);
+    s->gain = tree_split_gain(t->c, t->item->sum, t->left);
     if (s->gain > 0)
         finish(t, s, n_values, has_missing);
     return 1;
-}
-
-static double score_unit(const tree_context *c) {
-    return c->mode == TREE_MODE_BINARY ? c->h_unit : c->g_unit * c->g_unit / c->h_unit;
 }
 
 static cut make_cut(const tree_context *c, const tree_item *item) {
@@ -322,21 +330,27 @@ static void take_better(tree_split *best, const tree_split *s) {
 
 void packed_search(tree_context *c, tree_item *item, const int64_t *histogram, int32_t worker) {
     cut t = make_cut(c, item);
-    double unit = score_unit(c);
-    double score = tree_score(c, (double)item->sum.g * c->g_unit, tree_weight(c, item->sum.hc));
     tree_drawer d;
     tree_drawer_start(c, item, worker, &d);
-    int64_t *scratch = c->bin_scratch + (int64_t)worker * PACKED_BINS * 2;
-    for (int32_t j; (j = tree_drawer_next(&d)) >= 0;) {
-        tree_split s = {.feature = c->feature[j]};
-        if (histogram) {
-            t.cells = histogram + (int64_t)s.feature * PACKED_BINS * (t.narrow ? 1 : 2);
-        } else {
-            build_feature(c, item, s.feature, scratch);
-            t.cells = scratch;
+    int64_t *scratch = c->bin_scratch + (int64_t)worker * PACKED_BINS * PACKED_DRAWN * 3;
+    int64_t most = histogram ? 1 : d.wanted < PACKED_DRAWN ? d.wanted : PACKED_DRAWN;
+    for (;;) {
+        int32_t feature[PACKED_DRAWN];
+        int count = 0;
+        for (int32_t j; count < most && (j = tree_drawer_next(&d)) >= 0;)
+            feature[count++] = c->feature[j];
+        if (count == 0)
+            return;
+        if (!histogram)
+            build_some(c, item, feature, count, scratch);
+        for (int k = 0; k < count; k++) {
+            tree_split s = {.feature = feature[k]};
+            int64_t at = (int64_t)(histogram ? feature[k] : k) * PACKED_BINS;
+            t.cells = (histogram ? histogram : scratch) + at * (t.narrow ? 1 : 2);
+            tree_drawer_tell(&d, search_cells(&t, &s));
+            take_better(&item->split, &s);
         }
-        tree_drawer_tell(&d, search_cells(&t, unit, score, &s));
-        take_better(&item->split, &s);
+        most = d.n_drawn < d.wanted ? most : 1;
     }
 }
 

@@ -22,7 +22,7 @@
 enum {
     PACKED_BINS = 256,        /* cells a feature */
     PACKED_MAX_COUNT = 65535, /* rows, repeats counted, of a narrow cell */
-    PACKED_PAD = 8            /* entries after the last that may be read */
+    PACKED_DRAWN = 8          /* features whose histograms are made in one pass */
 };
 
 /* What the scores of a node's cuts depend on. All in units of the integers. */
@@ -60,6 +60,9 @@ typedef struct packed_kernels {
     /* The best cut after one of the bins 0 … n-1: its score, or -1 where none is allowed. Of equal
      * ones the first. */
     double (*best)(const packed_node *node, const packed_sums *sums, int n, int *position);
+    /* The same for two classes of counted rows, from running sums `rows | ones << 16`; what counts is
+     * (gl H - G hl)^2 / (hl hr), see scan.c, and both sides must have `least` rows. */
+    double (*best_counts)(const uint32_t *sums, int n, uint32_t all, int32_t least, int *position);
 } packed_kernels;
 
 const packed_kernels *packed_kernels_choose(const lathe_host *host);

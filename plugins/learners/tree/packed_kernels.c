@@ -81,6 +81,19 @@ INLINE void run_cells(const int64_t *cells, int n, int64_t first, int count_is_h
 
 /* ---- the best cut ---------------------------------------------------------------------------- */
 
+/* Few are greater than all before them, so the branch is foreseen. -1: none. */
+INLINE double first_greatest(const double *score, int n, int *position) {
+    double best = -1;
+    int at = -1;
+    for (int b = 0; b < n; b++)
+        if (score[b] > best) {
+            best = score[b];
+            at = b;
+        }
+    *position = at;
+    return best;
+}
+
 INLINE double best_cut(const packed_node *node, const packed_sums *s, int n, int gini,
                        int *position) {
     double score[PACKED_BINS];
@@ -89,27 +102,31 @@ INLINE double best_cut(const packed_node *node, const packed_sums *s, int n, int
     for (int b = 0; b < n; b++) {
         double gl = s->g[b], hl = s->h[b], cl = s->count[b];
         double gr = G - gl, hr = H - hl, cr = C - cl;
-        double a, z;
-        if (gini) {
-            double ol = hl - gl, or = hr - gr;
-            a = (gl * gl + ol * ol) / hl;
-            z = (gr * gr + or * or) / hr;
+        double sum;
+        if (gini) { /* as in scan.c */
+            double d = gl * H - G * hl;
+            sum = d * d / (hl * hr);
         } else {
-            a = gl * gl / (hl + l2);
-            z = gr * gr / (hr + l2);
+            sum = gl * gl / (hl + l2) + gr * gr / (hr + l2);
         }
         double least_c = cl < cr ? cl : cr, least_h = hl < hr ? hl : hr;
         int ok = (least_c >= min_rows) & (least_h >= min_h) & (least_h + l2 > 0);
-        score[b] = ok ? a + z : -1;
+        score[b] = ok ? sum : -1;
     }
-    double best = -1;
-    int at = -1;
-    for (int b = 0; b < n; b++) {
-        at = score[b] > best ? b : at;
-        best = score[b] > best ? score[b] : best;
+    return first_greatest(score, n, position);
+}
+
+INLINE double best_of_counts(const uint32_t *sums, int n, uint32_t all, int32_t least,
+                             int *position) {
+    double score[PACKED_BINS];
+    double G = (double)(int32_t)(all >> 16), H = (double)(int32_t)(all & 0xffff);
+    int32_t most = (int32_t)(all & 0xffff) - least;
+    for (int i = 0; i < n; i++) {
+        int32_t h = (int32_t)(sums[i] & 0xffff), g = (int32_t)(sums[i] >> 16);
+        double hl = (double)h, d = (double)g * H - G * hl, q = d * d / (hl * (H - hl));
+        score[i] = (h >= least) & (h <= most) ? q : -1;
     }
-    *position = at;
-    return best;
+    return first_greatest(score, n, position);
 }
 
 /* ---- one set a level ------------------------------------------------------------------------- */
@@ -128,7 +145,12 @@ INLINE double best_cut(const packed_node *node, const packed_sums *s, int n, int
         return node->gini ? best_cut(node, sums, n, 1, position)                                   \
                           : best_cut(node, sums, n, 0, position);                                  \
     }                                                                                              \
-    static const packed_kernels kernels_##level = {round_##level, run_##level, best_##level}
+    attribute static double counts_##level(const uint32_t *sums, int n, uint32_t all,              \
+                                           int32_t least, int *position) {                         \
+        return best_of_counts(sums, n, all, least, position);                                      \
+    }                                                                                              \
+    static const packed_kernels kernels_##level = {round_##level, run_##level, best_##level,       \
+                                                   counts_##level}
 
 KERNELS(plain, );
 

@@ -42,6 +42,13 @@ double tree_gain(const tree_context *c, double sides, double node) {
     return gain > least ? gain : 0;
 }
 
+double tree_split_gain(const tree_context *c, tree_cell sum, tree_cell left) {
+    double gl = (double)left.g * c->g_unit, hl = tree_weight(c, left.hc);
+    double gr = (double)(sum.g - left.g) * c->g_unit, hr = tree_weight(c, sum.hc - left.hc);
+    return tree_gain(c, tree_score(c, gl, hl) + tree_score(c, gr, hr),
+                     tree_score(c, (double)sum.g * c->g_unit, tree_weight(c, sum.hc)));
+}
+
 /* What one scan over the bins needs, and the best it has found. */
 typedef struct scan {
     const tree_context *c;
@@ -49,7 +56,7 @@ typedef struct scan {
     int64_t min_rows;
     double min_hessian;
     int64_t n_rows; /* in the node, repeats counted */
-    double best;    /* score(left) + score(right) */
+    double best;    /* score(left) + score(right), or what grows with it */
     int position;   /* the last of the list on the left; -1: none found */
     int missing_left;
     tree_cell left;
@@ -76,7 +83,15 @@ static void scan_list(scan *s, const tree_cell *cells, const uint8_t *list, int 
         double gr = (double)(sum.g - left.g) * c->g_unit, hr = tree_weight(c, sum.hc - left.hc);
         if (!side_is_allowed(s, rows, hl) || !side_is_allowed(s, s->n_rows - rows, hr))
             continue;
-        double score = tree_score(c, gl, hl) + tree_score(c, gr, hr);
+        double score;
+        if (c->mode == TREE_MODE_BINARY && !c->entropy) {
+            /* (gl^2 + (hl - gl)^2) / hl + the same right, less the node's
+             * = 2 (gl H - G hl)^2 / (H hl hr), in whole numbers exactly */
+            double d = gl * (hl + hr) - (gl + gr) * hl;
+            score = d * d / (hl * hr);
+        } else {
+            score = tree_score(c, gl, hl) + tree_score(c, gr, hr);
+        }
         if (score > s->best) {
             s->best = score;
             s->position = i;
@@ -108,8 +123,9 @@ void tree_finish_numeric(const tree_context *c, const tree_item *item, tree_spli
     if (position + 1 < n)
         s->bin = list[position] + (list[position + 1] - list[position] - 1) / 2;
     memset(s->left_bins, 0, sizeof s->left_bins);
-    for (int b = 0; b <= s->bin; b++)
-        s->left_bins[b >> 6] |= 1ULL << (b & 63);
+    for (int word = 0; word <= s->bin >> 6; word++)
+        s->left_bins[word] = ~0ULL;
+    s->left_bins[s->bin >> 6] >>= 63 - (s->bin & 63);
     set_missing_bin(f, s);
 }
 
@@ -210,6 +226,5 @@ void tree_scan(const tree_context *c, const tree_item *item, int32_t feature,
         scan_numeric(&s, split, cells, bins, n_bins);
     if (s.position < 0)
         return;
-    double node = tree_score(c, (double)item->sum.g * c->g_unit, tree_weight(c, item->sum.hc));
-    split->gain = tree_gain(c, s.best, node);
+    split->gain = tree_split_gain(c, item->sum, split->left);
 }

@@ -131,6 +131,8 @@ static int32_t take_model(tree *t, tree_context *c, const lathe_fit *fit, lathe_
             if (c->item[i].leaf >= 0)
                 leaf_value(c, &c->item[i], m.value + c->item[i].leaf * m.leaf_width,
                            c->class_scratch);
+    for (int64_t i = 0; i < c->n_sub_leaves; i++)
+        m.value[c->sub_leaf[i].number] = c->sub_leaf[i].value;
     tree_model_free(t->host, &t->model);
     if (rc != LATHE_OK) {
         tree_model_free(t->host, &m);

@@ -143,6 +143,16 @@ typedef struct tree_item {
     tree_split split;
 } tree_item;
 
+/* A leaf of a subtree. */
+typedef struct tree_leaf {
+    int64_t begin; /* of its rows */
+    int64_t end;
+    int32_t number; /* in the tree */
+    float value;
+} tree_leaf;
+
+typedef struct tree_subtree tree_subtree;
+
 typedef struct tree_context {
     const lathe_host *host; /* of the instance that opened it: all of its memory is from there */
     const lathe_datasets *datasets;
@@ -185,6 +195,13 @@ typedef struct tree_context {
     double g_scale, h_scale; /* of the exact sums */
     tree_cell root_sum;
 
+    /* subtree.c */
+    int32_t has_subtrees; /* in this fit */
+    tree_subtree *subtree;
+    tree_leaf *sub_leaf; /* [n_sub_leaves] */
+    int64_t n_sub_leaves;
+    int64_t sub_leaf_capacity;
+
     /* the features of this fit */
     int32_t *feature; /* [n_fit_features] those with two bins and more, ascending */
     int64_t n_fit_features;
@@ -199,7 +216,7 @@ typedef struct tree_context {
     int64_t *partial;      /* [n_partial, slot_words] of the chunks of a parallel build */
     int64_t n_partial;
     int partial_busy;
-    int64_t *bin_scratch;  /* [n_workers, 256 * width] one feature's histogram */
+    int64_t *bin_scratch;  /* [n_workers, 256 * width] one feature's histogram; packed: of 8 */
     int64_t scratch_width; /* widest cell that bin_scratch and class_scratch have room for */
     int32_t *order;        /* [n_workers, n_features] for drawing */
     double *class_scratch; /* [n_workers + 1, 2 * k] the node's totals, then each worker's */
@@ -210,10 +227,11 @@ typedef struct tree_context {
     int64_t item_capacity;
     int32_t *heap; /* [item_capacity] */
     int64_t n_heap;
-    tree_node *node;          /* [item_capacity] */
-    double *gain;             /* [item_capacity] */
-    uint64_t (*left_bins)[4]; /* [item_capacity] bins that go left, by node */
+    tree_node *node;          /* [node_capacity] */
+    double *gain;             /* [node_capacity] */
+    uint64_t (*left_bins)[4]; /* [node_capacity] bins that go left, by node */
     int64_t n_nodes;
+    int64_t node_capacity;
     int64_t n_leaves; /* that there were, those split since included */
     uint32_t *words;
     int64_t n_words;
@@ -272,6 +290,8 @@ void tree_scan_classes(const tree_context *c, const tree_item *item, int32_t fea
 double tree_score(const tree_context *c, double g, double h);
 double tree_score_classes(const tree_context *c, const double *weight, double sum);
 double tree_gain(const tree_context *c, double sides, double node);
+/* Of two classes, or a sum of squares: of a node with this sum and this left side. */
+double tree_split_gain(const tree_context *c, tree_cell sum, tree_cell left);
 void tree_sort_bins(const double *key, uint8_t *bins, int n); /* ascending, ties by bin */
 void tree_finish_numeric(const tree_context *c, const tree_item *item, tree_split *s,
                          const uint8_t *list, int n, int position, int has_missing);
@@ -320,6 +340,19 @@ int tree_item_may_split(const tree_context *c, const tree_item *item);
 void tree_slots_reset(tree_slots *s);
 void tree_item_release(tree_context *c, tree_item *item);
 void tree_start_root(tree_context *c);
+
+/* subtree.c: grows all that is below a small node, for two counted classes without a bound on the
+ * leaves. */
+int64_t tree_subtree_rows(const tree_context *c); /* at most */
+int tree_subtree_suits(const tree_context *c, const tree_item *item);
+int32_t tree_subtree_prepare(tree_context *c, lathe_error *err);
+void tree_subtree_free(const lathe_host *host, tree_subtree *s);
+int32_t tree_subtree_grow(tree_context *c, int32_t item, lathe_error *err);
+
+/* Appends a node, and tells its parent. */
+int32_t tree_make_node(tree_context *c, const tree_split *split, int32_t parent, int32_t side,
+                       lathe_error *err);
+int32_t tree_reserve_nodes(tree_context *c, int64_t more, lathe_error *err);
 
 /* grow.c: grows c's tree; tree_assign_leaves fills c->leaf for every row of the dataset. */
 int32_t tree_grow(tree_context *c, lathe_error *err);
