@@ -15,11 +15,48 @@ typedef struct run {
     float *given;   /* [n] weights as the learners get them, mean 1 */
     float *fitted;  /* [n, width] */
     double *loss;   /* [n] regression */
+    double *sums;   /* [chunks] of a pass over the rows */
+    int32_t rc;     /* of the passes */
+    double factor;  /* what a pass multiplies by */
+    double total;   /* sum of the weights */
+    uint8_t *wrong; /* [n] classes */
+    double most;    /* regression: the greatest loss */
     int64_t n_used; /* rows with weight at the start */
     int64_t round;
     int32_t is_last; /* nothing is left to learn after this round */
     int32_t keeps;   /* this round's learner is kept */
 } run;
+
+/* ---- passes over the rows -------------------------------------------------------------------- */
+
+enum { ROWS_PER_CHUNK = 16384 };
+
+/* Works on the rows [begin, end) and returns what is to be summed. */
+typedef double (*rows_fn)(run *r, int64_t begin, int64_t end);
+
+typedef struct pass {
+    run *r;
+    rows_fn fn;
+} pass;
+
+static int32_t pass_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    (void)worker;
+    const pass *p = user;
+    p->r->sums[begin / ROWS_PER_CHUNK] = p->fn(p->r, begin, end);
+    return LATHE_OK;
+}
+
+/* The sum over all rows; its order is fixed. */
+static double over_rows(run *r, rows_fn fn) {
+    const lathe_host *host = r->a->host;
+    pass p = {r, fn};
+    int32_t rc = host->parallel_for(host, r->n, ROWS_PER_CHUNK, pass_chunk, &p);
+    r->rc = r->rc != LATHE_OK ? r->rc : rc;
+    double sum = 0;
+    for (int64_t i = 0; i * ROWS_PER_CHUNK < r->n; i++)
+        sum += r->sums[i];
+    return sum;
+}
 
 static int32_t load_rows(run *r, lathe_error *err) {
     const adaboost *a = r->a;
@@ -61,22 +98,27 @@ static int32_t load_rows(run *r, lathe_error *err) {
                                 "the target of row %lld is %g; expected a class index, 0 to %g",
                                 (long long)i, y, r->classes - 1);
         r->target[i] = (float)y;
+        r->total += w;
         r->n_used++;
     }
     return LATHE_OK;
 }
 
-/* Makes the weights sum to 1; 0 where there is nothing left to weigh. */
-static int normalise(run *r) {
-    double sum = 0;
-    for (int64_t i = 0; i < r->n; i++)
-        sum += r->weight[i];
-    if (!(sum > 0) || !(sum < INFINITY))
-        return 0;
-    for (int64_t i = 0; i < r->n; i++) {
-        r->weight[i] /= sum;
-        r->given[i] = (float)(r->weight[i] * (double)r->n_used);
+/* Makes the weights sum to 1, from their total; 0 where there is nothing left to weigh. */
+static double scale_weights(run *r, int64_t begin, int64_t end) {
+    double scale = r->factor, n_used = (double)r->n_used;
+    for (int64_t i = begin; i < end; i++) {
+        r->weight[i] *= scale;
+        r->given[i] = (float)(r->weight[i] * n_used);
     }
+    return 0;
+}
+
+static int normalise(run *r) {
+    if (!(r->total > 0) || !(1 / r->total < INFINITY) || !(r->total < INFINITY))
+        return 0;
+    r->factor = 1 / r->total;
+    over_rows(r, scale_weights);
     return 1;
 }
 
@@ -122,6 +164,45 @@ void adaboost_vote(const adaboost *a, int64_t n, int64_t width, float *output) {
     }
 }
 
+static int is_wrong(const run *r, int64_t i) {
+    if (r->width == 1)
+        return (r->fitted[i] > 0.5f) != (r->target[i] == 1.0f);
+    return chosen_class(r->fitted + i * r->width, r->width) != (int64_t)r->target[i];
+}
+
+/* Eight sums at a time, because one alone would wait for itself at every row. */
+enum { SUMS = 8 };
+
+static double sum_of(const double *sums) {
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) +
+           ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+static double find_wrong(run *r, int64_t begin, int64_t end) {
+    double sums[SUMS] = {0};
+    int64_t i = begin;
+    for (int64_t k = begin; k < end; k++)
+        r->wrong[k] = is_wrong(r, k);
+    for (; i + SUMS <= end; i += SUMS)
+        for (int k = 0; k < SUMS; k++)
+            sums[k] += r->weight[i + k] * r->wrong[i + k];
+    for (; i < end; i++)
+        sums[0] += r->weight[i] * r->wrong[i];
+    return sum_of(sums);
+}
+
+static double raise_wrong(run *r, int64_t begin, int64_t end) {
+    const double factor[2] = {1, r->factor};
+    double sums[SUMS] = {0};
+    int64_t i = begin;
+    for (; i + SUMS <= end; i += SUMS)
+        for (int k = 0; k < SUMS; k++)
+            sums[k] += r->weight[i + k] *= factor[r->wrong[i + k]];
+    for (; i < end; i++)
+        sums[0] += r->weight[i] *= factor[r->wrong[i]];
+    return sum_of(sums);
+}
+
 /* SAMME: the weights of wrong rows grow by e^a. */
 static double weigh_samme(run *r, double error) {
     double k = r->classes;
@@ -132,19 +213,17 @@ static double weigh_samme(run *r, double error) {
     }
     double alpha =
         r->a->config->learning_rate * (lathe_log((1 - error) / error) + lathe_log(k - 1));
-    double factor = lathe_exp(alpha);
-    for (int64_t i = 0; i < r->n; i++)
-        if (r->weight[i] > 0 &&
-            chosen_class(r->fitted + i * r->width, r->width) != (int64_t)r->target[i])
-            r->weight[i] *= factor;
+    r->factor = lathe_exp(alpha);
+    r->total = over_rows(r, raise_wrong);
     return alpha;
 }
 
 /* SAMME.R: w *= exp(-rate (K - 1) / K sum_k y_k log p_k), y_k = 1 for the row's class, -1 / (K - 1)
  * else. */
-static double weigh_samme_r(run *r) {
+static double weigh_samme_r(run *r, int64_t begin, int64_t end) {
     double k = r->classes, rate = r->a->config->learning_rate;
-    for (int64_t i = 0; i < r->n; i++) {
+    double total = 0;
+    for (int64_t i = begin; i < end; i++) {
         if (r->weight[i] == 0)
             continue;
         const float *p = r->fitted + i * r->width;
@@ -157,40 +236,42 @@ static double weigh_samme_r(run *r) {
             for (int64_t j = 0; j < r->width; j++)
                 sum += (j == class ? 1.0 : -1 / (k - 1)) * log_probability(p[j]);
         }
-        r->weight[i] *= lathe_exp(-rate * (k - 1) / k * sum);
+        total += r->weight[i] *= lathe_exp(-rate * (k - 1) / k * sum);
     }
-    return 1;
+    return total;
 }
 
 static double judge_classes(run *r) {
-    double error = 0;
     members_to_probability(r->a->child_type, r->n, r->width, r->fitted);
-    for (int64_t i = 0; i < r->n; i++)
-        if (r->weight[i] > 0 &&
-            chosen_class(r->fitted + i * r->width, r->width) != (int64_t)r->target[i])
-            error += r->weight[i];
+    double error = over_rows(r, find_wrong);
     r->a->host->metric(r->a->host, "train_error", r->round, error);
     if (error <= 0) { /* it is right everywhere: the rest could only repeat it */
         r->is_last = 1;
         return 1;
     }
-    return r->a->config->algorithm == ADABOOST_SAMME ? weigh_samme(r, error) : weigh_samme_r(r);
+    if (r->a->config->algorithm == ADABOOST_SAMME)
+        return weigh_samme(r, error);
+    r->total = over_rows(r, weigh_samme_r);
+    return 1;
 }
 
 /* ---- values: AdaBoost.R2 --------------------------------------------------------------------- */
 
-static double judge_values(run *r) {
-    double most = 0, mean = 0, rate = r->a->config->learning_rate;
-    for (int64_t i = 0; i < r->n; i++) {
-        if (r->weight[i] == 0)
-            continue;
+static double find_losses(run *r, int64_t begin, int64_t end) {
+    double most = 0;
+    for (int64_t i = begin; i < end; i++) {
         r->loss[i] = fabs((double)r->fitted[i] - (double)r->target[i]);
-        most = r->loss[i] > most ? r->loss[i] : most;
+        most = r->weight[i] > 0 && r->loss[i] > most ? r->loss[i] : most;
     }
-    for (int64_t i = 0; i < r->n; i++) {
+    return most;
+}
+
+static double share_losses(run *r, int64_t begin, int64_t end) {
+    double mean = 0;
+    for (int64_t i = begin; i < end; i++) {
         if (r->weight[i] == 0)
             continue;
-        double e = most > 0 ? r->loss[i] / most : 0;
+        double e = r->most > 0 ? r->loss[i] / r->most : 0;
         if (r->a->config->loss == ADABOOST_SQUARE)
             e *= e;
         if (r->a->config->loss == ADABOOST_EXPONENTIAL)
@@ -198,6 +279,23 @@ static double judge_values(run *r) {
         r->loss[i] = e;
         mean += r->weight[i] * e;
     }
+    return mean;
+}
+
+static double weigh_losses(run *r, int64_t begin, int64_t end) {
+    double rate = r->a->config->learning_rate, log_beta = r->factor, total = 0;
+    for (int64_t i = begin; i < end; i++)
+        if (r->weight[i] > 0)
+            total += r->weight[i] *= lathe_exp(rate * (1 - r->loss[i]) * log_beta);
+    return total;
+}
+
+static double judge_values(run *r) {
+    over_rows(r, find_losses);
+    r->most = 0;
+    for (int64_t i = 0; i * ROWS_PER_CHUNK < r->n; i++)
+        r->most = r->sums[i] > r->most ? r->sums[i] : r->most;
+    double mean = over_rows(r, share_losses);
     r->a->host->metric(r->a->host, "train_error", r->round, mean);
     if (mean <= 0) {
         r->is_last = 1;
@@ -208,11 +306,10 @@ static double judge_values(run *r) {
         r->keeps = r->round == 0;
         return 1;
     }
-    double log_beta = lathe_log(mean / (1 - mean));
-    for (int64_t i = 0; i < r->n; i++)
-        if (r->weight[i] > 0)
-            r->weight[i] *= lathe_exp(rate * (1 - r->loss[i]) * log_beta);
-    return -rate * log_beta;
+    r->factor = lathe_log(mean / (1 - mean));
+    double alpha = -r->a->config->learning_rate * r->factor;
+    r->total = over_rows(r, weigh_losses);
+    return alpha;
 }
 
 /* ---- the rounds ------------------------------------------------------------------------------ */
@@ -268,6 +365,9 @@ static int32_t boost(run *r, lathe_error *err) {
             return rc;
         r->keeps = 1;
         double alpha = r->classes > 0 ? judge_classes(r) : judge_values(r);
+        if (r->rc != LATHE_OK)
+            return members_fail(err, r->rc, "adaboost", "round %lld was stopped",
+                                (long long)r->round);
         if (r->keeps) {
             a->alpha[kept++] = alpha;
             a->alpha_sum += alpha;
@@ -300,15 +400,14 @@ static int32_t combine_votes(run *r, lathe_error *err) {
     uint32_t need = LATHE_LEARNER_GIVES_LEAVES | LATHE_LEARNER_COMBINES;
     if (r->classes == 0 || (flags & need) != need)
         return LATHE_OK;
-    int32_t *leaf = members_alloc(host, r->n, sizeof *leaf);
     float *values = members_alloc(host, r->n * r->width, sizeof *values);
     double *scale = members_alloc(host, a->members.n, sizeof *scale);
-    int32_t rc = leaf && values && scale ? LATHE_OK : members_no_memory(err, "adaboost");
+    int32_t rc = values && scale ? LATHE_OK : members_no_memory(err, "adaboost");
     for (int64_t t = 0; rc == LATHE_OK && t < a->members.n; t++) {
         lathe_instance *child = &a->members.child[t];
         int64_t n_leaves = 0;
         scale[t] = a->alpha[t] / a->alpha_sum;
-        rc = member_table(child)->leaves(child->self, r->child, leaf, &n_leaves, err);
+        rc = member_table(child)->leaves(child->self, NULL, NULL, &n_leaves, err);
         if (rc == LATHE_OK && (n_leaves < 1 || n_leaves > r->n))
             rc =
                 members_fail(err, LATHE_E_SHAPE, "base", "%s says it has %lld leaves for %lld rows",
@@ -320,7 +419,6 @@ static int32_t combine_votes(run *r, lathe_error *err) {
     if (rc == LATHE_OK)
         rc = members_combine(&a->members, a->members.n, LATHE_OUTPUT_SCORE, r->width, NULL, scale,
                              NULL, err);
-    host->free(host, leaf);
     host->free(host, values);
     host->free(host, scale);
     return rc;
@@ -334,10 +432,13 @@ static int32_t prepare(run *r, lathe_error *err) {
     r->weight = members_alloc(host, r->n, sizeof *r->weight);
     r->given = members_alloc(host, r->n, sizeof *r->given);
     r->fitted = members_alloc(host, r->n * r->width, sizeof *r->fitted);
-    r->loss = members_alloc(host, r->n, sizeof *r->loss);
+    r->loss = members_alloc(host, r->classes > 0 ? 1 : r->n, sizeof *r->loss);
+    r->wrong = members_alloc(host, r->classes > 0 ? r->n : 1, sizeof *r->wrong);
+    r->sums = members_alloc(host, r->n / ROWS_PER_CHUNK + 1, sizeof *r->sums);
     host->free(host, a->alpha);
     a->alpha = members_alloc(host, a->config->rounds, sizeof *a->alpha);
-    if (!r->target || !r->weight || !r->given || !r->fitted || !r->loss || !a->alpha)
+    if (!r->target || !r->weight || !r->given || !r->fitted || !r->loss || !r->wrong || !r->sums ||
+        !a->alpha)
         return members_no_memory(err, "adaboost");
     int32_t rc = load_rows(r, err);
     if (rc != LATHE_OK)
@@ -367,6 +468,8 @@ int32_t adaboost_fit(void *self, void *context, const lathe_fit *fit, lathe_erro
     a->host->free(a->host, r.given);
     a->host->free(a->host, r.fitted);
     a->host->free(a->host, r.loss);
+    a->host->free(a->host, r.wrong);
+    a->host->free(a->host, r.sums);
     if (rc != LATHE_OK) {
         members_clear(&a->members);
         return rc;

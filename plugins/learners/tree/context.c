@@ -243,7 +243,7 @@ static int32_t prepare_slots(tree_context *c, lathe_error *err) {
         return LATHE_OK;
     int64_t had = c->slots.words;
     int32_t rc = make_slots(host, &c->slots, c->slot_words, MAX_SLOTS, err);
-    if (rc == LATHE_OK && c->packed && c->n_rows > PACKED_MAX_COUNT / 2)
+    if (rc == LATHE_OK && c->packed && c->n_rows > c->narrow_count / 2)
         rc = make_slots(host, &c->wide_slots, 2 * c->slot_words, MAX_WIDE_SLOTS, err);
     if (rc != LATHE_OK ||
         (c->slots.words == had && (c->packed ? !!c->packed_scratch : c->n_partial)))

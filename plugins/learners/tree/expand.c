@@ -36,7 +36,7 @@ static int32_t slot_take(const tree_context *c, tree_slots *s) {
 
 /* In exact mode all cells are alike. */
 static int is_narrow(const tree_context *c, int64_t count) {
-    return !c->packed || count <= PACKED_MAX_COUNT;
+    return !c->packed || count <= c->narrow_count;
 }
 
 static tree_slots *slots_of(tree_context *c, int64_t count) {

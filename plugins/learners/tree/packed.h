@@ -12,7 +12,7 @@
  * threads nor the blocks nor the kernels change a bit.
  *
  * Unweighted rows of two classes are counts anyway (g of class 1, h all): there nothing is rounded,
- * and h itself is the number of rows.
+ * and h itself is the number of rows. Weights of two classes are rounded as gradients are.
  */
 #ifndef LATHE_TREE_PACKED_H
 #define LATHE_TREE_PACKED_H
@@ -20,9 +20,10 @@
 #include "tree.h"
 
 enum {
-    PACKED_BINS = 256,        /* cells a feature */
-    PACKED_MAX_COUNT = 65535, /* rows, repeats counted, of a narrow cell */
-    PACKED_DRAWN = 8          /* features whose histograms are made in one pass */
+    PACKED_BINS = 256, /* cells a feature */
+    PACKED_MAX_COUNT =
+        65535,       /* rows, repeats counted, of a narrow cell; c->narrow_count of a fit */
+    PACKED_DRAWN = 8 /* features whose histograms are made in one pass */
 };
 
 /* What the scores of a node's cuts depend on. All in units of the integers. */
@@ -42,7 +43,7 @@ typedef struct packed_sums {
 
 /* What kernels->round rounds, and how. */
 typedef struct packed_rounding {
-    const float *gradient, *hessian;
+    const float *gradient, *hessian; /* or targets and weights */
     int64_t stride;
     const int64_t *row_id; /* NULL: the row's own number */
     const int32_t *rows;   /* NULL: all */
@@ -55,6 +56,9 @@ typedef struct packed_rounding {
 typedef struct packed_kernels {
     /* Rounds n gradients (hessian NULL: 1) of the rows with these numbers; see packed_load.c. */
     void (*round)(const packed_rounding *r, int64_t begin, int64_t n, tree_entry *out);
+    /* The same for weights of two classes: h the weight, at least 1 where it is not 0, g that of
+     * class 1. */
+    void (*weigh)(const packed_rounding *r, int64_t begin, int64_t n, tree_entry *out);
     /* Running sums over n narrow cells, from `first` on. */
     void (*run)(const int64_t *cells, int n, int64_t first, int count_is_h, packed_sums *sums);
     /* The best cut after one of the bins 0 … n-1: its score, or -1 where none is allowed. Of equal
@@ -95,14 +99,19 @@ static inline tree_cell packed_widen(const tree_context *c, int64_t v) {
 }
 
 static inline int packed_is_narrow(const tree_context *c, const tree_item *item) {
-    return tree_count(c, item->sum.hc) <= PACKED_MAX_COUNT;
+    return tree_count(c, item->sum.hc) <= c->narrow_count;
 }
 
 /* packed_load.c. May this fit be packed? */
 int packed_suits(const tree_context *c, const lathe_fit *fit, const float *weight);
 /* Fills entry, n_used and the units; the rows are checked as in rows.c. */
-int32_t packed_load(tree_context *c, const lathe_fit *fit, const float *target, lathe_error *err);
-/* Sets the values of gradient leaves from exact sums, and `fitted` where all rows are used. */
+int32_t packed_load(tree_context *c, const lathe_fit *fit, const float *target, const float *weight,
+                    lathe_error *err);
+/* packed_leaves.c: where the sums were rounded, sets the values of leaves from exact sums, and
+ * `fitted` where all rows are used. */
+static inline int packed_rounds(const tree_context *c) {
+    return c->packed && !c->count_is_h;
+}
 int32_t packed_leaf_values(tree_context *c, float *value, const lathe_fit *fit, lathe_error *err);
 
 /* packed.c */

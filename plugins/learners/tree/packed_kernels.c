@@ -56,6 +56,20 @@ INLINE void round_rows(const packed_rounding *r, int64_t begin, int64_t n, tree_
     }
 }
 
+INLINE void weigh_rows(const packed_rounding *r, int64_t begin, int64_t n, tree_entry *out) {
+    const float *target = r->gradient, *weight = r->hessian;
+    for (int64_t i = begin; i < begin + n; i++) {
+        int64_t row = r->rows ? r->rows[i] : i;
+        uint32_t id = (uint32_t)(r->row_id ? r->row_id[row] : row);
+        uint32_t u = mix(id * 0x9e3779b1u ^ r->seed);
+        float w = weight[row];
+        int32_t h = round_down(w * r->h_scale + (float)(int32_t)(u >> 16) * 0x1p-16f);
+        h = within(h, w > 0, r->h_most);
+        uint32_t g = target[row] > 0 ? (uint32_t)h : 0;
+        out[i - begin] = (uint64_t)(g << 16 | (uint32_t)h) << 32 | (uint32_t)row;
+    }
+}
+
 /* ---- running sums ---------------------------------------------------------------------------- */
 
 INLINE void run_cells(const int64_t *cells, int n, int64_t first, int count_is_h,
@@ -136,6 +150,10 @@ INLINE double best_of_counts(const uint32_t *sums, int n, uint32_t all, int32_t 
                                         tree_entry *out) {                                         \
         round_rows(r, begin, n, out);                                                              \
     }                                                                                              \
+    attribute static void weigh_##level(const packed_rounding *r, int64_t begin, int64_t n,        \
+                                        tree_entry *out) {                                         \
+        weigh_rows(r, begin, n, out);                                                              \
+    }                                                                                              \
     attribute static void run_##level(const int64_t *cells, int n, int64_t first, int count_is_h,  \
                                       packed_sums *sums) {                                         \
         run_cells(cells, n, first, count_is_h, sums);                                              \
@@ -149,8 +167,8 @@ INLINE double best_of_counts(const uint32_t *sums, int n, uint32_t all, int32_t 
                                            int32_t least, int *position) {                         \
         return best_of_counts(sums, n, all, least, position);                                      \
     }                                                                                              \
-    static const packed_kernels kernels_##level = {round_##level, run_##level, best_##level,       \
-                                                   counts_##level}
+    static const packed_kernels kernels_##level = {round_##level, weigh_##level, run_##level,      \
+                                                   best_##level, counts_##level}
 
 KERNELS(plain, );
 

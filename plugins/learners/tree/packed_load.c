@@ -1,4 +1,4 @@
-/* packed_load.c: rows into packed entries, and the values of leaves.
+/* packed_load.c: rows into packed entries.
  *
  * Levels. With m = the least of the rows and 65535, a gradient is rounded to one of 2 q + 1 levels,
  * q = (2^23 - 1) / m but at most 2^15 - 1, of max|g| / q each, and a hessian to (2^24 - 1) / m
@@ -12,7 +12,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { AUTO_ROWS = 4096, ROWS_PER_CHUNK = 16384, MAX_CHUNKS = 4096, LARGEST_COUNT = 255 };
+enum {
+    AUTO_ROWS = 4096,
+    ROWS_PER_CHUNK = 16384,
+    LARGEST_COUNT = 255,
+    WEIGHT_ROWS =
+        16384 /* of a block: fewer, so that weights, which differ more, have more levels */
+};
 
 static int suits_counts(const tree_context *c, const lathe_fit *fit) {
     for (int64_t r = 0; fit->counts && r < c->n_rows; r++)
@@ -26,11 +32,12 @@ int packed_suits(const tree_context *c, const lathe_fit *fit, const float *weigh
     if (c->config->sums == TREE_SUMS_EXACT || n < 1 || n > c->n_rows || c->n_rows > 1 << 30 ||
         (fit->rows && fit->counts))
         return 0;
+    int large = n >= AUTO_ROWS || c->config->sums == TREE_SUMS_PACKED;
     if (c->mode == TREE_MODE_BINARY)
-        return !weight && !c->entropy && suits_counts(c, fit);
+        return !c->entropy && (weight ? !fit->counts && large : suits_counts(c, fit));
     if (c->mode != TREE_MODE_VARIANCE || !c->is_gradient || fit->counts)
         return 0;
-    return n >= AUTO_ROWS || c->config->sums == TREE_SUMS_PACKED;
+    return large;
 }
 
 typedef struct load {
@@ -42,7 +49,8 @@ typedef struct load {
     uint32_t *h_top; /* of h: a sign is greater than any number */
     int64_t *g_sum;
     int64_t *h_sum;
-    int32_t bad_row;
+    const float *g, *h; /* what is rounded: gradients and hessians, or targets and weights */
+    int64_t stride;
 } load;
 
 static uint32_t bits_of(float x) {
@@ -54,9 +62,9 @@ static uint32_t bits_of(float x) {
 static int32_t top_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
     (void)worker;
     load *l = user;
-    const float *g = l->fit->gradient, *h = l->fit->hessian;
+    const float *g = l->g, *h = l->h;
     const int32_t *rows = l->fit->rows;
-    int64_t stride = l->fit->gradient_stride;
+    int64_t stride = l->stride;
     uint32_t g_top = 0, h_top = 0;
     if (!rows && stride == 1 && h) {
         for (int64_t i = begin; i < end; i++) {
@@ -86,7 +94,10 @@ static int32_t round_chunk(void *user, int64_t begin, int64_t end, int32_t worke
     (void)worker;
     load *l = user;
     tree_entry *e = l->c->entry + begin;
-    l->c->kernels->round(&l->rounding, begin, end - begin, e);
+    if (l->c->is_gradient)
+        l->c->kernels->round(&l->rounding, begin, end - begin, e);
+    else
+        l->c->kernels->weigh(&l->rounding, begin, end - begin, e);
     int64_t g = 0, h = 0;
     for (int64_t i = 0; i < end - begin; i++) {
         g += (int64_t)e[i] >> 48;
@@ -123,10 +134,13 @@ static int set_levels(load *l, int64_t n_chunks) {
     float g_max, h_max;
     memcpy(&g_max, &g_top, sizeof g_max);
     memcpy(&h_max, &h_top, sizeof h_max);
-    int64_t m = l->n < PACKED_MAX_COUNT ? l->n : PACKED_MAX_COUNT;
+    c->narrow_count = c->is_gradient ? PACKED_MAX_COUNT : WEIGHT_ROWS;
+    int64_t m = l->n < c->narrow_count ? l->n : c->narrow_count;
     int64_t g_most = ((1 << 23) - 1) / m, h_most = ((1 << 24) - 1) / m;
     g_most = g_most < 32767 ? g_most : 32767;
     h_most = h_most < 65535 ? h_most : 65535;
+    if (!c->is_gradient) /* a weight stands in both fields */
+        h_most = g_most;
     c->count_bits = bits_for(l->n);
     while (h_most * l->n >= (int64_t)1 << (62 - c->count_bits))
         h_most /= 2;
@@ -136,6 +150,8 @@ static int set_levels(load *l, int64_t n_chunks) {
         return 0;
     c->g_unit = 1.0 / g_scale;
     c->h_unit = 1.0 / h_scale;
+    if (!c->is_gradient)
+        c->g_unit = c->h_unit;
     l->rounding.g_scale = (float)g_scale;
     l->rounding.h_scale = (float)h_scale;
     l->rounding.g_most = (int32_t)g_most;
@@ -146,7 +162,32 @@ static int set_levels(load *l, int64_t n_chunks) {
     return 1;
 }
 
-static int32_t load_gradients(load *l, lathe_error *err) {
+static int32_t no_rows(lathe_error *err) {
+    return tree_fail(err, LATHE_E_DATA, "tree",
+                     "there is no row to fit: every row has weight 0 or is out of the bag");
+}
+
+/* Drops the rows of weight 0. */
+static void drop_absent(tree_context *c) {
+    int64_t used = 0;
+    for (int64_t i = 0; i < c->n_used; i++) {
+        c->entry[used] = c->entry[i];
+        used += (c->entry[i] >> 32 & 0xffff) != 0;
+    }
+    c->root_sum.hc -= c->n_used - used;
+    c->n_used = used;
+}
+
+static int are_classes(const load *l) {
+    int bad = 0;
+    for (int64_t i = 0; i < l->n; i++) {
+        float y = l->g[l->fit->rows ? l->fit->rows[i] : i];
+        bad |= (y != 0) & (y != 1);
+    }
+    return !bad;
+}
+
+static int32_t load_rounded(load *l, lathe_error *err) {
     tree_context *c = l->c;
     const lathe_host *host = c->host;
     int64_t chunks = (l->n + ROWS_PER_CHUNK - 1) / ROWS_PER_CHUNK;
@@ -158,7 +199,7 @@ static int32_t load_gradients(load *l, lathe_error *err) {
     l->g_top = (uint32_t *)(void *)(sums + 2 * chunks);
     l->h_top = l->g_top + chunks;
     int32_t rc = host->parallel_for(host, l->n, ROWS_PER_CHUNK, top_chunk, l);
-    c->packed = rc == LATHE_OK && set_levels(l, chunks);
+    c->packed = rc == LATHE_OK && set_levels(l, chunks) && (c->is_gradient || are_classes(l));
     if (c->packed) {
         uint64_t key = c->host->random_key(host, c->key, 0x726f756e64);
         l->rounding.seed = (uint32_t)(key ^ key >> 32);
@@ -171,7 +212,11 @@ static int32_t load_gradients(load *l, lathe_error *err) {
     }
     host->free(host, sums);
     c->n_used = l->n;
-    c->block_rows = PACKED_MAX_COUNT;
+    c->block_rows = c->narrow_count;
+    if (c->packed && !c->is_gradient)
+        drop_absent(c);
+    if (rc == LATHE_OK && c->n_used == 0)
+        return no_rows(err);
     return rc == LATHE_OK ? rc : tree_fail(err, rc, "tree", "loading the rows was stopped");
 }
 
@@ -195,18 +240,19 @@ static int32_t load_counts(load *l, const float *target, lathe_error *err) {
         sum.hc += n;
     }
     if (used == 0)
-        return tree_fail(err, LATHE_E_DATA, "tree",
-                         "there is no row to fit: every row has weight 0 or is out of the bag");
+        return no_rows(err);
     c->count_bits = bits_for(sum.hc);
     c->root_sum = (tree_cell){sum.g, (sum.hc << c->count_bits) + sum.hc};
     c->n_used = used;
     c->count_is_h = 1;
+    c->narrow_count = PACKED_MAX_COUNT;
     c->block_rows = (int32_t)(PACKED_MAX_COUNT / most);
     c->g_unit = c->h_unit = 1;
     return LATHE_OK;
 }
 
-int32_t packed_load(tree_context *c, const lathe_fit *fit, const float *target, lathe_error *err) {
+int32_t packed_load(tree_context *c, const lathe_fit *fit, const float *target, const float *weight,
+                    lathe_error *err) {
     load l = {.c = c, .fit = fit, .n = fit->rows ? fit->n_rows_used : c->n_rows};
     int32_t rc = tree_context_packed(c, err);
     if (rc != LATHE_OK)
@@ -214,61 +260,15 @@ int32_t packed_load(tree_context *c, const lathe_fit *fit, const float *target, 
     c->packed = 1;
     c->count_is_h = 0;
     c->centre = 0;
-    c->gradient = fit->gradient;
-    c->hessian = fit->hessian;
-    c->gradient_stride = fit->gradient_stride;
-    if (c->mode == TREE_MODE_BINARY)
+    if (c->mode == TREE_MODE_BINARY && !weight)
         return load_counts(&l, target, err);
-    l.rounding.gradient = fit->gradient;
-    l.rounding.hessian = fit->hessian;
-    l.rounding.stride = fit->gradient_stride;
+    l.g = c->gradient = c->is_gradient ? fit->gradient : target;
+    l.h = c->hessian = c->is_gradient ? fit->hessian : weight;
+    l.stride = c->gradient_stride = c->is_gradient ? fit->gradient_stride : 1;
+    l.rounding.gradient = l.g;
+    l.rounding.hessian = l.h;
+    l.rounding.stride = l.stride;
     l.rounding.rows = fit->rows;
     l.rounding.row_id = c->datasets->row_id(c->data);
-    return load_gradients(&l, err);
-}
-
-/* ---- values of leaves ------------------------------------------------------------------------ */
-
-typedef struct leaves {
-    tree_context *c;
-    const lathe_fit *fit;
-    int64_t *item; /* [n_leaves] */
-    float *value;
-} leaves;
-
-static int32_t value_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
-    (void)worker;
-    const leaves *l = user;
-    const tree_context *c = l->c;
-    for (int64_t k = begin; k < end; k++) {
-        const tree_item *item = &c->item[l->item[k]];
-        const tree_entry *e = c->entry;
-        int64_t g = 0, h = 0, stride = c->gradient_stride;
-        for (int64_t i = item->begin; i < item->end; i++) {
-            int64_t at = packed_row(e[i]) * stride;
-            g += llrint((double)c->gradient[at] * c->g_scale);
-            h += llrint((c->hessian ? (double)c->hessian[at] : 1.0) * c->h_scale);
-        }
-        double G = (double)g / c->g_scale, H = (double)h / c->h_scale + c->l2;
-        l->value[k] = H > 0 ? (float)(0.0 - G / H) : 0.0f; /* never -0 */
-        if (l->fit->fitted && c->n_used == c->n_rows)
-            for (int64_t i = item->begin; i < item->end; i++)
-                l->fit->fitted[packed_row(e[i]) * l->fit->fitted_stride] = l->value[k];
-    }
-    return LATHE_OK;
-}
-
-int32_t packed_leaf_values(tree_context *c, float *value, const lathe_fit *fit, lathe_error *err) {
-    leaves l = {c, fit, NULL, value};
-    int64_t n = 0;
-    l.item = c->host->alloc(c->host, (uint64_t)(c->n_nodes + 1) * sizeof *l.item);
-    if (!l.item)
-        return tree_fail(err, LATHE_E_MEMORY, "tree", "out of memory");
-    for (int64_t i = 0; i < c->n_items; i++)
-        if (c->item[i].leaf >= 0)
-            l.item[n++] = i;
-    int64_t rows = c->n_used / n + 1, grain = 1 + ROWS_PER_CHUNK / rows;
-    int32_t rc = c->host->parallel_for(c->host, n, grain, value_chunk, &l);
-    c->host->free(c->host, l.item);
-    return rc == LATHE_OK ? rc : tree_fail(err, rc, "tree", "the fit was stopped");
+    return load_rounded(&l, err);
 }

@@ -259,8 +259,8 @@ int32_t tree_rows_load(tree_context *c, const lathe_fit *fit, lathe_error *err) 
                          (long long)fit->gradient_stride);
     c->packed = 0;
     int32_t rc = LATHE_OK;
-    if (packed_suits(c, fit, s.weight)) {
-        rc = packed_load(c, fit, s.target, err);
+    if (packed_suits(c, fit, c->is_gradient ? NULL : s.weight)) {
+        rc = packed_load(c, fit, s.target, c->is_gradient ? NULL : s.weight, err);
         if (rc != LATHE_OK || c->packed)
             return rc;
     }

@@ -124,7 +124,7 @@ static int32_t take_model(tree *t, tree_context *c, const lathe_fit *fit, lathe_
     }
     if (c->n_words > 0)
         memcpy(m.words, c->words, (size_t)c->n_words * sizeof *m.words);
-    if (c->packed && c->is_gradient)
+    if (packed_rounds(c))
         rc = packed_leaf_values(c, m.value, fit, err);
     else
         for (int64_t i = 0; i < c->n_items; i++)
@@ -147,7 +147,7 @@ static int32_t take_model(tree *t, tree_context *c, const lathe_fit *fit, lathe_
 
 static int32_t fill_fitted(const tree *t, tree_context *c, const lathe_fit *fit, lathe_error *err) {
     int64_t width = t->model.leaf_width;
-    if (c->packed && c->is_gradient && c->n_used == c->n_rows)
+    if (packed_rounds(c) && c->n_used == c->n_rows)
         return LATHE_OK; /* packed_leaf_values did it on the way */
     int32_t rc = tree_assign_leaves(c, err);
     if (rc != LATHE_OK)
@@ -210,6 +210,8 @@ static int32_t leaves(const void *self, void *context, int32_t *leaf, int64_t *n
     if (rc != LATHE_OK)
         return rc;
     *n_leaves = t->model.n_leaves;
+    if (!leaf)
+        return LATHE_OK;
     if (t->fit_context == c && t->fit_serial == c->serial) {
         rc = tree_assign_leaves(c, err);
         if (rc != LATHE_OK)

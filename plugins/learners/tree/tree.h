@@ -3,7 +3,8 @@
  *
  *   tree.c      parameters, method table, open, fit, close
  *   rows.c      which rows are in the bag, and their statistics as integers
- *   packed.c, packed_load.c, packed_kernels.c   the fast way: small integers, several to a word
+ *   packed.c, packed_load.c, packed_leaves.c, packed_kernels.c   the fast way: small integers,
+ *               several to a word
  *   histogram.c sums of the statistics by bin, and their subtraction
  *   scan.c, scan_classes.c   the best split of one feature from its histogram
  *   search.c    the best split of a node
@@ -184,13 +185,15 @@ typedef struct tree_context {
     /* instead of record, rows and spare in packed mode (packed.h) */
     int32_t packed;
     int32_t count_is_h;      /* h is the number of times that a row is in the bag */
-    int32_t block_rows;      /* rows of which the sums fit into narrow cells */
+    int32_t narrow_count;    /* rows, repeats counted, of a node with narrow cells, at most */
+    int32_t block_rows;      /* entries of which the sums fit into narrow cells */
     tree_entry *entry;       /* [n_rows] as rows */
     tree_entry *entry_spare; /* [n_rows] */
     int64_t *packed_scratch; /* [n_workers, 256 * packed_features] a narrow histogram each */
     int64_t packed_features; /* features of a row that a packed histogram holds */
     struct packed_kernels const *kernels;
-    const float *gradient, *hessian; /* of the fit, for the exact values of leaves */
+    const float *gradient, *hessian; /* of the fit, for the exact values of leaves; or the
+                                      * targets and weights of two classes */
     int64_t gradient_stride;
     double g_scale, h_scale; /* of the exact sums */
     tree_cell root_sum;

@@ -136,7 +136,8 @@ typedef struct lathe_learner {
 
     /* Optional; NULL where the flags do not promise it. */
 
-    /* [worker & fitted, context still open] The leaf of every row of the dataset, 0 … *n_leaves - 1. */
+    /* [worker & fitted, context still open] The leaf of every row of the dataset, 0 … *n_leaves - 1.
+     * leaf NULL: only *n_leaves is wanted, of a fitted instance with or without its context. */
     int32_t (*leaves)(const void *self, void *context, int32_t *leaf, int64_t *n_leaves,
                       lathe_error *err);
     /* [worker & fitted] float32 [n_leaves, n_outputs] */
