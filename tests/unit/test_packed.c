@@ -143,6 +143,31 @@ START_TEST(rounded_gradients) {
 }
 END_TEST
 
+/* Few levels: not the same tree, but one that learns. */
+START_TEST(few_levels) {
+    const int64_t n = 20000;
+    rows r = make_rows(n, LATHE_TASK_REGRESSION);
+    for (int64_t i = 0; i < n; i++) {
+        r.g[i] = 2 - r.y[i];
+        r.h[i] = 1;
+    }
+    lathe_dataset *data =
+        make_data(LATHE_TASK_REGRESSION, 0, n, F, r.x, r.y, NULL, signal_categories);
+    const char *uses[] = {"{\"tree\": {\"max_leaves\": 31}}",
+                          "{\"tree\": {\"max_leaves\": 31, \"gradient_levels\": 4}}"};
+    lathe_instance trees[2];
+    lathe_fit fit = {.key = 3, .gradient = r.g, .hessian = r.h, .gradient_stride = 1};
+    for (int i = 0; i < 2; i++)
+        must_fit(LEARNER, uses[i], LATHE_TASK_REGRESSION, 0, data, &fit, &trees[i]);
+    ck_assert(!same_state(&trees[0], &trees[1]));
+    ck_assert(gain_of(&trees[1], F) > 0.8 * gain_of(&trees[0], F));
+    lathe_instance_destroy(&trees[0]);
+    lathe_instance_destroy(&trees[1]);
+    fixture_datasets(&fx)->release(data);
+    free_rows(&r);
+}
+END_TEST
+
 START_TEST(gradients_out_of_range) {
     rows r = make_rows(5000, LATHE_TASK_REGRESSION);
     for (int64_t i = 0; i < r.n; i++) {
@@ -181,6 +206,7 @@ int main(void) {
     tcase_add_test(c, counts_of_two_classes);
     tcase_add_test(c, gradients_that_are_levels);
     tcase_add_test(c, rounded_gradients);
+    tcase_add_test(c, few_levels);
     tcase_add_test(c, gradients_out_of_range);
     suite_add_tcase(s, c);
     return run_suite(s);

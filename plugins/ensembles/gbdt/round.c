@@ -3,7 +3,7 @@
 
 enum {
     ROWS_GRAIN = 4096,
-    LOSS_ROWS = 1 << 17 /* the training loss is that of about so many rows */
+    LOSS_VALUES = 1 << 17 /* the training loss is that of rows with about so many scores */
 };
 
 /* ---- sampling -------------------------------------------------------------------------------- */
@@ -240,7 +240,7 @@ int32_t gbdt_advance(gbdt_run *r, gbdt_part *p, double rate, float *gradient, fl
     int64_t chunks = (p->n + ROWS_GRAIN - 1) / ROWS_GRAIN;
     advance a = {r, p, rate, gradient, hessian, 1, NULL};
     if (gradient) /* the training rows: a curve, decided upon by nobody */
-        a.every = 1 + (p->n - 1) / LOSS_ROWS;
+        a.every = 1 + (p->n * r->k - 1) / LOSS_VALUES;
     a.sum = members_alloc(host, 2 * chunks, sizeof(double));
     if (!a.sum)
         return members_no_memory(err, "gbdt");

@@ -53,19 +53,30 @@ static int64_t narrow_words(const tree_context *c) {
     return c->packed_features * PACKED_BINS;
 }
 
+/* Of each feature only the bins in use are cleared, added and subtracted; the others are never read. */
+static int64_t bins_of(const tree_context *c, int64_t feature) {
+    return lathe_bin_feature_at(c->bins, feature)->n_bins;
+}
+
+static void clear(const tree_context *c, int64_t *histogram, int narrow) {
+    size_t cell = narrow ? sizeof(int64_t) : sizeof(tree_cell);
+    for (int64_t f = 0; f < c->packed_features; f++)
+        memset((char *)histogram + (size_t)(f * PACKED_BINS) * cell, 0,
+               (size_t)bins_of(c, f) * cell);
+}
+
 /* Adds narrow cells to others. */
 static void flush(const tree_context *c, const int64_t *restrict from, int64_t *restrict to,
                   int to_is_narrow) {
-    int64_t n = narrow_words(c);
-    if (to_is_narrow) {
-        for (int64_t i = 0; i < n; i++)
-            to[i] += from[i];
-        return;
-    }
     tree_cell *cell = (tree_cell *)(void *)to;
-    for (int64_t i = 0; i < n; i++) {
-        cell[i].g += packed_g(from[i]);
-        cell[i].hc += (packed_h(from[i]) << c->count_bits) + packed_count(from[i]);
+    for (int64_t f = 0; f < c->packed_features; f++) {
+        int64_t begin = f * PACKED_BINS, end = begin + bins_of(c, f);
+        for (int64_t i = begin; to_is_narrow && i < end; i++)
+            to[i] += from[i];
+        for (int64_t i = begin; !to_is_narrow && i < end; i++) {
+            cell[i].g += packed_g(from[i]);
+            cell[i].hc += (packed_h(from[i]) << c->count_bits) + packed_count(from[i]);
+        }
     }
 }
 
@@ -87,7 +98,7 @@ static int32_t build_chunk(void *user, int64_t begin, int64_t end, int32_t worke
     build *b = user;
     tree_context *c = b->c;
     int64_t *scratch = c->packed_scratch + worker * narrow_words(c);
-    memset(scratch, 0, (size_t)narrow_words(c) * sizeof *scratch);
+    clear(c, scratch, 1);
     add_narrow(c, b->entry + begin, end - begin, scratch);
     lock(&b->lock);
     flush(c, scratch, b->histogram, b->narrow);
@@ -96,9 +107,9 @@ static int32_t build_chunk(void *user, int64_t begin, int64_t end, int32_t worke
 }
 
 void packed_build(tree_context *c, const tree_item *item, int64_t *histogram, int32_t worker) {
-    int64_t n = item->end - item->begin, words = narrow_words(c);
+    int64_t n = item->end - item->begin;
     build b = {c, c->entry + item->begin, histogram, packed_is_narrow(c, item), 0};
-    memset(histogram, 0, (size_t)(b.narrow ? words : 2 * words) * sizeof *histogram);
+    clear(c, histogram, b.narrow);
     int parallel = c->n_workers > 1 && n * c->packed_features >= PARALLEL_UPDATES;
     if (b.narrow && !parallel) {
         add_narrow(c, b.entry, n, histogram);
@@ -111,7 +122,7 @@ void packed_build(tree_context *c, const tree_item *item, int64_t *histogram, in
         if (c->host->parallel_for(c->host, n, grain, build_chunk, &b) == LATHE_OK)
             return;
         /* stopped from outside: the fit ends anyway, but let what is here be whole */
-        memset(histogram, 0, (size_t)(b.narrow ? words : 2 * words) * sizeof *histogram);
+        clear(c, histogram, b.narrow);
     }
     for (int64_t i = 0; i < n; i += grain)
         build_chunk(&b, i, n - i < grain ? n : i + grain, worker);
@@ -129,20 +140,19 @@ static int64_t narrow_of(const tree_context *c, tree_cell cell) {
 /* to = from - other; `to` may be `from` where both have the same cells. */
 void packed_subtract(const tree_context *c, int64_t *from, int from_is_narrow, int64_t *to,
                      int to_is_narrow, const int64_t *other, int other_is_narrow) {
-    int64_t n = narrow_words(c);
-    if (from_is_narrow) { /* then all are */
-        for (int64_t i = 0; i < n; i++)
+    for (int64_t f = 0; f < c->packed_features; f++) {
+        int64_t begin = f * PACKED_BINS, end = begin + bins_of(c, f);
+        for (int64_t i = begin; from_is_narrow && i < end; i++) /* then all are */
             to[i] = from[i] - other[i];
-        return;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        tree_cell a = cell_of(c, from, i, 0), b = cell_of(c, other, i, other_is_narrow);
-        a.g -= b.g;
-        a.hc -= b.hc;
-        if (to_is_narrow)
-            to[i] = narrow_of(c, a);
-        else
-            ((tree_cell *)(void *)to)[i] = a;
+        for (int64_t i = begin; !from_is_narrow && i < end; i++) {
+            tree_cell a = cell_of(c, from, i, 0), b = cell_of(c, other, i, other_is_narrow);
+            a.g -= b.g;
+            a.hc -= b.hc;
+            if (to_is_narrow)
+                to[i] = narrow_of(c, a);
+            else
+                ((tree_cell *)(void *)to)[i] = a;
+        }
     }
 }
 

@@ -139,6 +139,11 @@ static int set_levels(load *l, int64_t n_chunks) {
     int64_t g_most = ((1 << 23) - 1) / m, h_most = ((1 << 24) - 1) / m;
     g_most = g_most < 32767 ? g_most : 32767;
     h_most = h_most < 65535 ? h_most : 65535;
+    int64_t levels = c->config->gradient_levels;
+    if (c->is_gradient && levels != LATHE_INT_NULL) {
+        g_most = levels / 2 < g_most ? levels / 2 : g_most;
+        h_most = levels < h_most ? levels : h_most;
+    }
     if (!c->is_gradient) /* a weight stands in both fields */
         h_most = g_most;
     c->count_bits = bits_for(l->n);

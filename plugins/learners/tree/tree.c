@@ -61,6 +61,11 @@ static const lathe_param params[] = {
                  "hundred levels, which is much faster; exact: in fixed point of 46 bits; auto: "
                  "packed from 4096 rows on. Counts of two classes, and the values of leaves, are "
                  "exact either way."),
+    LATHE_P_INT(
+        tree_config, gradient_levels, LATHE_PARAM_NULLABLE | LATHE_PARAM_TUNABLE, "null", 2, 65535,
+        "With packed sums: levels of a gradient, half of them below 0. Few, such as 4, make "
+        "the splits a little random, which can help with many noisy rows; null: as many as "
+        "fit, 256 and more."),
 };
 
 static int32_t create(const lathe_host *host, const void *config, void **self, lathe_error *err) {

@@ -38,6 +38,7 @@ typedef struct tree_config {
     int32_t criterion;
     lathe_int_or_enum features_per_split;
     int32_t sums;
+    int64_t gradient_levels; /* LATHE_INT_NULL: as many as fit */
 } tree_config;
 
 /* ---- the fitted trees ------------------------------------------------------------------------ */
