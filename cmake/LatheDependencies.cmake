@@ -25,6 +25,7 @@ else()
 endif()
 lathe_need(CRYPTO libcrypto libssl-dev)
 lathe_need(SSL libssl libssl-dev)
+lathe_need(CURL libcurl libcurl4-openssl-dev) # its headers; the library is loaded when a verb asks a service
 
 # llhttp, the HTTP parser of Node.js: a library where there is one, else (Debian 12) the C sources of the package.
 pkg_check_modules(LLHTTP IMPORTED_TARGET libllhttp)

@@ -37,6 +37,7 @@ int cli_gc(int argc, char **argv);
 int cli_tokens(int argc, char **argv);
 int cli_projects(int argc, char **argv);
 int cli_usage_of(int argc, char **argv);
+int cli_schedules(int argc, char **argv);
 
 /* ---- options ---- */
 

@@ -1,10 +1,12 @@
 /* `lathe`: one program, one file a subcommand. */
 #include "base/nearest.h"
 #include "cli/cli.h"
+#include "cli/remote.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char usage[] =
@@ -17,7 +19,8 @@ static const char usage[] =
     "file)\n"
     "  models list|show|promote|rollback|export|verify\n"
     "  endpoints list|show|set|canary|shadow|promote|rollback\n"
-    "  runs list|show|compare|events\n"
+    "  runs list|show|compare|events|watch|cancel|queue\n"
+    "  schedules list|remove    pipelines that a service runs by the clock\n"
     "  plugins list|info|rescan\n"
     "  tokens create|list|rotate|revoke   who may ask the service for what\n"
     "  projects list|create|set           projects and their quotas\n"
@@ -26,19 +29,69 @@ static const char usage[] =
     "  serve                    the service: inference, control plane, runs\n"
     "  backup DIR | restore DIR | verify | gc\n"
     "\n"
-    "`lathe COMMAND --help` tells more. Options for all: --home D (or $LATHE_HOME).\n";
+    "`lathe COMMAND --help` tells more. Options for all: --home D (or $LATHE_HOME).\n"
+    "\n"
+    "--server URL (or $LATHE_SERVER), with --token TOKEN (or $LATHE_TOKEN): the same through a "
+    "service, and also\n"
+    "endpoints, audit, alerts, usage, health, api METHOD PATH [JSON]. While a service holds the "
+    "home, what writes goes\n"
+    "through it, over the home's own socket.\n";
 
+/* writes: what needs the home to itself, and so goes through the service that holds it (cli/remote.h). run NULL: a service alone
+ * has it. */
 static const struct {
     const char *name;
     cli_command_fn run;
+    const char *writes;
 } commands[] = {
-    {"run", cli_run},         {"validate", cli_validate}, {"schema", cli_schema},
-    {"predict", cli_predict}, {"models", cli_models},     {"endpoints", cli_endpoints},
-    {"runs", cli_runs},       {"plugins", cli_plugins},   {"data", cli_data},
-    {"worker", cli_worker},   {"serve", cli_serve},       {"backup", cli_backup},
-    {"restore", cli_restore}, {"verify", cli_verify},     {"gc", cli_gc},
-    {"tokens", cli_tokens},   {"projects", cli_projects}, {"usage", cli_usage_of},
+    {"run", cli_run, ""},
+    {"validate", cli_validate, NULL},
+    {"schema", cli_schema, NULL},
+    {"predict", cli_predict, NULL},
+    {"models", cli_models, "promote rollback import"},
+    {"runs", cli_runs, "watch cancel queue"},
+    {"endpoints", cli_endpoints, "set canary shadow promote rollback"},
+    {"schedules", cli_schedules, "remove"},
+    {"plugins", cli_plugins, NULL},
+    {"data", cli_data, NULL},
+    {"worker", cli_worker, NULL},
+    {"serve", cli_serve, NULL},
+    {"backup", cli_backup, NULL},
+    {"restore", cli_restore, NULL},
+    {"verify", cli_verify, NULL},
+    {"gc", cli_gc, ""},
+    {"tokens", cli_tokens, "create rotate revoke"},
+    {"audit", NULL, ""},
+    {"alerts", NULL, ""},
+    {"projects", cli_projects, "create set"},
+    {"usage", cli_usage_of, NULL},
+    {"health", NULL, ""},
+    {"api", NULL, ""},
 };
+
+/* Here, or through a service. */
+static int run_command(size_t i, int argc, char **argv) {
+    static const char *const here[] = {"worker", "serve", "restore"};
+    cli_target target = {0};
+    bool stays = false;
+    for (size_t k = 0; k < sizeof here / sizeof *here; k++)
+        stays = stays || strcmp(commands[i].name, here[k]) == 0;
+    if (!stays && !cli_find_target(&argc, argv, commands[i].writes, &target))
+        return EXIT_USAGE;
+    int code;
+    if (target.url != NULL || target.socket != NULL)
+        code = cli_remote(&target, argc, argv);
+    else if (commands[i].run != NULL)
+        code = commands[i].run(argc, argv);
+    else
+        code = cli_usage(
+            "",
+            "\"%s\" asks a service, and none holds this home; start `lathe serve`, or name "
+            "one with --server URL",
+            commands[i].name);
+    free(target.socket);
+    return code;
+}
 
 /* What was printed must have arrived: a full disk may not look like success. A reader that has left is no
  * failure: it saw what it wanted. */
@@ -71,7 +124,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         names[i] = commands[i].name;
         if (strcmp(argv[1], commands[i].name) == 0)
-            return finish(commands[i].run(argc - 1, argv + 1));
+            return finish(run_command(i, argc - 1, argv + 1));
     }
     const char *near = lathe_nearest(argv[1], names, sizeof names / sizeof *names);
     if (near != NULL)

@@ -261,6 +261,10 @@ void lathe_api_request(void *user, lathe_exchange *exchange) {
     take(user, exchange, false);
 }
 
+void lathe_api_request_local(void *user, lathe_exchange *exchange) {
+    take(user, exchange, true);
+}
+
 /* ---- for the functions ---- */
 
 const char *api_part(const api_call *c, const char *name) {

@@ -182,7 +182,12 @@ int32_t api_answer_verb(api_call *c, int32_t rc, cJSON *answer);
 
 extern const api_route api_model_routes[], api_endpoint_routes[], api_run_routes[],
     api_token_routes[], api_service_routes[], api_admin_routes[], api_feature_routes[],
-    api_project_routes[];
+    api_project_routes[], api_version_routes[];
+
+/* ---- api_models.c ---- */
+
+/* A version as it stands in lists. */
+cJSON *api_version_json(const lathe_version_record *version);
 
 /* ---- api_routes.c ---- */
 

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static cJSON *version_json(const lathe_version_record *v) {
+cJSON *api_version_json(const lathe_version_record *v) {
     cJSON *out = cJSON_CreateObject();
     cJSON_AddStringToObject(out, "model", v->model);
     cJSON_AddNumberToObject(out, "version", (double)v->version);
@@ -67,7 +67,7 @@ static int32_t get_model(api_call *c) {
             cJSON_AddStringToObject(out, "next", next);
             break;
         }
-        cJSON_AddItemToArray(versions, version_json(v));
+        cJSON_AddItemToArray(versions, api_version_json(v));
     }
     return api_answer(c, out);
 }

@@ -1,11 +1,14 @@
 /* Runs: list, show, compare, events, cancel; the queue and the schedules. */
 #include "serve/api.h"
 
+#include "base/fs.h"
 #include "base/json.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define MAX_FILE ((size_t)1 << 30)
 
 static cJSON *run_json(const lathe_run_record *r) {
     cJSON *out = cJSON_CreateObject();
@@ -83,6 +86,39 @@ static int32_t get_run(api_call *c) {
         cJSON_AddItemToArray(list, file);
     }
     return api_answer(c, out);
+}
+
+/* A file of a run, such as its report. */
+static int32_t get_run_file(api_call *c) {
+    const char *name = api_part(c, "file"), *path = NULL, *dot = strrchr(name, '.');
+    lathe_run_record run;
+    lathe_run_files files = {0};
+    char *data = NULL;
+    size_t len = 0;
+    int32_t rc = lathe_store_run(c->store, api_part(c, "run"), c->arena, &run, &c->err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_run_files(c->store, run.id, c->arena, &files, &c->err);
+    size_t i = 0;
+    while (i < files.count && strcmp(files.items[i].name, name) != 0)
+        i++;
+    if (rc == LATHE_OK && i == files.count)
+        rc = lathe_fail(&c->err, LATHE_E_NOT_FOUND, NULL, "run %s has no file \"%.80s\"", run.id,
+                        name);
+    if (rc == LATHE_OK)
+        rc = lathe_store_artifact_path(c->store, files.items[i].sha256, true, c->arena, &path,
+                                       &c->err);
+    if (rc == LATHE_OK)
+        rc = lathe_read_file(path, MAX_FILE, &data, &len, &c->err);
+    if (rc == LATHE_OK)
+        lathe_buf_append(&c->out, data, len);
+    free(data);
+    /* a page of a run is made from its data: it gets no rights in the browser of who looks at it */
+    snprintf(
+        c->headers, sizeof c->headers,
+        "x-content-type-options: nosniff\r\ncontent-security-policy: sandbox allow-scripts\r\n");
+    if (dot != NULL && strcmp(dot, ".html") == 0)
+        c->type = "text/html; charset=utf-8";
+    return rc;
 }
 
 static int32_t compare_runs(api_call *c) {
@@ -306,6 +342,13 @@ const api_route api_run_routes[] = {
      .summary = "One run, by its id, the beginning of its id, or \"latest\"",
      .run = get_run,
      .answer = "Run"},
+    {.method = "GET",
+     .path = "/api/v1/runs/{run}/files/{file}",
+     .role = LATHE_ROLE_READ,
+     .summary = "A file of a run, such as report.html",
+     .run = get_run_file,
+     .answer = "Binary",
+     .answer_type = "application/octet-stream"},
     {.method = "GET",
      .path = "/api/v1/runs/{run}/events",
      .role = LATHE_ROLE_READ,

@@ -69,7 +69,7 @@ struct lathe_supervisor {
     lathe_worker *workers;
     int n_workers;
     lathe_waiter *waiters;
-    lathe_http *control;
+    lathe_http *control, *local;
     uv_signal_t on_term, on_int, on_hup;
     uv_timer_t tick, drain_timer;
     lathe_systemd systemd;
@@ -112,8 +112,15 @@ int32_t lathe_supervisor_act_as(lathe_supervisor *s, const char *actor, lathe_er
 /* Reads the tokens anew and sends them. A reroute after it tells when all workers have them. */
 int32_t lathe_supervisor_reauth(lathe_supervisor *s, lathe_error *err);
 
+/* ---- local.c: the home's own socket ---- */
+int32_t lathe_local_open(lathe_supervisor *s, lathe_error *err);
+void lathe_local_stop(lathe_supervisor *s, uint64_t grace_ms);
+void lathe_local_remove(const lathe_supervisor *s);
+
 /* ---- api.c, metrics.c ---- */
 void lathe_api_request(void *user, lathe_exchange *exchange);
+/* The same for the home's own socket: its permissions have let them in. */
+void lathe_api_request_local(void *user, lathe_exchange *exchange);
 void lathe_api_close(lathe_supervisor *s);
 void lathe_metrics_write(const lathe_supervisor *s, lathe_buf *out);
 #endif

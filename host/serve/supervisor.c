@@ -191,12 +191,11 @@ static void stop_loop(lathe_supervisor *s) {
 static void on_control_stopped(void *user) {
     lathe_supervisor *s = user;
     s->control = NULL;
-    if (lathe_workers_alive(s) == 0)
-        stop_loop(s);
+    lathe_supervisor_worker_gone(s);
 }
 
 void lathe_supervisor_worker_gone(lathe_supervisor *s) {
-    if (lathe_workers_alive(s) == 0 && s->control == NULL)
+    if (lathe_workers_alive(s) == 0 && s->control == NULL && s->local == NULL)
         stop_loop(s);
 }
 
@@ -223,6 +222,7 @@ static void on_term(uv_signal_t *signal, int number) {
     lathe_sse_stop(s->sse);
     lathe_workers_drain(s);
     uv_timer_start(&s->drain_timer, on_drain_timeout, DRAIN_MS, 0);
+    lathe_local_stop(s, DRAIN_MS);
     if (s->control != NULL)
         lathe_http_stop(s->control, DRAIN_MS, on_control_stopped, s);
     lathe_supervisor_worker_gone(s);
@@ -430,9 +430,13 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
     if (rc == LATHE_OK)
         rc = start_runs(s, err);
     if (rc == LATHE_OK)
+        rc = lathe_local_open(s, err);
+    if (rc == LATHE_OK)
         uv_run(&s->loop, UV_RUN_DEFAULT);
     else
         lathe_workers_kill(s);
+    if (s->store != NULL)
+        lathe_local_remove(s);
     lathe_queue_free(s->queue);
     /* the process ends here: what is still open goes with it, the store is closed in order */
     uv_walk(&s->loop, close_walked, NULL);

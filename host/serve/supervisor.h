@@ -14,6 +14,9 @@
 
 typedef struct lathe_supervisor lathe_supervisor;
 
+/* In the home, mode 0600: the control API without tokens, while a service owns the home. */
+#define LATHE_CONTROL_SOCKET "control.sock"
+
 typedef struct lathe_supervisor_options {
     const lathe_serve_config *config;
     const char *config_file; /* read again at SIGHUP; NULL: none */
