@@ -20,8 +20,9 @@ int api_status_of(int32_t code) {
     case LATHE_E_NOT_FOUND:
         return 404;
     case LATHE_E_INVALID:
-    case LATHE_E_DATA:
         return 400;
+    case LATHE_E_DATA:
+        return 422;
     case LATHE_E_STATE:
     case LATHE_E_EXISTS:
         return 409;
@@ -322,19 +323,9 @@ int64_t api_limit(const api_call *c) {
     return api_int(c->query, "limit", API_PAGE_LIMIT);
 }
 
-bool api_int_cursor(api_call *c, int64_t def, int64_t *cursor) {
+int64_t api_int_cursor(const api_call *c, int64_t def) {
     const char *text = api_text(c->query, "cursor", NULL);
-    char *end;
-    *cursor = def;
-    if (text == NULL)
-        return true;
-    *cursor = strtoll(text, &end, 10);
-    if (strlen(text) <= 18 && text[strspn(text, "0123456789")] == 0)
-        return true;
-    lathe_fail(&c->err, LATHE_E_INVALID, NULL,
-               "\"%.40s\" is no cursor of this list; take it from \"next\" of the page before",
-               text);
-    return false;
+    return text ? strtoll(text, NULL, 10) : def;
 }
 
 void api_add_next(cJSON *object, int64_t cursor) {

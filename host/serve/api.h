@@ -52,6 +52,8 @@ typedef enum api_type {
     API_END = 0,
     API_TEXT,   /* min to max bytes (0, 0: 1 to 1000), no control characters */
     API_NAME,   /* as lathe_store_check_name has it */
+    API_ALIAS,  /* likewise, beginning with a letter or '_' */
+    API_DIGITS, /* 1 to 18 digits as a text */
     API_INT,    /* min to max (0, 0: any that a double holds) */
     API_NUMBER, /* likewise */
     API_BOOL,
@@ -149,13 +151,15 @@ void api_add_time(cJSON *object, const char *key, int64_t time);
  * "next" on the last page. */
 #define API_PAGE_LIMIT 100
 #define API_PAGE_MAX 1000
-#define API_PAGE                                                                                   \
+#define API_PAGE_OF(type)                                                                          \
     {"limit", API_INT, false, 1, API_PAGE_MAX, NULL, "at most so many; default 100", NULL}, {      \
-        "cursor", API_TEXT, false, 1, 200, NULL, "\"next\" of the page before", NULL               \
+        "cursor", type, false, 1, 200, NULL, "\"next\" of the page before", NULL                   \
     }
+#define API_PAGE API_PAGE_OF(API_TEXT)            /* the cursor is a name */
+#define API_PAGE_NUMBERED API_PAGE_OF(API_DIGITS) /* a number */
 int64_t api_limit(const api_call *c);
-/* An integer cursor; `def` where none is given. False: it is no such cursor, and err says so. */
-bool api_int_cursor(api_call *c, int64_t def, int64_t *cursor);
+/* The cursor of API_PAGE_NUMBERED; `def` where none is given. */
+int64_t api_int_cursor(const api_call *c, int64_t def);
 /* "next": an integer cursor. */
 void api_add_next(cJSON *object, int64_t cursor);
 /* Of names in the order of their bytes: does this one come after the cursor? */

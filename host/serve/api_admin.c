@@ -20,8 +20,7 @@ static int32_t get_audit(api_call *c) {
     lathe_audit_list list;
     int64_t after;
     const int64_t limit = api_limit(c);
-    if (!api_int_cursor(c, 0, &after))
-        return LATHE_E_INVALID;
+    after = api_int_cursor(c, 0);
     int32_t rc = lathe_store_audit(c->store, after, limit + 1, c->arena, &list, &c->err);
     if (rc != LATHE_OK)
         return rc;
@@ -96,11 +95,10 @@ static int32_t back_up(api_call *c) {
     const char *name = api_text(c->body, "name", NULL), *folder = api_text(c->body, "folder", NULL);
     lathe_backup_summary summary = {0};
     if ((name == NULL) == (folder == NULL))
-        return lathe_fail(&c->err, LATHE_E_INVALID, NULL,
-                          "either \"name\" or \"folder\" is needed");
+        return lathe_fail(&c->err, LATHE_E_DATA, NULL, "either \"name\" or \"folder\" is needed");
     if (folder != NULL && (!c->local || folder[0] != '/'))
         return lathe_fail(
-            &c->err, LATHE_E_INVALID, NULL,
+            &c->err, LATHE_E_DATA, NULL,
             "\"folder\" is an absolute path, for the home's own socket; give a \"name\"");
     if (folder == NULL && c->config.backups == NULL)
         return lathe_fail(&c->err, LATHE_E_STATE, NULL,
@@ -245,7 +243,7 @@ static int32_t describe_data(api_call *c) {
 
 /* ---- the table ---- */
 
-static const api_field page[] = {API_PAGE, {0}};
+static const api_field page[] = {API_PAGE_NUMBERED, {0}};
 
 static const api_field gc_body[] = {{"days", API_NUMBER, false, 0, 100000, NULL,
                                      "also cached steps that nobody used for so long", NULL},

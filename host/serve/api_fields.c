@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/nearest.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -75,6 +76,37 @@ static int32_t check_name(const api_field *f, const char *text, lathe_error *err
     return lathe_store_check_name(text, f->name, err);
 }
 
+static int32_t check_alias(const api_field *f, const char *text, lathe_error *err) {
+    if (isdigit((unsigned char)text[0]))
+        return lathe_fail(err, LATHE_E_INVALID, NULL,
+                          "\"%s\" is \"%.60s\"; an alias begins with a letter", f->name, text);
+    return check_name(f, text, err);
+}
+
+static int32_t check_digits(const api_field *f, const char *text, lathe_error *err) {
+    const size_t len = strlen(text);
+    if (len == 0 || len > 18 || text[strspn(text, "0123456789")] != 0)
+        return lathe_fail(err, LATHE_E_INVALID, NULL, "\"%s\" is \"%.60s\"; expected a number",
+                          f->name, text);
+    return LATHE_OK;
+}
+
+/* A text of one of the types of texts. */
+static int32_t check_string(const api_field *f, const char *text, lathe_error *err) {
+    switch (f->type) {
+    case API_CHOICE:
+        return check_choice(f, text, err);
+    case API_NAME:
+        return check_name(f, text, err);
+    case API_ALIAS:
+        return check_alias(f, text, err);
+    case API_DIGITS:
+        return check_digits(f, text, err);
+    default:
+        return check_text(f, text, err);
+    }
+}
+
 static int32_t check_number(const api_field *f, double value, lathe_error *err) {
     const bool bounded = f->min != 0 || f->max != 0;
     const double min = bounded ? f->min : -EXACT, max = bounded ? f->max : EXACT;
@@ -111,14 +143,8 @@ static cJSON *value_of_text(const api_field *f, const char *text, lathe_error *e
         lathe_fail(err, LATHE_E_INVALID, NULL, "\"%s\" is \"%.60s\"; expected true or false",
                    f->name, text);
         return NULL;
-    case API_CHOICE:
-        rc = check_choice(f, text, err);
-        break;
-    case API_NAME:
-        rc = check_name(f, text, err);
-        break;
     default:
-        rc = check_text(f, text, err);
+        rc = check_string(f, text, err);
     }
     return rc == LATHE_OK ? cJSON_CreateString(text) : NULL;
 }
@@ -225,9 +251,7 @@ static int32_t check_value(const api_field *f, const cJSON *node, lathe_error *e
     default:
         if (!cJSON_IsString(node))
             return fail_type(f, node, "a string", err);
-        return f->type == API_CHOICE ? check_choice(f, node->valuestring, err)
-               : f->type == API_NAME ? check_name(f, node->valuestring, err)
-                                     : check_text(f, node->valuestring, err);
+        return check_string(f, node->valuestring, err);
     }
 }
 

@@ -51,8 +51,7 @@ static int32_t get_models(api_call *c) {
 static int32_t get_model(api_call *c) {
     lathe_version_list list;
     int64_t below, left = api_limit(c);
-    if (!api_int_cursor(c, INT64_MAX, &below))
-        return LATHE_E_INVALID;
+    below = api_int_cursor(c, INT64_MAX);
     int32_t rc = lathe_store_versions(c->store, api_part(c, "model"), c->arena, &list, &c->err);
     if (rc != LATHE_OK)
         return rc;
@@ -102,16 +101,17 @@ static int32_t rollback_model(api_call *c) {
 }
 
 static const api_field page[] = {API_PAGE, {0}};
+static const api_field numbered[] = {API_PAGE_NUMBERED, {0}};
 
 static const api_field promote_body[] = {
     {"version", API_INT, false, 1, 1e15, NULL, "of the model; default the newest", NULL},
-    {"alias", API_NAME, false, 0, 0, NULL, "that is to point at it; default \"live\"", NULL},
+    {"alias", API_ALIAS, false, 0, 0, NULL, "that is to point at it; default \"live\"", NULL},
     {"reason", API_TEXT, false, 0, 1000, NULL, "for the history", NULL},
     {"force", API_BOOL, false, 0, 0, NULL, "also where a gate of its goal fails; role admin", NULL},
     {0}};
 
 static const api_field rollback_body[] = {
-    {"alias", API_NAME, false, 0, 0, NULL, "that goes back; default \"live\"", NULL},
+    {"alias", API_ALIAS, false, 0, 0, NULL, "that goes back; default \"live\"", NULL},
     {"reason", API_TEXT, false, 0, 1000, NULL, "for the history", NULL},
     {0}};
 
@@ -128,7 +128,7 @@ const api_route api_model_routes[] = {
      .role = LATHE_ROLE_READ,
      .summary = "Versions of a model, newest first",
      .run = get_model,
-     .query = page,
+     .query = numbered,
      .answer = "Versions"},
     {.method = "POST",
      .path = "/api/v1/models/{model}/promote",

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define NAME_PATTERN "^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
+#define ALIAS_PATTERN "^[A-Za-z_][A-Za-z0-9._-]{0,127}$"
 #define TEXT_PATTERN "^[^\\x00-\\x1f\\x7f]*$"
 
 static cJSON *reference(const char *schema) {
@@ -43,6 +44,14 @@ static cJSON *field_schema(const api_field *f) {
     case API_NAME:
         cJSON_AddStringToObject(out, "type", "string");
         cJSON_AddStringToObject(out, "pattern", NAME_PATTERN);
+        break;
+    case API_ALIAS:
+        cJSON_AddStringToObject(out, "type", "string");
+        cJSON_AddStringToObject(out, "pattern", ALIAS_PATTERN);
+        break;
+    case API_DIGITS:
+        cJSON_AddStringToObject(out, "type", "string");
+        cJSON_AddStringToObject(out, "pattern", "^[0-9]{1,18}$");
         break;
     case API_INT:
     case API_NUMBER:

@@ -33,25 +33,29 @@ static void allow_method(const char *method, char *allow, size_t size) {
              strcmp(method, "GET") == 0 ? ", HEAD" : "");
 }
 
-const api_route *api_find(const char *method, char *const *part, size_t n_parts, bool *known,
-                          char *allow, size_t size) {
-    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+/* The same among the patterns with braces, or among those without. */
+static const api_route *find_among(bool braces, const char *wanted, char *const *part,
+                                   size_t n_parts, bool *known, char *allow, size_t size) {
     const api_route *found = NULL;
-    bool exact = false;
-    *known = false;
-    allow[0] = 0;
     for (size_t t = 0; api_tables[t] != NULL; t++) {
         for (const api_route *r = api_tables[t]; r->method != NULL; r++) {
-            if (!fits(r->path, part, n_parts))
+            if ((strchr(r->path, '{') != NULL) != braces || !fits(r->path, part, n_parts))
                 continue;
             *known = true;
             allow_method(r->method, allow, size);
-            /* "/runs/compare" is no run: a pattern without braces comes first */
-            if (strcmp(r->method, wanted) == 0 && !exact) {
+            if (strcmp(r->method, wanted) == 0)
                 found = r;
-                exact = strchr(r->path, '{') == NULL;
-            }
         }
     }
     return found;
+}
+
+const api_route *api_find(const char *method, char *const *part, size_t n_parts, bool *known,
+                          char *allow, size_t size) {
+    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    *known = false;
+    allow[0] = 0;
+    /* "/runs/compare" is no run */
+    const api_route *found = find_among(false, wanted, part, n_parts, known, allow, size);
+    return *known ? found : find_among(true, wanted, part, n_parts, known, allow, size);
 }

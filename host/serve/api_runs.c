@@ -40,6 +40,14 @@ static cJSON *entry_json(const lathe_queue_entry *e) {
     return out;
 }
 
+/* The run of the path. 409: the beginning of an id fits several. */
+static int32_t find_run(api_call *c, const char *id, lathe_run_record *run) {
+    int32_t rc = lathe_store_run(c->store, id, c->arena, run, &c->err);
+    if (rc == LATHE_E_INVALID)
+        c->status = 409;
+    return rc;
+}
+
 static int32_t get_runs(api_call *c) {
     lathe_run_list list;
     const int64_t limit = api_limit(c);
@@ -64,7 +72,7 @@ static int32_t get_run(api_call *c) {
     lathe_run_record run;
     lathe_queue_entry entry;
     lathe_run_files files;
-    int32_t rc = lathe_store_run(c->store, id, c->arena, &run, &c->err);
+    int32_t rc = find_run(c, id, &run);
     if (rc == LATHE_E_NOT_FOUND &&
         lathe_store_queue_entry(c->store, id, c->arena, &entry, NULL) == LATHE_OK)
         return api_answer(c, entry_json(&entry));
@@ -95,7 +103,7 @@ static int32_t get_run_file(api_call *c) {
     lathe_run_files files = {0};
     char *data = NULL;
     size_t len = 0;
-    int32_t rc = lathe_store_run(c->store, api_part(c, "run"), c->arena, &run, &c->err);
+    int32_t rc = find_run(c, api_part(c, "run"), &run);
     if (rc == LATHE_OK)
         rc = lathe_store_run_files(c->store, run.id, c->arena, &files, &c->err);
     size_t i = 0;
@@ -125,6 +133,8 @@ static int32_t compare_runs(api_call *c) {
     lathe_run_comparison diff;
     int32_t rc = lathe_store_runs_compare(c->store, api_text(c->query, "a", ""),
                                           api_text(c->query, "b", ""), c->arena, &diff, &c->err);
+    if (rc == LATHE_E_INVALID)
+        c->status = 409; /* the beginning of an id fits several */
     if (rc != LATHE_OK)
         return rc;
     cJSON *out = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(out, "differences");
@@ -152,9 +162,8 @@ static int32_t get_run_events(api_call *c) {
     int64_t after;
     const char *id = api_part(c, "run");
     const int64_t limit = api_limit(c);
-    if (!api_int_cursor(c, 0, &after))
-        return LATHE_E_INVALID;
-    int32_t rc = lathe_store_run(c->store, id, c->arena, &run, &c->err);
+    after = api_int_cursor(c, 0);
+    int32_t rc = find_run(c, id, &run);
     if (rc == LATHE_OK)
         rc = lathe_store_events(c->store, run.id, after, limit + 1, c->arena, &list, &c->err);
     else if (rc == LATHE_E_NOT_FOUND &&
@@ -179,8 +188,10 @@ static int32_t get_run_events(api_call *c) {
 static bool stream_after(api_call *c, int64_t def, int64_t *after) {
     const lathe_http_text last = lathe_http_header(c->exchange, "last-event-id");
     char text[24], *end;
-    if (last.ptr == NULL)
-        return api_int_cursor(c, def, after);
+    if (last.ptr == NULL) {
+        *after = api_int_cursor(c, def);
+        return true;
+    }
     snprintf(text, sizeof text, "%.*s", (int)(last.len < 20 ? last.len : 20), last.ptr);
     *after = strtoll(text, &end, 10);
     if (last.len > 0 && last.len <= 18 && text[strspn(text, "0123456789")] == 0)
@@ -241,8 +252,7 @@ static int32_t cancel_run(api_call *c) {
 static int32_t get_queue(api_call *c) {
     lathe_queue_list list;
     int64_t after, left = api_limit(c);
-    if (!api_int_cursor(c, 0, &after))
-        return LATHE_E_INVALID;
+    after = api_int_cursor(c, 0);
     int32_t rc = lathe_store_queue(c->store, c->arena, &list, &c->err);
     if (rc != LATHE_OK)
         return rc;
@@ -309,6 +319,7 @@ static const api_field compare_query[] = {{"a", API_TEXT, true, 1, 40, NULL, "a 
                                           {0}};
 
 static const api_field page[] = {API_PAGE, {0}};
+static const api_field numbered[] = {API_PAGE_NUMBERED, {0}};
 
 static const api_field cancel_body[] = {
     {"reason", API_TEXT, false, 0, 1000, NULL, "for the run's record", NULL}, {0}};
@@ -357,7 +368,7 @@ const api_route api_run_routes[] = {
          "(resumed by Last-Event-ID) that ends with \"event: end\"",
      .run = get_run_events,
      .stream = stream_run_events,
-     .query = page,
+     .query = numbered,
      .answer = "Events"},
     {.method = "POST",
      .path = "/api/v1/runs/{run}/cancel",
@@ -380,7 +391,7 @@ const api_route api_run_routes[] = {
      .run = stream_events,
      .place = API_LOOP,
      .stream = stream_events,
-     .query = page,
+     .query = numbered,
      .answer = "Text",
      .answer_type = "text/event-stream"},
     {.method = "GET",
@@ -388,7 +399,7 @@ const api_route api_run_routes[] = {
      .role = LATHE_ROLE_READ,
      .summary = "Submitted runs that wait or run",
      .run = get_queue,
-     .query = page,
+     .query = numbered,
      .answer = "Queue"},
     {.method = "GET",
      .path = "/api/v1/schedules",

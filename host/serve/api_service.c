@@ -55,8 +55,7 @@ static int32_t get_alerts(api_call *c) {
                                  .since = api_int(c->query, "since_us", 0),
                                  .open = api_bool(c->query, "open", false),
                                  .limit = limit + 1};
-    if (!api_int_cursor(c, 0, &filter.before))
-        return LATHE_E_INVALID;
+    filter.before = api_int_cursor(c, 0);
     int32_t rc = lathe_store_alerts(c->store, &filter, c->arena, &list, &c->err);
     if (rc != LATHE_OK)
         return rc;
@@ -86,7 +85,7 @@ static const api_field alert_query[] = {
     {"run", API_TEXT, false, 1, 40, NULL, "only of this run", NULL},
     {"since_us", API_INT, false, 0, 9e15, NULL, "not before, µs since 1970", NULL},
     {"open", API_BOOL, false, 0, 0, NULL, "only those that nobody has acknowledged", NULL},
-    API_PAGE,
+    API_PAGE_NUMBERED,
     {0}};
 
 const api_route api_service_routes[] = {

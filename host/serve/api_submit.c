@@ -137,7 +137,10 @@ static lathe_pipeline *check(api_call *c, const submission *in, const lathe_cata
 }
 
 static int32_t fail_diags(api_call *c, const lathe_diags *diags) {
-    c->status = 400;
+    /* JSON that is no good document is 422, what is no JSON object 400 */
+    cJSON *body = cJSON_ParseWithLength(c->text, c->len);
+    c->status = cJSON_IsObject(body) ? 422 : 400;
+    cJSON_Delete(body);
     api_answer(c, api_diags_json(diags));
     return LATHE_E_INVALID;
 }

@@ -33,8 +33,7 @@ static cJSON *token_json(const lathe_token_record *t) {
 static int32_t get_tokens(api_call *c) {
     lathe_token_list list;
     int64_t after, left = api_limit(c);
-    if (!api_int_cursor(c, 0, &after))
-        return LATHE_E_INVALID;
+    after = api_int_cursor(c, 0);
     int32_t rc = lathe_store_tokens(c->store, c->arena, &list, &c->err);
     if (rc != LATHE_OK)
         return rc;
@@ -102,7 +101,7 @@ static int32_t revoke_token(api_call *c) {
     return answer_change(c, rc, "revoke", name, secret);
 }
 
-static const api_field page[] = {API_PAGE, {0}};
+static const api_field page[] = {API_PAGE_NUMBERED, {0}};
 
 static const api_field create_body[] = {
     {"name", API_NAME, true, 0, 0, NULL, "of the token, for ever", NULL},

@@ -131,7 +131,7 @@ static int32_t import_file(api_call *c, const char *path, int64_t *version, char
     if (rc == LATHE_OK)
         rc = lathe_model_describe(path, &file, &c->err);
     if (rc != LATHE_OK) { /* whatever is wrong with it, it is the client's */
-        c->status = 400;
+        c->status = 422;
         return rc;
     }
     rc = lathe_store_artifact_import(c->store, path, NULL, "model", sha256, NULL, &c->err);
@@ -154,8 +154,7 @@ static int32_t import_model(api_call *c) {
     int64_t version = 0;
     int32_t rc = lathe_store_check_name(api_part(c, "model"), "the model's name", &c->err);
     if (rc == LATHE_OK && c->len == 0)
-        rc = lathe_fail(&c->err, LATHE_E_INVALID, NULL,
-                        "the body is empty; expected a model's file");
+        rc = lathe_fail(&c->err, LATHE_E_DATA, NULL, "the body is empty; expected a model's file");
     if (rc != LATHE_OK)
         return rc;
     rc = write_body(c, ".model", path);
@@ -180,7 +179,7 @@ static int32_t predict(api_call *c) {
     char rows[512] = "";
     int32_t rc = find_version(c, &v, &path);
     if (rc == LATHE_OK && c->len == 0)
-        rc = lathe_fail(&c->err, LATHE_E_INVALID, NULL, "the body is empty; expected rows as CSV");
+        rc = lathe_fail(&c->err, LATHE_E_DATA, NULL, "the body is empty; expected rows as CSV");
     if (rc == LATHE_OK)
         rc = write_body(c, c->len > 2 && (uint8_t)c->text[0] == 0x1f ? ".csv.gz" : ".csv", rows);
     if (rc == LATHE_OK) {
@@ -193,7 +192,7 @@ static int32_t predict(api_call *c) {
 }
 
 static const api_field import_query[] = {
-    {"alias", API_NAME, false, 0, 0, NULL, "that is to point at it", NULL}, {0}};
+    {"alias", API_ALIAS, false, 0, 0, NULL, "that is to point at it", NULL}, {0}};
 
 const api_route api_version_routes[] = {
     {.method = "GET",

@@ -104,7 +104,7 @@ with Lathe() as lathe:
         checks.equal("no such path", call(ports["control"], "GET", "/api/v1/nothing")[0], 404)
         checks.equal("wrong verb", call(ports["control"], "DELETE", "/api/v1/models")[0], 405)
         checks.equal("outside of the data roots",
-                     call(ports["control"], "POST", "/api/v1/runs", json.dumps(document(1, 5)))[0], 400)
+                     call(ports["control"], "POST", "/api/v1/runs", json.dumps(document(1, 5)))[0], 422)
 
         workers = subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True).stdout.split()
         checks.equal("workers", len(workers), 2)

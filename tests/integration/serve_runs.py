@@ -75,7 +75,7 @@ with Lathe() as lathe:
 
         # documents with faults, with their places
         status, answer = service.call("POST", "/api/v1/runs", "{\"lathe\": 1,\n \"nam\": 2}")
-        checks.equal("a document with faults", status, 400)
+        checks.equal("a document with faults", status, 422)
         checks.that("their places", any(e["line"] == 2 and "nam" in e["message"] for e in answer["errors"]), answer)
         status, answer = service.call("POST", "/api/v1/validate", {"document": json.dumps(document(root)), "file": "x.json"})
         checks.equal("validate", (status, answer.get("valid"), answer.get("candidates")), (200, True, 1))
@@ -92,7 +92,7 @@ with Lathe() as lathe:
                 "no JSON": "{", "no object": "[]", "nothing": "",
         }.items():
             status, answer = service.call("POST", "/api/v1/runs", body)
-            checks.equal(f"refused: {what}", status, 400)
+            checks.equal(f"refused: {what}", status, 400 if body in ("{", "[]", "") else 422)
             checks.that(f"says why: {what}", answer.get("errors"), answer)
 
         # the queue: one runs, the others wait, the queue has an end; cancelled in both states
