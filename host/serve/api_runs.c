@@ -258,8 +258,8 @@ static int32_t get_queue(api_call *c) {
         return rc;
     cJSON *out = cJSON_CreateObject(), *queue = cJSON_AddArrayToObject(out, "queue");
     for (size_t i = 0; i < list.count; i++) {
-        if (list.items[i].number <= after)
-            continue;
+        if (list.items[i].number <= after || strcmp(list.items[i].state, "ended") == 0)
+            continue; /* one that has ended is about to go */
         if (left-- == 0) {
             api_add_next(out, list.items[i].number - 1);
             break;
