@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "cli/remote.h"
 #include "serve/endpoint_verbs.h"
 
 #include <inttypes.h>
@@ -49,6 +50,7 @@ typedef struct endpoints_call {
     lathe_arena *arena;
     const cli_option *options;
     const char *verb, *endpoint, *ref; /* NULL: not given */
+    remote_call *service;              /* NULL: the home itself */
     lathe_error err;
 } endpoints_call;
 
@@ -268,6 +270,65 @@ static int cmd_change(endpoints_call *c) {
     return code;
 }
 
+/* ---- through a service ---- */
+
+/* The same change as a request: its path is the endpoint's, with the verb behind it where there is one. */
+static int ask_change(endpoints_call *c, cJSON **answer) {
+    cJSON *body = make_body(c);
+    const bool none = c->ref != NULL && strcmp(c->ref, "none") == 0;
+    const bool set = strcmp(c->verb, "set") == 0;
+    if (body == NULL)
+        return EXIT_USAGE;
+    if (none) {
+        cJSON_Delete(body);
+        body = NULL;
+    }
+    char *path = set ? remote_path("/api/v1/endpoints/%", c->endpoint)
+                     : remote_path("/api/v1/endpoints/%/%", c->endpoint, c->verb);
+    int code = remote_ask(c->service, set ? "PUT" : none ? "DELETE" : "POST", path, body, answer);
+    free(path);
+    return code;
+}
+
+static int change_there(endpoints_call *c) {
+    cJSON *answer = NULL;
+    int code = ask_change(c, &answer);
+    const char *model = cJSON_GetStringValue(lathe_json_get(answer, "model"));
+    if (code == EXIT_DONE && (c->options[OPT_JSON].seen || model == NULL))
+        cli_print_json(answer);
+    else if (code == EXIT_DONE)
+        printf("endpoint %s serves %s@%.0f\n", c->endpoint, model,
+               cJSON_GetNumberValue(lathe_json_get(answer, "version")));
+    cJSON_Delete(answer);
+    return code;
+}
+
+static int list_there(endpoints_call *c) {
+    cJSON *list;
+    int code = remote_list(c->service, "/api/v1/endpoints", "endpoints", &list);
+    if (code == EXIT_DONE && c->options[OPT_JSON].seen)
+        cli_print_json(list);
+    else if (code == EXIT_DONE)
+        remote_table(list, "endpoint=name model version follows=alias updated=updated_us@time");
+    cJSON_Delete(list);
+    return code;
+}
+
+static int show_there(endpoints_call *c) {
+    cJSON *answer;
+    char *path = remote_path("/api/v1/endpoints/%", c->endpoint);
+    int code = remote_ask(c->service, "GET", path, NULL, &answer);
+    char *text = code == EXIT_DONE && !c->options[OPT_JSON].seen ? cJSON_Print(answer) : NULL;
+    free(path);
+    if (text != NULL)
+        puts(text);
+    else if (code == EXIT_DONE)
+        cli_print_json(answer);
+    cJSON_free(text);
+    cJSON_Delete(answer);
+    return code;
+}
+
 /* ---- verbs ---- */
 
 #define ANY (1u << OPT_HOME | 1u << OPT_JSON)
@@ -275,21 +336,21 @@ static int cmd_change(endpoints_call *c) {
 
 static const struct verb {
     const char *name;
-    int (*run)(endpoints_call *c);
+    int (*run)(endpoints_call *c), (*there)(endpoints_call *c);
     lathe_store_mode mode;
     size_t min, max;  /* arguments after the verb */
     unsigned options; /* that it takes */
 } verbs[] = {
-    {"list", cmd_list, LATHE_STORE_READ, 0, 0, ANY},
-    {"show", cmd_show, LATHE_STORE_READ, 1, 1, ANY},
-    {"set", cmd_change, LATHE_STORE_OWN, 1, 2,
+    {"list", cmd_list, list_there, LATHE_STORE_READ, 0, 0, ANY},
+    {"show", cmd_show, show_there, LATHE_STORE_READ, 1, 1, ANY},
+    {"set", cmd_change, change_there, LATHE_STORE_OWN, 1, 2,
      CHANGE | 1u << OPT_FORCE | 1u << OPT_TRAFFIC | 1u << OPT_STICKY},
-    {"canary", cmd_change, LATHE_STORE_OWN, 2, 2,
+    {"canary", cmd_change, change_there, LATHE_STORE_OWN, 2, 2,
      CHANGE | 1u << OPT_FORCE | 1u << OPT_STEPS | 1u << OPT_BAKE | 1u << OPT_MIN | 1u << OPT_GUARD |
          1u << OPT_MANUAL},
-    {"shadow", cmd_change, LATHE_STORE_OWN, 2, 2, CHANGE},
-    {"promote", cmd_change, LATHE_STORE_OWN, 1, 2, CHANGE | 1u << OPT_FORCE},
-    {"rollback", cmd_change, LATHE_STORE_OWN, 1, 1, CHANGE},
+    {"shadow", cmd_change, change_there, LATHE_STORE_OWN, 2, 2, CHANGE},
+    {"promote", cmd_change, change_there, LATHE_STORE_OWN, 1, 2, CHANGE | 1u << OPT_FORCE},
+    {"rollback", cmd_change, change_there, LATHE_STORE_OWN, 1, 1, CHANGE},
 };
 
 static const struct verb *find_verb(const char *name) {
@@ -299,7 +360,7 @@ static const struct verb *find_verb(const char *name) {
     return NULL;
 }
 
-int cli_endpoints(int argc, char **argv) {
+static int run(remote_call *service, int argc, char **argv) {
     const char *args[argc + 1], *traffic[argc + 1], *guards[argc + 1];
     size_t n_args;
     bool help;
@@ -329,16 +390,30 @@ int cli_endpoints(int argc, char **argv) {
             return cli_usage(usage, "\"endpoints %s\" takes no --%s", name, options[i].name);
     endpoints_call call = {.arena = lathe_arena_new(),
                            .options = options,
+                           .service = service,
                            .verb = name,
                            .endpoint = n > 0 ? args[1] : NULL,
                            .ref = n > 1 ? args[2] : NULL};
     int code;
+    if (service != NULL)
+        service->json = options[OPT_JSON].seen;
     if (call.arena == NULL ||
-        lathe_store_open(options[OPT_HOME].value, verb->mode, &call.store, &call.err) != LATHE_OK)
+        (service == NULL &&
+         lathe_store_open(options[OPT_HOME].value, verb->mode, &call.store, &call.err) != LATHE_OK))
         code = cli_error(&call.err);
+    else if (service != NULL)
+        code = verb->there(&call);
     else
         code = verb->run(&call);
     lathe_store_close(call.store);
     lathe_arena_free(call.arena);
     return code;
+}
+
+int cli_endpoints(int argc, char **argv) {
+    return run(NULL, argc, argv);
+}
+
+int remote_endpoints(remote_call *c, int argc, char **argv) {
+    return run(c, argc, argv);
 }

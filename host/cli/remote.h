@@ -71,5 +71,7 @@ void remote_table(const cJSON *list, const char *columns);
 int remote_run(remote_call *c);
 int remote_validate(remote_call *c);
 int remote_watch(remote_call *c);
+/* It reads its own options. */
+int remote_endpoints(remote_call *c, int argc, char **argv);
 
 #endif

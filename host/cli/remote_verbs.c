@@ -16,7 +16,7 @@ static const char usage[] =
     "  models list [MODEL] | show | verify MODEL[@V] | promote MODEL@V | rollback MODEL\n"
     "         | export MODEL[@V] -o FILE | import FILE --name MODEL [--alias A]\n"
     "  runs list | show R | compare A B | events R | watch R | cancel R | queue\n"
-    "  endpoints list | rollback NAME        schedules list | remove NAME\n"
+    "  endpoints … (as without a service)    schedules list | remove NAME\n"
     "  plugins list [KIND] | info NAME | rescan   schema   data describe FILE\n"
     "  tokens create NAME --role R | list | rotate NAME | revoke NAME\n"
     "  audit | alerts | usage | health | verify | gc [--days N] [--dry-run] | backup NAME\n"
@@ -300,18 +300,7 @@ static int schedules_remove(remote_call *c) {
     return show(c, "DELETE", remote_path("/api/v1/schedules/%", c->args[0]), NULL);
 }
 
-/* ---- endpoints, plugins, the home ---- */
-
-static int endpoints_list(remote_call *c) {
-    return list(c, "/api/v1/endpoints", "endpoints",
-                "endpoint=name model alias version updated=updated_us@time");
-}
-
-static int endpoints_rollback(remote_call *c) {
-    cJSON *body = cJSON_CreateObject();
-    add_option(c, body, "reason", REMOTE_REASON);
-    return show(c, "POST", remote_path("/api/v1/endpoints/%/rollback", c->args[0]), body);
-}
+/* ---- plugins, the home ---- */
 
 static int plugins_of(remote_call *c, const char *method, const char *path, const char *kind) {
     cJSON *answer;
@@ -521,8 +510,6 @@ static const struct {
     {"runs", "queue", 0, 0, runs_queue},
     {"schedules", "list", 0, 0, schedules_list},
     {"schedules", "remove", 1, 1, schedules_remove},
-    {"endpoints", "list", 0, 0, endpoints_list},
-    {"endpoints", "rollback", 1, 1, endpoints_rollback},
     {"plugins", "list", 0, 1, plugins_list},
     {"plugins", "info", 1, 1, plugins_info},
     {"plugins", "rescan", 0, 0, plugins_rescan},
@@ -592,14 +579,16 @@ int cli_remote(const cli_target *target, int argc, char **argv) {
         [REMOTE_REPORT] = {.name = "report", .takes_value = true},
         [REMOTE_THREADS] = {.name = "threads", .takes_value = true},
         [REMOTE_NAME] = {.name = "name", .takes_value = true}};
-    if (!cli_parse(argc, argv, options, N_REMOTE, usage, args, &n_args, &help))
+    const bool endpoints = strcmp(argv[0], "endpoints") == 0;
+    if (!endpoints && !cli_parse(argc, argv, options, N_REMOTE, usage, args, &n_args, &help))
         return help ? EXIT_DONE : EXIT_USAGE;
     remote_call call = {.options = options, .json = options[REMOTE_JSON].seen};
     if (cli_client_open(target, &call.client, &call.err) != LATHE_OK) {
         cli_error(&call.err);
         return call.err.code == LATHE_E_INVALID ? EXIT_USAGE : EXIT_FAILED;
     }
-    int code = run_verb(&call, argv[0], args, n_args);
+    int code =
+        endpoints ? remote_endpoints(&call, argc, argv) : run_verb(&call, argv[0], args, n_args);
     cli_client_close(call.client);
     return code;
 }

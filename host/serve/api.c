@@ -143,6 +143,7 @@ static void on_worked(uv_work_t *work, int status) {
     (void)status;
     give_store(c->s, c->store);
     c->store = NULL;
+    c->s->n_slow -= c->route->slow;
     finish(c);
 }
 
@@ -179,6 +180,7 @@ static void run_in_pool(api_call *c, const lathe_http_request *request) {
     if (c->route->place == API_STORE)
         c->store = take_store(c->s);
     lathe_http_on_gone(c->exchange, on_gone, c);
+    c->s->n_slow += c->route->slow;
     uv_queue_work(&c->s->loop, &c->work, on_work, on_worked);
 }
 
@@ -253,6 +255,10 @@ static void take(lathe_supervisor *s, lathe_exchange *exchange, bool local) {
         free_call(c);
     } else if (c->route->place == API_LOOP || (c->streams = wants_stream(c))) {
         run_on_loop(c, request->query);
+    } else if (c->route->slow && s->n_slow >= API_SLOW) {
+        lathe_http_fail(exchange, 503, "retry-after: 10\r\n",
+                        "%d requests that take long are under way; try again later", API_SLOW);
+        free_call(c);
     } else {
         run_in_pool(c, request);
     }

@@ -23,6 +23,7 @@
 
 #include <cjson/cJSON.h>
 
+#define API_SLOW 2  /* calls of slow routes at a time; the pool has four threads */
 #define API_PARTS 8 /* pieces of a path after /api/v1 */
 
 typedef struct api_call api_call;
@@ -91,6 +92,8 @@ struct api_route {
     const char *answer;      /* name in api_schemas.json; NULL: an empty object */
     const char *answer_type; /* NULL: application/json */
     int status;              /* of success; 0: 200 */
+    bool
+        slow; /* seconds or more: at most API_SLOW at a time, else 503, so that threads stay free for the others */
 };
 
 struct api_call {

@@ -80,6 +80,7 @@ struct lathe_supervisor {
     lathe_sse *sse;              /* streams of events */
     lathe_store *idle_stores[4]; /* connections of the API's calls that no call uses */
     int n_idle_stores;
+    int n_slow; /* calls of slow routes under way */
 };
 
 /* ---- workers.c ---- */

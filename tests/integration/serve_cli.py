@@ -122,6 +122,10 @@ with Lathe() as lathe:
         here = lathe.run("predict", "birds@2", rows).stdout
         checks.that("the same predictions", here and here == remote("predict", "birds@2", rows).stdout)
         checks.has("endpoints", remote("endpoints", "list").stdout, "beside", "birds")
+        checks.has("an endpoint is set", remote("endpoints", "set", "birds", "birds@1").stdout, "birds@1")
+        checks.equal("and shown", parse(remote("endpoints", "show", "birds", "--json").stdout)["version"], 1)
+        checks.has("and goes back", remote("endpoints", "rollback", "birds").stdout, "birds")
+        remote("endpoints", "show", "nosuch", code=1)
 
         # runs
         checks.has("list", remote("runs", "list", "--status", "failed").stdout, "broken")
