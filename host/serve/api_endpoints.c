@@ -59,8 +59,7 @@ static int32_t get_endpoint(api_call *c) {
 static int32_t get_history(api_call *c) {
     lathe_move_list list;
     int64_t below, left = api_limit(c);
-    if (!api_int_cursor(c, INT64_MAX, &below))
-        return LATHE_E_INVALID;
+    below = api_int_cursor(c, INT64_MAX);
     int32_t rc =
         lathe_store_endpoint_history(c->store, api_part(c, "endpoint"), c->arena, &list, &c->err);
     if (rc != LATHE_OK)
@@ -94,8 +93,7 @@ static int32_t get_rollouts(api_call *c) {
     lathe_rollout_list list;
     lathe_endpoint_record e;
     int64_t below, left = api_limit(c);
-    if (!api_int_cursor(c, INT64_MAX, &below))
-        return LATHE_E_INVALID;
+    below = api_int_cursor(c, INT64_MAX);
     int32_t rc = lathe_store_endpoint(c->store, api_part(c, "endpoint"), c->arena, &e, &c->err);
     if (rc == LATHE_OK)
         rc = lathe_store_rollouts(c->store, e.name, false, 0, c->arena, &list, &c->err);
@@ -171,6 +169,7 @@ static int32_t rollback_endpoint(api_call *c) {
 /* ---- the table ---- */
 
 static const api_field page[] = {API_PAGE, {0}};
+static const api_field numbered[] = {API_PAGE_NUMBERED, {0}};
 
 #define MODEL                                                                                      \
     { "model", API_NAME, false, 0, 0, NULL, "default: the endpoint's", NULL }
@@ -245,14 +244,14 @@ const api_route api_endpoint_routes[] = {
      .role = LATHE_ROLE_READ,
      .summary = "What it served, newest first",
      .run = get_history,
-     .query = page,
+     .query = numbered,
      .answer = "Moves"},
     {.method = "GET",
      .path = ENDPOINT "/rollouts",
      .role = LATHE_ROLE_READ,
      .summary = "Its canaries and shadows, newest first",
      .run = get_rollouts,
-     .query = page,
+     .query = numbered,
      .answer = "Rollouts"},
     {.method = "POST",
      .path = ENDPOINT "/canary",
