@@ -103,7 +103,10 @@ static bool has_flag(int argc, char **argv, const char *flag) {
 bool cli_find_target(int *argc, char **argv, const char *writes, cli_target *target) {
     const char *url = getenv("LATHE_SERVER"), *token = getenv("LATHE_TOKEN");
     *target = (cli_target){0};
-    if (!take_option(argc, argv, "server", &url) || !take_option(argc, argv, "token", &token))
+    if (!take_option(argc, argv, "server", &url))
+        return false;
+    /* `usage --token NAME` means whose use is told */
+    if (strcmp(argv[0], "usage") != 0 && !take_option(argc, argv, "token", &token))
         return false;
     if (has_flag(*argc, argv, "--help") || has_flag(*argc, argv, "-h"))
         return true;

@@ -50,6 +50,11 @@ enum {
     REMOTE_REPORT,
     REMOTE_THREADS,
     REMOTE_NAME,
+    REMOTE_FROM,
+    REMOTE_TO,
+    REMOTE_TOKEN,
+    REMOTE_QUOTA, /* four of them */
+    REMOTE_QUOTA_END = REMOTE_QUOTA + 3,
     N_REMOTE
 };
 

@@ -360,8 +360,72 @@ static int alerts(remote_call *c) {
                 "id time=time_us@time severity kind endpoint feature message");
 }
 
+/* A number from 0; NaN: none was given. False: it is none. */
+static bool read_number(const cli_option *o, double *value) {
+    char *end;
+    *value = o->value ? strtod(o->value, &end) : NAN;
+    return o->value == NULL || (end != o->value && *end == 0 && *value >= 0);
+}
+
 static int usage_of(remote_call *c) {
-    return show(c, "GET", strdup("/api/v1/usage"), NULL);
+    static const struct {
+        const char *name;
+        int option;
+    } filters[] = {{"from", REMOTE_FROM},
+                   {"to", REMOTE_TO},
+                   {"project", REMOTE_PROJECT},
+                   {"token", REMOTE_TOKEN}};
+    lathe_buf path = {0};
+    char sign = '?';
+    lathe_buf_append_str(&path, "/api/v1/usage");
+    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
+        const char *value = c->options[filters[i].option].value;
+        if (value == NULL)
+            continue;
+        lathe_buf_printf(&path, "%c%s=", sign, filters[i].name);
+        cli_client_escape(&path, value);
+        sign = '&';
+    }
+    return show(c, "GET", lathe_buf_take(&path), NULL);
+}
+
+static int projects_list(remote_call *c) {
+    return list(c, "/api/v1/projects", "projects", "name created=created_us@time");
+}
+
+/* --requests-per-day and its kin as members. */
+static bool add_quotas(const remote_call *c, cJSON *body) {
+    static const char *const members[] = {"requests_per_day", "rows_per_day",
+                                          "training_seconds_per_day", "concurrent_runs"};
+    for (int i = 0; i < 4; i++) {
+        double value = 0;
+        if (!read_number(&c->options[REMOTE_QUOTA + i], &value))
+            return false;
+        if (!isnan(value))
+            cJSON_AddNumberToObject(body, members[i], value);
+    }
+    return true;
+}
+
+static int projects_change(remote_call *c, bool create) {
+    cJSON *body = cJSON_CreateObject();
+    if (create)
+        cJSON_AddStringToObject(body, "name", c->args[0]);
+    if (!add_quotas(c, body)) {
+        cJSON_Delete(body);
+        return cli_usage(usage, "a quota is a number");
+    }
+    return show(c, create ? "POST" : "PUT",
+                create ? strdup("/api/v1/projects") : remote_path("/api/v1/projects/%", c->args[0]),
+                body);
+}
+
+static int projects_create(remote_call *c) {
+    return projects_change(c, true);
+}
+
+static int projects_set(remote_call *c) {
+    return projects_change(c, false);
 }
 
 static int health(remote_call *c) {
@@ -382,13 +446,6 @@ static int verify(remote_call *c) {
     print_tree(c, summary);
     cJSON_Delete(answer);
     return bad ? EXIT_FAILED : EXIT_DONE;
-}
-
-/* A number from 0; NaN: none was given. False: it is none. */
-static bool read_number(const cli_option *o, double *value) {
-    char *end;
-    *value = o->value ? strtod(o->value, &end) : NAN;
-    return o->value == NULL || (end != o->value && *end == 0 && *value >= 0);
 }
 
 static int collect(remote_call *c) {
@@ -517,6 +574,9 @@ static const struct {
     {"tokens", "create", 1, 1, tokens_create},
     {"tokens", "rotate", 1, 1, tokens_rotate},
     {"tokens", "revoke", 1, 1, tokens_revoke},
+    {"projects", "list", 0, 0, projects_list},
+    {"projects", "create", 1, 1, projects_create},
+    {"projects", "set", 1, 1, projects_set},
     {"data", "describe", 1, 1, describe},
     {"schema", NULL, 0, 0, schema},
     {"audit", NULL, 0, 0, audit},
@@ -578,7 +638,14 @@ int cli_remote(const cli_target *target, int argc, char **argv) {
         [REMOTE_MISSING] = {.name = "missing", .takes_value = true},
         [REMOTE_REPORT] = {.name = "report", .takes_value = true},
         [REMOTE_THREADS] = {.name = "threads", .takes_value = true},
-        [REMOTE_NAME] = {.name = "name", .takes_value = true}};
+        [REMOTE_NAME] = {.name = "name", .takes_value = true},
+        [REMOTE_FROM] = {.name = "from", .takes_value = true},
+        [REMOTE_TO] = {.name = "to", .takes_value = true},
+        [REMOTE_TOKEN] = {.name = "token", .takes_value = true},
+        [REMOTE_QUOTA] = {.name = "requests-per-day", .takes_value = true},
+        [REMOTE_QUOTA + 1] = {.name = "rows-per-day", .takes_value = true},
+        [REMOTE_QUOTA + 2] = {.name = "training-seconds-per-day", .takes_value = true},
+        [REMOTE_QUOTA + 3] = {.name = "concurrent-runs", .takes_value = true}};
     const bool endpoints = strcmp(argv[0], "endpoints") == 0;
     if (!endpoints && !cli_parse(argc, argv, options, N_REMOTE, usage, args, &n_args, &help))
         return help ? EXIT_DONE : EXIT_USAGE;
