@@ -122,7 +122,13 @@ static int32_t run(api_call *c, const char *query) {
     int32_t rc = api_read_query(query, r->query, &c->query, &c->err);
     if (rc == LATHE_OK && r->body_schema == NULL)
         rc = api_read_body(c->text, c->len, r->body, &c->body, &c->err);
-    return rc == LATHE_OK ? (c->streams ? r->stream : r->run)(c) : rc;
+    if (rc != LATHE_OK)
+        return rc;
+    rc = (c->streams ? r->stream : r->run)(c);
+    /* what the fields allow and a rule beyond them does not */
+    if (rc == LATHE_E_INVALID && c->status == 0)
+        c->status = 422;
+    return rc;
 }
 
 /* [pool] */

@@ -13,7 +13,8 @@
  *     }
  *
  * A function returns LATHE_OK after it has set the answer, else an error's code with the sentence in c->err; the code gives
- * the HTTP status (api_status_of), unless c->status has one.
+ * the HTTP status (api_status_of), unless c->status has one. LATHE_E_INVALID from a function is 422: what its fields do not
+ * allow has been refused with 400 before.
  */
 #ifndef LATHE_SERVE_API_H
 #define LATHE_SERVE_API_H

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-#define MAX_QUOTA 9007199254740992.0
-#define USAGE_DAYS 30 /* that a question without days is about */
+#define MAX_QUOTA 9007199254740991.0 /* beyond it integers cannot be told apart */
+#define USAGE_DAYS 30                /* that a question without days is about */
 
 static cJSON *project_json(const lathe_project_record *p) {
     lathe_quota quota = p->quota;

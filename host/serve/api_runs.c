@@ -124,8 +124,8 @@ static int32_t get_run_file(api_call *c) {
     snprintf(
         c->headers, sizeof c->headers,
         "x-content-type-options: nosniff\r\ncontent-security-policy: sandbox allow-scripts\r\n");
-    if (dot != NULL && strcmp(dot, ".html") == 0)
-        c->type = "text/html; charset=utf-8";
+    c->type = dot != NULL && strcmp(dot, ".html") == 0 ? "text/html; charset=utf-8"
+                                                       : "application/octet-stream";
     return rc;
 }
 
@@ -196,6 +196,7 @@ static bool stream_after(api_call *c, int64_t def, int64_t *after) {
     *after = strtoll(text, &end, 10);
     if (last.len > 0 && last.len <= 18 && text[strspn(text, "0123456789")] == 0)
         return true;
+    c->status = 400;
     lathe_fail(&c->err, LATHE_E_INVALID, NULL, "Last-Event-ID \"%s\" is no number of an event",
                text);
     return false;
@@ -359,7 +360,7 @@ const api_route api_run_routes[] = {
      .summary = "A file of a run, such as report.html",
      .run = get_run_file,
      .answer = "Binary",
-     .answer_type = "application/octet-stream"},
+     .answer_type = "*/*"},
     {.method = "GET",
      .path = "/api/v1/runs/{run}/events",
      .role = LATHE_ROLE_READ,
