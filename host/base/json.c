@@ -45,7 +45,18 @@ static bool grow(lathe_json *doc) {
     return true;
 }
 
+void lathe_json_expect(lathe_json *doc, size_t nodes) {
+    size_t capacity = 64;
+    while (capacity * 2 < nodes * 3)
+        capacity *= 2;
+    if (doc->capacity == 0 && (doc->places = calloc(capacity, sizeof *doc->places)) != NULL)
+        doc->capacity = capacity;
+}
+
 bool lathe_json_put(lathe_json *doc, const json_place *place) {
+    if (doc->no_places && !(place->exact && (place->integer > INT64_C(1) << 53 ||
+                                             place->integer < -(INT64_C(1) << 53))))
+        return true;
     if (doc->used * 3 >= doc->capacity * 2 && !grow(doc))
         return false;
     json_place *slot = slot_of(doc->places, doc->capacity, place->node);
@@ -107,6 +118,14 @@ void lathe_json_free(lathe_json *doc) {
     free(doc->places);
     lathe_arena_free(doc->arena);
     free(doc);
+}
+
+cJSON *lathe_json_take(lathe_json *doc) {
+    cJSON *root = lathe_json_root(doc);
+    if (doc != NULL)
+        doc->root = NULL;
+    lathe_json_free(doc);
+    return root;
 }
 
 cJSON *lathe_json_root(const lathe_json *doc) {

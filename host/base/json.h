@@ -92,6 +92,8 @@ void lathe_diags_free(lathe_diags *diags);
 typedef struct lathe_json_limits {
     size_t max_bytes; /* of text; 0: LATHE_JSON_MAX_BYTES */
     int max_depth;    /* of nested arrays and objects; 0: LATHE_JSON_MAX_DEPTH */
+    bool
+        no_places; /* of machine-made texts nobody asks where things stand: half the time and memory */
 } lathe_json_limits;
 
 #define LATHE_JSON_MAX_BYTES ((size_t)64 << 20)
@@ -116,6 +118,8 @@ lathe_json *lathe_json_read(const char *text, size_t len, const char *file,
 lathe_json *lathe_json_from_tree(cJSON *tree, const char *file);
 
 void lathe_json_free(lathe_json *doc);
+/* Frees the document and gives its tree, the caller's from now on. NULL is fine. */
+cJSON *lathe_json_take(lathe_json *doc);
 
 cJSON *lathe_json_root(const lathe_json *doc);
 const char *lathe_json_file(const lathe_json *doc); /* "" where there is none */

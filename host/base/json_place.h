@@ -25,6 +25,7 @@ struct lathe_json {
     json_place *places;
     size_t capacity; /* a power of two, or 0 */
     size_t used;
+    bool no_places; /* but of integers that a double cannot hold */
 };
 
 lathe_json *lathe_json_new(const char *file);
@@ -33,6 +34,8 @@ lathe_json *lathe_json_new(const char *file);
 json_place *lathe_json_find(const lathe_json *doc, const cJSON *node);
 
 /* Records a place, or overwrites it. False: out of memory. */
+/* Makes room for about so many nodes of a document that has none yet. */
+void lathe_json_expect(lathe_json *doc, size_t nodes);
 bool lathe_json_put(lathe_json *doc, const json_place *place);
 
 /* Deletes a tree that hangs in nothing any more, and what is recorded of its nodes. */

@@ -142,7 +142,7 @@ static bool read_key(json_reader *r, key_set *keys, json_place *at, bool *repeat
                                 lathe_jsonr_found(r, r->p, text));
     }
     at->key_line = r->line;
-    at->key_column = lathe_jsonr_column(r, r->p);
+    at->key_column = r->doc->no_places ? 0 : lathe_jsonr_column(r, r->p);
     if (!lathe_jsonr_scan_string(r))
         return false;
     at->key = lathe_arena_strdup(r->doc->arena, lathe_buf_str(&r->scratch));
@@ -213,7 +213,7 @@ static bool read_object(json_reader *r, cJSON *object) {
 static bool read_value(json_reader *r, cJSON *parent, const json_place *at) {
     json_place place = *at;
     place.line = r->line;
-    place.column = lathe_jsonr_column(r, r->p);
+    place.column = r->doc->no_places ? 0 : lathe_jsonr_column(r, r->p);
     cJSON *node = NULL;
     char c = r->p < r->end ? *r->p : '\0';
     if (c == '{') {
@@ -299,6 +299,9 @@ lathe_json *lathe_json_parse_limited(const char *text, size_t len, const char *f
         lathe_json_free(doc);
         return NULL;
     }
+    doc->no_places = limits != NULL && limits->no_places;
+    if (!doc->no_places)
+        lathe_json_expect(doc, len / 16); /* nodes, roughly */
     if (len >= 3 &&
         memcmp(text, "\xEF\xBB\xBF", 3) == 0) { /* RFC 8259, 8.1 lets a reader skip it */
         text += 3;

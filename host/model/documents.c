@@ -42,8 +42,6 @@ cJSON *lathe_documents_get(const lathe_st_file *file, const char *key) {
         text = large->data;
         len = (size_t)large->bytes;
     }
-    lathe_json *doc = text ? lathe_json_read(text, len, NULL, NULL, NULL) : NULL;
-    cJSON *tree = doc ? cJSON_Duplicate(lathe_json_root(doc), 1) : NULL;
-    lathe_json_free(doc);
-    return tree;
+    const lathe_json_limits limits = {.no_places = true};
+    return text ? lathe_json_take(lathe_json_read(text, len, NULL, &limits, NULL)) : NULL;
 }

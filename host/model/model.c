@@ -261,6 +261,7 @@ int32_t lathe_model_open_head(lathe_runtime *runtime, const char *path, lathe_mo
         lathe_model_close(m);
         return rc;
     }
+    lathe_st_rest(m->file);
     *out = m;
     return LATHE_OK;
 }
@@ -268,7 +269,9 @@ int32_t lathe_model_open_head(lathe_runtime *runtime, const char *path, lathe_mo
 int32_t lathe_model_load(lathe_model *m, lathe_error *err) {
     if (m->loaded)
         return LATHE_OK;
-    int32_t rc = load_chain(m, err);
+    int32_t rc = lathe_st_check_padding(m->file, err);
+    if (rc == LATHE_OK)
+        rc = load_chain(m, err);
     if (rc == LATHE_OK)
         rc = load_learner(m, err);
     m->loaded = rc == LATHE_OK;
@@ -377,6 +380,8 @@ int32_t lathe_model_verify(const char *path, lathe_error *err) {
     int32_t rc = lathe_model_describe(path, &head, err);
     if (rc == LATHE_OK)
         rc = open_file(path, &file, err);
+    if (rc == LATHE_OK)
+        rc = lathe_st_check_padding(file, err);
     for (size_t i = 0; rc == LATHE_OK && i < lathe_st_count(file); i++)
         rc = lathe_st_check(lathe_st_at(file, i), err);
     const cJSON *schema = lathe_json_get(head, "schema");

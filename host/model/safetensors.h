@@ -51,6 +51,10 @@ const lathe_st_tensor *lathe_st_at(const lathe_st_file *file, size_t index); /* 
 const lathe_st_tensor *lathe_st_find(const lathe_st_file *file, const char *name);
 const char *lathe_st_get_meta(const lathe_st_file *file, const char *key); /* NULL: none */
 const cJSON *lathe_st_metadata(const lathe_st_file *file); /* all of it; NULL: none */
+/* What lies between the tensors is empty: the one part that no checksum covers. Touches the whole file. */
+int32_t lathe_st_check_padding(const lathe_st_file *file, lathe_error *err);
+/* Nobody needs it soon: its pages leave the process's memory, and come again from the system's cache. */
+void lathe_st_rest(const lathe_st_file *file);
 /* Recomputes one tensor's CRC-32. */
 int32_t lathe_st_check(const lathe_st_tensor *tensor, lathe_error *err);
 

@@ -285,7 +285,8 @@ static int32_t get_tree(lathe_st_file *file, const char *prefix, int depth, int 
     const char *text = lathe_st_get_meta(file, name);
     if (text == NULL)
         return corrupt(prefix, err, "the part is not in the file");
-    lathe_json *doc = lathe_json_read(text, strlen(text), prefix, NULL, err);
+    const lathe_json_limits limits = {.no_places = true};
+    lathe_json *doc = lathe_json_read(text, strlen(text), prefix, &limits, err);
     if (doc == NULL)
         return corrupt(prefix, err, "its description is no JSON");
     const cJSON *root = lathe_json_root(doc), *item;

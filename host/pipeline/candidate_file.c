@@ -118,6 +118,8 @@ int32_t lathe_candidate_load(lathe_job *job, const char *path, const int64_t row
     if (rc == LATHE_OK && lathe_st_get_meta(file, "crc32") == NULL)
         rc = lathe_fail(err, LATHE_E_CORRUPT, path, "the cached file has no checksums");
     if (rc == LATHE_OK)
+        rc = lathe_st_check_padding(file, err);
+    if (rc == LATHE_OK)
         rc = lathe_state_get(file, "learner", &state, err);
     if (rc == LATHE_OK)
         rc = lathe_state_load(job->runtime, state, 0, &trained->learner, err);

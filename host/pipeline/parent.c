@@ -16,7 +16,7 @@
 #define SILENT_MS 2000 /* a worker lives on after the end of its events */
 #define DRAIN_MS 1000  /* its pipes stay open after its end */
 
-static const lathe_json_limits event_limits = {MAX_EVENT_LINE, 64};
+static const lathe_json_limits event_limits = {.max_bytes = MAX_EVENT_LINE, .max_depth = 64};
 
 /* ---- the end ---- */
 

@@ -236,7 +236,7 @@ static int32_t add_plugin(lathe_catalogue *c, lathe_file_record *r, size_t index
 
 /* Rebuilds the descriptors of one file; a description that does not hold makes it refused. */
 static int32_t rebuild(lathe_catalogue *c, lathe_file_record *r, size_t *cap) {
-    lathe_json_limits limits = {0, 0};
+    lathe_json_limits limits = {.no_places = true};
     lathe_error err = {0};
     if (r->file.status != LATHE_FILE_READY)
         return LATHE_OK;
@@ -389,6 +389,17 @@ static int32_t find_files(lathe_catalogue *c, const lathe_catalogue_options *o, 
     c->files = l.files;
     c->n_files = l.n;
     return l.no_memory ? lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory") : LATHE_OK;
+}
+
+bool lathe_catalogue_is_warm(const lathe_catalogue_options *options) {
+    lathe_catalogue c = {.arena = lathe_arena_new()};
+    const bool warm = c.arena != NULL && options->cache_file != NULL && !options->rescan &&
+                      find_files(&c, options, NULL) == LATHE_OK &&
+                      lathe_cache_is_warm(options->cache_file, c.files, c.n_files);
+    free(c.files);
+    free(c.notes);
+    lathe_arena_free(c.arena);
+    return warm;
 }
 
 int32_t lathe_catalogue_open(const lathe_catalogue_options *options, lathe_catalogue **out,

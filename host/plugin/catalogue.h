@@ -85,6 +85,8 @@ typedef struct lathe_catalogue_options {
  * processes are out. options NULL: all defaults. */
 int32_t lathe_catalogue_open(const lathe_catalogue_options *options, lathe_catalogue **out,
                              lathe_error *err);
+/* Would open find every file in the cache? Far quicker than opening: lists the folders, describes nothing. */
+bool lathe_catalogue_is_warm(const lathe_catalogue_options *options);
 /* No instance, component or loaded plugin of it may be in use. Loaded files stay mapped. NULL is
  * fine. */
 void lathe_catalogue_close(lathe_catalogue *catalogue);

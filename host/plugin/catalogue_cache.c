@@ -20,6 +20,31 @@ static const char *host_identity(char buf[128]) {
     return buf;
 }
 
+/* A digest of what the cache goes by: this program, and each file's path, size, time and inode. */
+static bool stamp_of(const lathe_file_record *files, size_t n, char hex[LATHE_SHA256_HEX]) {
+    lathe_buf text = {0};
+    char host[128];
+    lathe_buf_printf(&text, "%d %s\n", LATHE_CATALOGUE_FORMAT, host_identity(host));
+    for (size_t i = 0; i < n; i++)
+        lathe_buf_printf(&text, "%s %lld %lld %llu\n", files[i].file.path,
+                         (long long)files[i].file.size, (long long)files[i].file.mtime_ns,
+                         (unsigned long long)files[i].file.inode);
+    const bool good = !text.failed && lathe_sha256_hex(text.data, text.len, hex);
+    lathe_buf_free(&text);
+    return good;
+}
+
+bool lathe_cache_is_warm(const char *path, const lathe_file_record *files, size_t n) {
+    char stamp[LATHE_SHA256_HEX], want[128], have[128] = "";
+    FILE *f = stamp_of(files, n, stamp) ? fopen(path, "re") : NULL;
+    snprintf(want, sizeof want, "{\"stamp\":\"%s\",", stamp);
+    const size_t len = strlen(want);
+    const bool warm = f != NULL && fread(have, 1, len, f) == len && strcmp(have, want) == 0;
+    if (f != NULL)
+        fclose(f);
+    return warm;
+}
+
 static bool text_is(const cJSON *node, const char *text) {
     return cJSON_IsString(node) && strcmp(node->valuestring, text) == 0;
 }
@@ -32,8 +57,7 @@ static bool int_is(const lathe_json *doc, const cJSON *node, int64_t value) {
 static const char *const status_names[] = {"ready", "refused", "crashed", "hung"};
 
 /* Takes a verdict over from the cache's entry; false: the entry is damaged. */
-static bool take_entry(lathe_file_record *r, lathe_arena *arena, const lathe_json *doc,
-                       const cJSON *entry) {
+static bool take_entry(lathe_file_record *r, lathe_arena *arena, const cJSON *entry) {
     const cJSON *digest = lathe_json_get(entry, "digest");
     const cJSON *status = lathe_json_get(entry, "status");
     if (!cJSON_IsString(digest) || strlen(digest->valuestring) >= LATHE_SHA256_HEX)
@@ -47,12 +71,9 @@ static bool take_entry(lathe_file_record *r, lathe_arena *arena, const lathe_jso
     if (s == LATHE_FILE_READY) {
         const cJSON *plugins = lathe_json_get(entry, "plugins"),
                     *sdk = lathe_json_get(entry, "sdk");
-        if (!cJSON_IsArray(plugins) || !cJSON_IsString(sdk))
+        if (!cJSON_IsString(plugins) || !cJSON_IsString(sdk))
             return false;
-        lathe_buf text = {0};
-        lathe_json_print(doc, plugins, &text);
-        r->plugins = text.failed ? NULL : lathe_arena_strdup(arena, lathe_buf_str(&text));
-        lathe_buf_free(&text);
+        r->plugins = lathe_arena_strdup(arena, plugins->valuestring);
         r->file.sdk_version = lathe_arena_strdup(arena, sdk->valuestring);
         if (r->plugins == NULL || r->file.sdk_version == NULL)
             return false;
@@ -81,7 +102,7 @@ size_t lathe_cache_read(const char *path, lathe_arena *arena, lathe_file_record 
     char *text = NULL;
     char host[128];
     size_t len = 0, known = 0;
-    lathe_json_limits limits = {MAX_CACHE, 0};
+    lathe_json_limits limits = {.max_bytes = MAX_CACHE, .no_places = true};
     if (lathe_read_file(path, MAX_CACHE, &text, &len, NULL) != LATHE_OK)
         return 0;
     lathe_json *doc = lathe_json_read(text, len, path, &limits, NULL);
@@ -98,7 +119,7 @@ size_t lathe_cache_read(const char *path, lathe_arena *arena, lathe_file_record 
             if (e == NULL || !entry_fits(&files[i], doc, e))
                 for (e = entries->child; e != NULL && !entry_fits(&files[i], doc, e);)
                     e = e->next;
-            if (e == NULL || !take_entry(&files[i], arena, doc, e))
+            if (e == NULL || !take_entry(&files[i], arena, e))
                 continue;
             files[i].file.cached = true;
             known++;
@@ -112,9 +133,11 @@ size_t lathe_cache_read(const char *path, lathe_arena *arena, lathe_file_record 
 int32_t lathe_cache_write(const char *path, const lathe_file_record *files, size_t n,
                           lathe_error *err) {
     lathe_buf text = {0};
-    char host[128];
+    char host[128], stamp[LATHE_SHA256_HEX];
     lathe_jsonw w = lathe_jsonw_to(&text);
     lathe_jsonw_begin_object(&w);
+    if (stamp_of(files, n, stamp))
+        lathe_jsonw_kv_str(&w, "stamp", stamp); /* first: lathe_cache_is_warm */
     lathe_jsonw_kv_int(&w, "format", LATHE_CATALOGUE_FORMAT);
     lathe_jsonw_kv_str(&w, "host", host_identity(host));
     lathe_jsonw_key(&w, "files");
@@ -132,8 +155,7 @@ int32_t lathe_cache_write(const char *path, const lathe_file_record *files, size
         lathe_jsonw_kv_str(&w, "status", status_names[f->status]);
         if (f->status == LATHE_FILE_READY) {
             lathe_jsonw_kv_str(&w, "sdk", f->sdk_version);
-            lathe_jsonw_key(&w, "plugins");
-            lathe_jsonw_raw(&w, files[i].plugins, strlen(files[i].plugins));
+            lathe_jsonw_kv_str(&w, "plugins", files[i].plugins); /* a text: read when it is built */
         } else {
             lathe_jsonw_kv_str(&w, "reason", f->reason);
         }

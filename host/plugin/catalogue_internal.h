@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 
 /* Names the rules that a cached verdict was made by: another host looks again. */
-#define LATHE_CATALOGUE_FORMAT 1
+#define LATHE_CATALOGUE_FORMAT 2
 
 typedef struct lathe_file_record {
     lathe_plugin_file file; /* public */
@@ -47,6 +47,8 @@ struct lathe_catalogue {
 /* Fills the records (path, size, mtime and inode are set) that the cache knows unchanged, and sets
  * file.cached. A cache that is missing or damaged knows nothing. Returns how many it knew. */
 size_t lathe_cache_read(const char *path, lathe_arena *arena, lathe_file_record *files, size_t n);
+/* Does the cache know all of them? Reads its first line alone. */
+bool lathe_cache_is_warm(const char *path, const lathe_file_record *files, size_t n);
 /* Writes all records. */
 int32_t lathe_cache_write(const char *path, const lathe_file_record *files, size_t n,
                           lathe_error *err);

@@ -192,7 +192,7 @@ static bool set_text(lathe_scan_result *r, lathe_file_status status, const char 
 }
 
 static void take_line(scan *s, const char *line, size_t len) {
-    lathe_json_limits limits = {MAX_LINE, 0};
+    lathe_json_limits limits = {.max_bytes = MAX_LINE};
     lathe_error err = {0};
     int64_t index = -1;
     lathe_json *doc = lathe_json_read(line, len, NULL, &limits, &err);

@@ -8,6 +8,7 @@
 #include "serve/protocol.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static void send_loaded(infer_worker *w, const infer_table *t) {
     cJSON *message = cJSON_CreateObject(), *failed = cJSON_CreateArray();
     for (size_t i = 0; i < t->n_routes; i++) {
         const infer_route *r = &t->routes[i];
-        if (r->model == NULL)
+        if (r->error != NULL)
             add_failed(failed, r, false, r->error);
         if (r->shadow_error != NULL)
             add_failed(failed, r, true, r->shadow_error);
@@ -189,6 +190,7 @@ static void load_after(uv_work_t *work, int status) {
     }
     cJSON_Delete(l->message);
     free(l);
+    infer_warm_settle(w);
     load_next(w);
     infer_job_done(w);
 }
@@ -394,6 +396,8 @@ static void close_worker(infer_worker *w) {
 int lathe_worker_infer(void) {
     static infer_worker worker; /* large, and one a process */
     infer_worker *w = &worker;
+    mallopt(M_ARENA_MAX,
+            1); /* the serving thread hardly allocates: nobody waits for the one heap */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, SIG_IGN); /* of the whole group: the supervisor says when to end */
     signal(SIGINT, SIG_IGN);

@@ -120,7 +120,7 @@ static infer_route *find_route(infer_worker *w, lathe_exchange *exchange, const 
         lathe_http_fail(exchange, 404, NULL, "\"%.*s\" has no version \"%.*s\" that is served",
                         (int)(p->name_len < 100 ? p->name_len : 100), p->name,
                         (int)(p->version_len < 40 ? p->version_len : 40), p->version);
-    else if (route->model == NULL) {
+    else if (route->model == NULL || route->error != NULL) {
         lathe_http_fail(exchange, 503, "retry-after: 5\r\n",
                         "version %s of \"%s\" could not be loaded: %s", route->version, route->name,
                         route->error ? route->error : "");
@@ -176,7 +176,9 @@ static void models(infer_worker *w, lathe_exchange *exchange, const char *rest) 
     infer_route *route = find_route(w, exchange, &p);
     if (route == NULL)
         return;
-    if (infer && lathe_metering_admit(w->auth, w->slots, w->slot, exchange))
+    if (infer && route->door == NULL)
+        infer_warm(w, exchange, route);
+    else if (infer && lathe_metering_admit(w->auth, w->slots, w->slot, exchange))
         infer_predict(w, exchange, route);
     else if (infer)
         return; /* the quota is used: it has been answered */
@@ -191,6 +193,14 @@ static void models(infer_worker *w, lathe_exchange *exchange, const char *rest) 
 }
 
 /* ---- all ---- */
+
+/* Admitted anew: others have been since, and whose request it is must be known for its quota. */
+void infer_resume(infer_worker *w, lathe_exchange *exchange) {
+    const lathe_http_request *request = lathe_http_get(exchange);
+    if (lathe_auth_admit(w->auth, exchange,
+                         lathe_auth_inference_role(request->method, request->path), NULL))
+        models(w, exchange, request->path + 11);
+}
 
 void infer_request(void *user, lathe_exchange *exchange) {
     infer_worker *w = user;

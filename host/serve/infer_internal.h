@@ -10,6 +10,7 @@
 #include "serve/metering.h"
 
 typedef struct infer_worker infer_worker;
+typedef struct infer_warming infer_warming;
 typedef struct infer_shadows infer_shadows;
 typedef struct infer_job infer_job;
 
@@ -51,7 +52,8 @@ struct infer_worker {
     infer_table *table; /* NULL: none yet */
     cJSON *waiting;     /* the newest routes that are not being loaded yet */
     bool loading;
-    int jobs; /* on other threads, all kinds */
+    infer_warming *warming; /* models on their way for requests that wait */
+    int jobs;               /* on other threads, all kinds */
     bool started, draining, stopped, failed;
     int64_t max_inline_ns;
     int64_t timeout_us;                   /* of requests that name none; 0: none */
@@ -154,6 +156,12 @@ void infer_count_execution(infer_worker *w, const infer_route *route); /* a run 
 void infer_count_cancelled(infer_worker *w, const infer_route *route);
 void infer_count_queue(infer_worker *w, int64_t rows); /* that join it, or with - leave it */
 
+/* infer_warm.c: the request waits until its route has its model, then infer_resume has it. */
+void infer_warm(infer_worker *w, lathe_exchange *exchange, const infer_route *route);
+/* infer_warm.c: what has been loaded is put into the table, unless another one is made from it just now. */
+void infer_warm_settle(infer_worker *w);
+/* infer_http.c: a request for a model that was admitted already. */
+void infer_resume(infer_worker *w, lathe_exchange *exchange);
 /* infer_sticky.c: a request's point on the line of keys: by the key that its client sends, else anywhere. */
 uint64_t infer_traffic_key(infer_worker *w, const lathe_exchange *exchange,
                            const infer_group *group);

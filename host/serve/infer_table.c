@@ -9,20 +9,6 @@
 
 /* ---- models ---- */
 
-void infer_model_retain(infer_model *m) {
-    atomic_fetch_add(&m->refs, 1);
-}
-
-void infer_model_release(infer_model *m) {
-    if (m == NULL || atomic_fetch_sub(&m->refs, 1) > 1)
-        return;
-    lathe_plan_free(m->plan);
-    while (m->n_spare > 0)
-        lathe_plan_free(m->spare[--m->n_spare]);
-    lathe_model_close(m->model);
-    free(m);
-}
-
 void infer_shadow_retain(infer_shadow *s) {
     atomic_fetch_add(&s->refs, 1);
 }
@@ -48,32 +34,6 @@ static infer_model *find_model(const infer_table *table, const char *sha256) {
     return NULL;
 }
 
-/* Opens a model and runs it once on a row of missing values, so that its pages are there for the first request. */
-static int32_t open_model(lathe_runtime *runtime, lathe_crumbs *crumbs, const char *path,
-                          const char *sha256, infer_model **out, lathe_error *err) {
-    infer_model *m = calloc(1, sizeof *m);
-    lathe_plan_output output;
-    lathe_error ignored;
-    *out = NULL;
-    if (m == NULL)
-        return lathe_fail(err, LATHE_E_MEMORY, path, "out of memory");
-    atomic_init(&m->refs, 1);
-    snprintf(m->sha256, sizeof m->sha256, "%s", sha256);
-    int32_t rc = lathe_model_open(runtime, path, &m->model, err);
-    if (rc == LATHE_OK)
-        rc = lathe_plan_new(m->model, INFER_INLINE_ROWS, &m->plan, err);
-    if (rc != LATHE_OK) {
-        infer_model_release(m);
-        return rc;
-    }
-    m->crumb =
-        crumbs ? lathe_crumbs_plugin(crumbs, lathe_model_learner(m->model)->descriptor->id) : -1;
-    if (lathe_plan_begin(m->plan, 1, &ignored) == LATHE_OK)
-        (void)lathe_plan_run(m->plan, &output, &ignored); /* a model may refuse such a row */
-    *out = m;
-    return LATHE_OK;
-}
-
 /* ---- routes ---- */
 
 static void free_route(infer_route *r) {
@@ -83,6 +43,7 @@ static void free_route(infer_route *r) {
     free(r->sticky);
     lathe_oip_model_free(r->shown);
     lathe_door_free(r->door);
+    cJSON_Delete(r->validation);
     infer_model_release(r->model);
     lathe_buf_free(&r->metadata);
     lathe_buf_free(&r->config);
@@ -120,15 +81,16 @@ static bool begin_route(infer_route *r, const infer_route *like) {
            (r->sticky != NULL || like->sticky == NULL);
 }
 
-/* Gives a route its model, which it takes over. validation: the endpoint's settings; NULL: the model's own. */
+/* Gives a route its model, which it takes over, and its door where that is loaded. validation: the endpoint's settings;
+ * NULL: the model's own. */
 static int32_t show_model(infer_route *r, infer_model *model, const cJSON *validation,
                           lathe_error *err) {
-    char label[320];
     r->model = model;
-    snprintf(label, sizeof label, "%s (%s)", r->name, r->step);
+    if (validation != NULL && (r->validation = cJSON_Duplicate(validation, 1)) == NULL)
+        return lathe_fail(err, LATHE_E_MEMORY, r->name, "out of memory");
     int32_t rc = lathe_oip_model_new(model->model, r->name, r->version, &r->shown, err);
-    if (rc == LATHE_OK)
-        rc = lathe_door_new(model->model, validation, label, &r->door, err);
+    if (rc == LATHE_OK && atomic_load(&model->loaded))
+        rc = infer_open_door(model, validation, r->name, r->step, &r->door, err);
     if (rc == LATHE_OK)
         lathe_oip_config(r->shown, &r->config);
     return rc == LATHE_OK && r->config.failed
@@ -153,7 +115,25 @@ typedef struct building {
     const infer_table *old;
     const cJSON *batching; /* of the service */
     size_t capacity;
+    infer_model *
+        *opened; /* [n_opened] of a first table, opened beforehand; NULL where that failed */
+    size_t n_opened, next;
 } building;
+
+static infer_model *find_opened(const building *b, const char *sha256) {
+    for (size_t k = 0; k < b->n_opened; k++) { /* in the order of the routes: the next one is it */
+        infer_model *m = b->opened[(b->next + k) % b->n_opened];
+        if (m != NULL && strcmp(m->sha256, sha256) == 0)
+            return m;
+    }
+    return NULL;
+}
+
+static void release_opened(building *b) {
+    for (size_t i = 0; i < b->n_opened; i++)
+        infer_model_release(b->opened[i]);
+    free(b->opened);
+}
 
 /* What the old table has under the name of the route that failed, but for versions that are in the new one. */
 static bool keep_old(building *b, const char *name) {
@@ -174,21 +154,41 @@ static bool keep_old(building *b, const char *name) {
             r->shadow = was->shadow;
         }
         infer_model_retain(was->model);
-        if (show_model(r, was->model, lathe_door_settings(was->door), NULL) != LATHE_OK)
+        if (show_model(r, was->model, was->validation, NULL) != LATHE_OK)
             return false;
     }
     return true;
 }
 
-/* The model of {"sha256", "path"}: shared with those that are there, else opened. The caller gets a reference. */
-static int32_t take_model(building *b, const cJSON *from, infer_model **model, lathe_error *err) {
+static bool has_route(const infer_table *table, const char *name, const char *sha256) {
+    for (size_t i = 0; i < table->n_routes; i++) {
+        const infer_route *r = &table->routes[i];
+        if (r->model != NULL && strcmp(r->model->sha256, sha256) == 0 && strcmp(r->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The model of {"sha256", "path"}: shared with those that are there, else opened; loaded where its clients may not wait.
+ * The caller gets a reference. */
+static int32_t take_model(building *b, const cJSON *from, bool load, infer_model **model,
+                          lathe_error *err) {
     const char *sha256 = text_of(from, "sha256");
+    int32_t rc = LATHE_OK;
     *model = find_model(b->old, sha256);
+    *model = *model ? *model : find_opened(b, sha256);
     *model = *model ? *model : find_model(b->table, sha256);
-    if (*model == NULL)
-        return open_model(b->runtime, b->crumbs, text_of(from, "path"), sha256, model, err);
-    infer_model_retain(*model);
-    return LATHE_OK;
+    if (*model != NULL)
+        infer_model_retain(*model);
+    else
+        rc = infer_model_open(b->runtime, text_of(from, "path"), sha256, model, err);
+    if (rc == LATHE_OK && load)
+        rc = infer_model_load(*model, b->crumbs, err);
+    if (rc != LATHE_OK) {
+        infer_model_release(*model);
+        *model = NULL;
+    }
+    return rc;
 }
 
 /* A route's "shadow": {"model", "version", "sha256", "path", "slot"}. */
@@ -203,7 +203,7 @@ static int32_t add_shadow(building *b, infer_route *r, const cJSON *from, lathe_
     }
     atomic_init(&s->refs, 1);
     s->slot = (int)number_of(from, "slot");
-    int32_t rc = take_model(b, from, &s->model, err);
+    int32_t rc = take_model(b, from, true, &s->model, err);
     if (rc == LATHE_OK)
         rc = lathe_oip_model_new(s->model->model, r->name, version, &s->shown, err);
     if (rc == LATHE_OK)
@@ -240,7 +240,7 @@ static void read_batching(const building *b, const cJSON *route, infer_route *li
 static bool make_batches(infer_table *t) {
     for (size_t i = 0; i < t->n_routes; i++) {
         infer_route *r = &t->routes[i];
-        if (r->model != NULL && r->batch_rows > 1 &&
+        if (r->door != NULL && r->batch_rows > 1 && /* else made when its model has come */
             infer_batch_new(r, r->batch_rows, r->batch_delay_us, &r->batch, NULL) != LATHE_OK)
             return false;
     }
@@ -263,9 +263,11 @@ static bool add_route(building *b, const cJSON *route) {
     read_route(route, &like);
     read_batching(b, route, &like);
     infer_route *r = &t->routes[t->n_routes++];
+    b->next = t->n_routes - 1;
     if (!begin_route(r, &like))
         return false;
-    int32_t rc = take_model(b, route, &model, &err);
+    const bool news = b->old != NULL && !has_route(b->old, like.name, text_of(route, "sha256"));
+    int32_t rc = take_model(b, route, news, &model, &err);
     if (rc == LATHE_OK)
         rc = show_model(r, model, lathe_json_get(route, "validation"), &err);
     if (rc == LATHE_OK && shadow != NULL && add_shadow(b, r, shadow, &err) != LATHE_OK)
@@ -325,12 +327,12 @@ infer_table *infer_table_new(lathe_runtime *runtime, lathe_crumbs *crumbs, const
     const cJSON *list = lathe_json_get(message, "routes"), *route;
     infer_table *t = calloc(1, sizeof *t);
     const cJSON *queue = lathe_json_get(message, "queue");
-    building b = {runtime,
-                  crumbs,
-                  t,
-                  old,
-                  lathe_json_get(message, "batching"),
-                  (size_t)cJSON_GetArraySize(list) + (old ? old->n_routes : 0)};
+    building b = {.runtime = runtime,
+                  .crumbs = crumbs,
+                  .table = t,
+                  .old = old,
+                  .batching = lathe_json_get(message, "batching"),
+                  .capacity = (size_t)cJSON_GetArraySize(list) + (old ? old->n_routes : 0)};
     if (t == NULL)
         return NULL;
     t->generation = (uint64_t)number_of(message, "generation");
@@ -339,8 +341,11 @@ infer_table *infer_table_new(lathe_runtime *runtime, lathe_crumbs *crumbs, const
     t->unloaded = cJSON_Duplicate(lathe_json_get(message, "unloaded"), 1);
     t->routes = calloc(b.capacity + 1, sizeof *t->routes);
     bool good = t->routes != NULL && cJSON_IsArray(list);
+    if (good && old == NULL)
+        b.opened = infer_models_open(runtime, list, &b.n_opened);
     if (good)
         cJSON_ArrayForEach(route, list) good = good && add_route(&b, route);
+    release_opened(&b);
     const size_t n = t->n_routes;
     for (size_t i = 0; good && i < n; i++)
         if (t->routes[i].model == NULL)

@@ -1,7 +1,7 @@
 /* serve/infer_table.h: what an inference worker serves: names, versions, models.
  *
- * A table never changes once it is made (but for the plans and measurements of its models, which the serving thread alone
- * touches). Models are shared between tables by their SHA-256 and counted. */
+ * A table never changes once it is made, but for the plans and measurements of its models, and for routes whose model comes
+ * with its first request, which the serving thread alone touches. Models are shared between tables by their SHA-256 and counted. */
 #ifndef LATHE_SERVE_INFER_TABLE_H
 #define LATHE_SERVE_INFER_TABLE_H
 
@@ -11,6 +11,7 @@
 #include "serve/oip.h"
 
 #include <cjson/cJSON.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* Rows that a model's own plan holds; more go to a plan of their own on another thread. */
@@ -29,8 +30,21 @@ typedef struct infer_model {
     int n_spare;
     int64_t ns_per_row; /* measured; the serving thread's */
     int32_t crumb;      /* number of its learner's plugin */
+    pthread_mutex_t lock;
+    _Atomic bool loaded; /* else its header alone was read, and plan and crumb are not there */
 } infer_model;
 
+/* [worker] Reads a model's header. */
+int32_t infer_model_open(lathe_runtime *runtime, const char *path, const char *sha256,
+                         infer_model **model, lathe_error *err);
+/* [worker] Those of all routes, each once, in their order; NULL for one that cannot be opened. The caller releases each and
+ * frees the list. NULL: out of memory. */
+infer_model **infer_models_open(lathe_runtime *runtime, const cJSON *routes, size_t *n);
+/* [worker] Loads plugins and state, and runs the model once; again is nothing. */
+int32_t infer_model_load(infer_model *model, lathe_crumbs *crumbs, lathe_error *err);
+/* [worker] The validation of a model that is loaded, as a name shows it. What is odd with it is logged. */
+int32_t infer_open_door(const infer_model *model, const cJSON *validation, const char *name,
+                        const char *step, lathe_door **door, lathe_error *err);
 void infer_model_retain(infer_model *model);
 void infer_model_release(infer_model *model);
 
@@ -55,7 +69,8 @@ typedef struct infer_route {
     char *name, *version, *step; /* step: "model@version", for breadcrumbs */
     infer_model *model;          /* NULL: it could not be loaded, see error */
     lathe_oip_model *shown;
-    lathe_door *door;
+    lathe_door *door;           /* NULL: the model waits for its first request (infer_warm.c) */
+    cJSON *validation;          /* the endpoint's settings; NULL: the model's own */
     lathe_buf metadata, config; /* answers */
     char *error;
     double weight;
@@ -88,7 +103,8 @@ typedef struct infer_table {
 } infer_table;
 
 /* [worker] Makes a table of {"generation", "routes"}; models that `old` (may be NULL) has are shared. A route whose model
- * cannot be loaded keeps what `old` has under its name, else is there without a model. NULL: out of memory, or no such message. */
+ * cannot be loaded keeps what `old` has under its name, else is there without a model. Without an old table no model is
+ * loaded: headers are read, and the rest comes with the first request. NULL: out of memory, or no such message. */
 infer_table *infer_table_new(lathe_runtime *runtime, lathe_crumbs *crumbs, const cJSON *message,
                              const infer_table *old);
 void infer_table_free(infer_table *table); /* [worker] NULL is fine */

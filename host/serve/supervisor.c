@@ -360,6 +360,8 @@ static int32_t warm_cache(lathe_supervisor *s, lathe_error *err) {
     lathe_catalogue *catalogue;
     const char *cache = lathe_arena_printf(s->arena, "%s/plugins.json", lathe_store_home(s->store));
     const lathe_catalogue_options options = {.cache_file = cache, .scanner = s->executable};
+    if (cache != NULL && lathe_catalogue_is_warm(&options))
+        return LATHE_OK;
     int32_t rc = lathe_catalogue_open(&options, &catalogue, err);
     if (rc == LATHE_OK)
         lathe_catalogue_close(catalogue);

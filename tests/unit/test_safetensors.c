@@ -280,6 +280,8 @@ static int32_t verify(void) {
         return rc;
     for (size_t i = 0; rc == LATHE_OK && i < lathe_st_count(file); i++)
         rc = lathe_st_check(lathe_st_at(file, i), &err);
+    if (rc == LATHE_OK)
+        rc = lathe_st_check_padding(file, &err);
     if (rc == LATHE_OK && lathe_st_get_meta(file, "crc32") == NULL)
         rc = LATHE_E_CORRUPT;
     lathe_st_close(file);
