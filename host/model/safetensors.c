@@ -165,7 +165,11 @@ static int32_t read_sums(lathe_st_file *file, lathe_error *err) {
     for (size_t i = 0, pads = 0; rc == LATHE_OK && i < file->count; i++)
         if (!file->tensors[i].has_crc && !has_padding_name(&file->tensors[i], pads++))
             rc = corrupt(file->path, err, "a tensor is not in the list of checksums");
-    if (rc == LATHE_OK && header_sum != sum_header(file))
+    const uint32_t sum_now = sum_header(file);
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    header_sum = sum_now;
+#endif
+    if (rc == LATHE_OK && header_sum != sum_now)
         rc = corrupt(file->path, err, "its metadata does not match its checksum");
     lathe_json_free(doc);
     return rc;
@@ -311,8 +315,14 @@ void lathe_st_rest(const lathe_st_file *file) {
 }
 
 int32_t lathe_st_check(const lathe_st_tensor *tensor, lathe_error *err) {
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    (void)lathe_crc32(0, tensor->data,
+                      (size_t)tensor->bytes); /* what lies behind sums is to be reached */
+    return err != NULL && tensor->bytes < 0 ? err->code : LATHE_OK;
+#else
     if (!tensor->has_crc || lathe_crc32(0, tensor->data, (size_t)tensor->bytes) == tensor->crc)
         return LATHE_OK;
     return lathe_fail(err, LATHE_E_CORRUPT, tensor->name,
                       "the tensor's bytes do not match their checksum: the file is damaged");
+#endif
 }

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the fuzzing harnesses: tests/fuzz/seeds.py FOLDER. $LATHE_BIN trains the small model that two of them
+need (FOLDER/model/seed and FOLDER/fuzz.model)."""
+import glob
+import gzip
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+DATA = SOURCE / "pipelines" / "data"
+
+
+def put(folder, name, *seeds):
+    os.makedirs(folder / name, exist_ok=True)
+    for i, seed in enumerate(seeds):
+        (folder / name / f"seed{i}").write_bytes(seed.encode() if isinstance(seed, str) else seed)
+
+
+def http():
+    body = b'{"inputs":[]}'
+    packed = gzip.compress(body, mtime=0)
+    heads = [
+        b"GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /v2/models/m/infer?x=%41 HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n" + body,
+        b"POST /x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0;a=b\r\nx: y\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed) + packed,
+        b"GET / HTTP/1.0\r\n\r\nGET /a HTTP/1.1\r\nHost: [::1]:80\r\nExpect: 100-continue\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: a\r\nCookie: a\r\nCookie: b\r\n\r\n",
+    ]
+    return [bytes([i]) + head for i, head in enumerate(heads)]
+
+
+def oip():
+    row = {"island": "Biscoe", "bill_length_mm": 45.0, "bill_depth_mm": 14.5, "flipper_length_mm": 215,
+           "body_mass_g": 5000, "sex": "male", "year": 2008}
+
+    def inputs(n):
+        return [{"name": k, "shape": [n, 1], "datatype": "BYTES" if isinstance(v, str) else "FP64", "data": [v] * n}
+                for k, v in row.items()]
+    seeds = [b"\0" + json.dumps({"id": "a", "inputs": inputs(n)}).encode() for n in (1, 3)]
+    seeds.append(b"\0" + json.dumps({"inputs": inputs(1), "outputs": [
+        {"name": "probability", "parameters": {"classification": 2}}, {"name": "prediction"}]}).encode())
+    binary, tail = [], b""
+    for k, v in row.items():
+        data = struct.pack("<I", len(v)) + v.encode() if isinstance(v, str) else struct.pack("<d", v)
+        binary.append({"name": k, "shape": [1, 1], "datatype": "BYTES" if isinstance(v, str) else "FP64",
+                       "parameters": {"binary_data_size": len(data)}})
+        tail += data
+    text = json.dumps({"inputs": binary, "parameters": {"binary_data_output": True}}).encode()
+    text += b" " * (-len(text) % 16)
+    seeds.append(bytes([len(text) // 16 + 1]) + text + tail)
+    seeds.append(b"\1" + struct.pack("<7d", *range(7)))
+    return seeds
+
+
+def config():
+    whole = {"listen": "127.0.0.1:8080", "inference": "[::1]:8000", "workers": 2, "data_roots": ["/srv/data"],
+             "runs": {"concurrent": 1, "queue": 10, "threads": 2},
+             "limits": {"body_mb": 64, "connections": 100, "head_seconds": 10, "body_seconds": 60, "idle_seconds": 75,
+                        "worker_memory_mb": 4096, "hang_seconds": 10},
+             "tls": {"certificate": "/etc/c.pem", "key": "/etc/k.pem"},
+             "insecure": False, "log": {"format": "json", "level": "warn"}}
+    return [json.dumps(whole), json.dumps({"workers": 0, "limit": {}}), "{}"]
+
+
+def csv():
+    text = b'a,b,"c d"\n1,x,2020-01-01\n2.5,"y ""z""",\nNA,?,2021-02-03T04:05:06\n'
+    return [b"\0" + text, b"\1" + text.replace(b",", b";"), b"\2" + text.replace(b",", b";"), b"\3" + text,
+            b"\0" + gzip.compress(text, mtime=0), b"\0\xef\xbb\xbf" + text.replace(b"\n", b"\r\n")]
+
+
+def idx():
+    images = bytes([0, 0, 8, 3]) + struct.pack(">III", 2, 1, 3) + bytes([1, 2, 3, 255, 0, 9])
+    labels = bytes([0, 0, 8, 1]) + struct.pack(">I", 2) + bytes([10, 7])
+    packed = gzip.compress(images, mtime=0)
+    return [struct.pack(">H", len(x)) + x + y for x, y in ((images, labels), (packed, gzip.compress(labels, mtime=0)))]
+
+
+def models(folder):
+    """A model of trees with categories for the requests, and small ones of several kinds as files."""
+    learners = {"fuzz": {"gbdt": {"rounds": 3}}, "linear": {"linear": {}}, "stack": {"stacking": {
+        "base": [{"linear": {}}, {"tree": {"max_leaves": 4}}], "final": {"linear": {}}, "folds": 2}},
+        "mlp": {"mlp": {"layers": [{"units": 3}], "epochs": 1}}}
+    for name, learner in learners.items():
+        document = {"lathe": 1, "name": name, "seed": 1,
+                    "goal": {"task": "classification", "target": "species", "metric": "log_loss"},
+                    "prepare": {"source": {"csv": {"path": str(DATA / "penguins.csv"), "missing": ["NA"]}},
+                                "transforms": [{"impute": {}}] if name != "fuzz" else []},
+                    "train": {"candidates": {"a": learner}}}
+        work = tempfile.mkdtemp()
+        try:
+            path = os.path.join(work, "p.json")
+            with open(path, "w") as f:
+                json.dump(document, f)
+            r = subprocess.run([os.environ["LATHE_BIN"], "run", path, "--json", "--home", os.path.join(work, "home")],
+                               capture_output=True, text=True)
+            if r.returncode != 0:
+                sys.exit(f"the seed model {name} cannot be trained: {r.stdout[-300:]}{r.stderr[-600:]}")
+            file = json.loads(r.stdout)["model"]["file"]
+            put(folder, "model")
+            shutil.copy(file, folder / "model" / name)
+            if name == "fuzz":
+                shutil.copy(file, folder / "fuzz.model")
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    put(folder, "http", *http())
+    put(folder, "oip", *oip())
+    put(folder, "config", *config())
+    put(folder, "csv", *csv())
+    put(folder, "idx", *idx())
+    put(folder, "pipeline", *[pathlib.Path(p).read_bytes() for p in sorted(glob.glob(str(SOURCE / "pipelines" / "*.json")))])
+    models(folder)
+    for name in os.listdir(SOURCE / "tests" / "fuzz" / "regressions"):  # what was found once
+        put(folder, name.split("-")[0])
+        shutil.copy(SOURCE / "tests" / "fuzz" / "regressions" / name, folder / name.split("-")[0] / name)
+
+
+if __name__ == "__main__":
+    main()
