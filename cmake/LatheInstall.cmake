@@ -12,3 +12,6 @@ foreach(folder pipelines sdk/template)
         install(DIRECTORY "${CMAKE_SOURCE_DIR}/${folder}" DESTINATION share/lathe)
     endif()
 endforeach()
+configure_file("${CMAKE_SOURCE_DIR}/packaging/lathe.service.in" "${CMAKE_BINARY_DIR}/lathe.service" @ONLY)
+install(FILES "${CMAKE_BINARY_DIR}/lathe.service" "${CMAKE_SOURCE_DIR}/packaging/lathe.socket"
+        DESTINATION lib/systemd/system)

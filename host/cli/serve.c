@@ -7,73 +7,95 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char usage[] = "usage: lathe serve [--listen ADDR:PORT] [--inference ADDR:PORT] "
-                            "[--workers N] [--config FILE]\n"
-                            "                   [--insecure] [--home D]\n"
-                            "\n"
-                            "Serves the endpoints of the home: inference (Open Inference Protocol "
-                            "v2, default 127.0.0.1:8000) and the\n"
-                            "control plane (default 127.0.0.1:8080). SIGTERM stops it, SIGHUP "
-                            "reads the configuration again.\n";
+static const char usage_head[] =
+    "usage: lathe serve [--config FILE] [--check-config] [--home D] [--insecure] [--SETTING VALUE "
+    "…]\n"
+    "\n"
+    "Serves the endpoints of the home: inference (Open Inference Protocol v2) and the control "
+    "plane. SIGTERM\n"
+    "stops it: not ready first, then what was accepted is finished. SIGHUP reads the configuration "
+    "again: limits,\n"
+    "log, folders and certificates change at once, addresses and the number of workers at the next "
+    "start.\n"
+    "\n"
+    "  --config FILE              JSON; see host/serve/config.h for all of it\n"
+    "  --check-config             read it, tell every fault, and end\n"
+    "  --insecure                 serve other machines without tokens\n";
 
-enum { OPT_LISTEN, OPT_INFERENCE, OPT_WORKERS, OPT_CONFIG, OPT_INSECURE, OPT_HOME, N_OPT };
+enum { OPT_CONFIG, OPT_CHECK, OPT_INSECURE, OPT_HOME, OPT_SETTINGS };
 
-/* File first, then flags. */
-static int read_config(const cli_option *options, lathe_arena *arena, lathe_serve_config *config) {
+/* Settings are flags, else environment variables, else in the file. */
+static void write_usage(char *text, size_t size) {
+    size_t len = (size_t)snprintf(text, size, "%s", usage_head);
+    for (size_t i = 0; i < lathe_serve_n_settings && len < size; i++) {
+        char flag[64];
+        snprintf(flag, sizeof flag, "--%s %s", lathe_serve_settings[i].name,
+                 lathe_serve_settings[i].value);
+        len += (size_t)snprintf(text + len, size - len, "  %-26s %s\n", flag,
+                                lathe_serve_settings[i].doc);
+    }
+    if (len < size)
+        snprintf(text + len, size - len,
+                 "\nEach setting is also an environment variable, LATHE_SERVE_LOG_LEVEL and so on. "
+                 "Flags win over the\n"
+                 "environment, that over the file.\n");
+}
+
+static int read_config(const lathe_serve_sources *sources, lathe_arena *arena,
+                       lathe_serve_config *config) {
     lathe_diags diags = {0};
-    lathe_serve_config_init(config);
-    if (options[OPT_CONFIG].value != NULL &&
-        !lathe_serve_config_load(options[OPT_CONFIG].value, arena, config, &diags)) {
-        lathe_diags_print(&diags, stderr);
-        lathe_diags_free(&diags);
+    const bool good = lathe_serve_config_read(sources, arena, config, &diags);
+    lathe_diags_print(&diags, stderr);
+    lathe_diags_free(&diags);
+    if (!good)
         return EXIT_USAGE;
-    }
-    if (options[OPT_LISTEN].value != NULL)
-        config->listen = options[OPT_LISTEN].value;
-    if (options[OPT_INFERENCE].value != NULL)
-        config->inference = options[OPT_INFERENCE].value;
-    if (options[OPT_WORKERS].value != NULL) {
-        char *end;
-        long n = strtol(options[OPT_WORKERS].value, &end, 10);
-        if (end == options[OPT_WORKERS].value || *end != 0 || n < 1 || n > 64)
-            return cli_usage(usage, "--workers is a number from 1 to 64");
-        config->workers = (int)n;
-    }
-    config->insecure = config->insecure || options[OPT_INSECURE].seen;
     lathe_log_set_format(config->log_json ? LATHE_LOG_JSON : LATHE_LOG_TEXT);
     lathe_log_set_level((lathe_log_level)config->log_level);
     return EXIT_DONE;
 }
 
-int cli_serve(int argc, char **argv) {
-    const char *args[argc + 1];
-    size_t n_args;
-    bool help;
-    cli_option options[N_OPT] = {[OPT_LISTEN] = {.name = "listen", .takes_value = true},
-                                 [OPT_INFERENCE] = {.name = "inference", .takes_value = true},
-                                 [OPT_WORKERS] = {.name = "workers", .takes_value = true},
-                                 [OPT_CONFIG] = {.name = "config", .takes_value = true},
-                                 [OPT_INSECURE] = {.name = "insecure"},
-                                 [OPT_HOME] = {.name = "home", .takes_value = true}};
-    if (!cli_parse(argc, argv, options, N_OPT, usage, args, &n_args, &help))
-        return help ? EXIT_DONE : EXIT_USAGE;
-    if (n_args != 0)
-        return cli_usage(usage, "it takes no argument");
+static int serve(const lathe_serve_sources *sources, const char *home, bool check) {
     lathe_arena *arena = lathe_arena_new();
     char *self = lathe_path_self();
-    lathe_serve_config config;
+    lathe_serve_config config = {0};
     lathe_error err = {0};
-    int code = arena && self ? read_config(options, arena, &config) : EXIT_FAILED;
-    if (code == EXIT_DONE) {
-        const lathe_supervisor_options serve = {.config = &config,
-                                                .config_file = options[OPT_CONFIG].value,
-                                                .home = options[OPT_HOME].value,
-                                                .executable = self};
-        code = lathe_supervisor_run(&serve, &err);
+    int code = arena && self ? read_config(sources, arena, &config) : EXIT_FAILED;
+    if (code == EXIT_DONE && check) {
+        puts("the configuration is good");
+    } else if (code == EXIT_DONE) {
+        const lathe_supervisor_options options = {
+            .config = &config, .sources = sources, .home = home, .executable = self};
+        code = lathe_supervisor_run(&options, &err);
         if (code != 0)
             cli_error(&err);
     }
     free(self);
     lathe_arena_free(arena);
     return code;
+}
+
+int cli_serve(int argc, char **argv) {
+    const char *args[argc + 1];
+    size_t n_args;
+    bool help;
+    char usage[4096];
+    cli_option options[OPT_SETTINGS + LATHE_SERVE_MAX_SETTINGS] = {
+        [OPT_CONFIG] = {.name = "config", .takes_value = true},
+        [OPT_CHECK] = {.name = "check-config"},
+        [OPT_INSECURE] = {.name = "insecure"},
+        [OPT_HOME] = {.name = "home", .takes_value = true}};
+    for (size_t i = 0; i < lathe_serve_n_settings; i++)
+        options[OPT_SETTINGS + i] =
+            (cli_option){.name = lathe_serve_settings[i].name, .takes_value = true};
+    write_usage(usage, sizeof usage);
+    if (!cli_parse(argc, argv, options, OPT_SETTINGS + lathe_serve_n_settings, usage, args, &n_args,
+                   &help))
+        return help ? EXIT_DONE : EXIT_USAGE;
+    if (n_args != 0)
+        return cli_usage(usage, "it takes no argument");
+    lathe_serve_sources sources = {.file = options[OPT_CONFIG].value,
+                                   .insecure = options[OPT_INSECURE].seen};
+    for (size_t i = 0; i < lathe_serve_n_settings; i++)
+        sources.flags[i] = options[OPT_SETTINGS + i].value;
+    return serve(&sources, options[OPT_HOME].value, options[OPT_CHECK].seen);
 }

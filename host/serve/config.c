@@ -77,6 +77,23 @@ static void read_queue(const lathe_check *c, const cJSON *node, lathe_serve_conf
     config->queue_timeout_us = lathe_check_int(c, node, "timeout_ms", 0, 86400000, 0) * 1000;
 }
 
+/* Absolute, since the service's folder is nobody's business. */
+static const char *read_file_name(const lathe_check *c, const cJSON *node, const char *key) {
+    const char *path = lathe_check_string(c, node, key, NULL);
+    if (path != NULL && path[0] != '/')
+        lathe_diag_add(c->diags, c->doc, lathe_json_get(node, key),
+                       "\"%s\" must be the absolute path of a PEM file", key);
+    return path;
+}
+
+static void read_tls(const lathe_check *c, const cJSON *node, lathe_serve_config *config) {
+    static const char *const keys[] = {"certificate", "key", NULL};
+    if (node == NULL || !lathe_check_object(c, node, "\"tls\"", keys))
+        return;
+    config->tls_certificate = read_file_name(c, node, "certificate");
+    config->tls_key = read_file_name(c, node, "key");
+}
+
 static void read_log(const lathe_check *c, const cJSON *node, lathe_serve_config *config) {
     static const char *const keys[] = {"format", "level", NULL};
     static const char *const formats[] = {"text", "json", NULL};
@@ -122,7 +139,7 @@ bool lathe_serve_config_load(const char *path, lathe_arena *arena, lathe_serve_c
                              lathe_diags *diags) {
     static const char *const keys[] = {"listen", "inference", "workers",  "data_roots", "backups",
                                        "runs",   "limits",    "insecure", "log",        "batching",
-                                       "queue",  "sources",   NULL};
+                                       "queue",  "sources",   "tls",      NULL};
     lathe_serve_config next = *config;
     lathe_json *doc = lathe_json_load(path, diags);
     if (doc == NULL)
@@ -145,6 +162,7 @@ bool lathe_serve_config_load(const char *path, lathe_arena *arena, lathe_serve_c
         read_batching(&c, lathe_json_get(root, "batching"), &next);
         read_queue(&c, lathe_json_get(root, "queue"), &next);
         read_log(&c, lathe_json_get(root, "log"), &next);
+        read_tls(&c, lathe_json_get(root, "tls"), &next);
     }
     lathe_json_free(doc);
     if (lathe_diags_any(diags))

@@ -282,6 +282,11 @@ static void on_beat(uv_timer_t *timer) {
                               memory_order_relaxed);
 }
 
+static int32_t load_tls(infer_worker *w, const cJSON *tls, lathe_error *err) {
+    const char *certificate = text_of(tls, "certificate"), *key = text_of(tls, "key");
+    return certificate && key ? lathe_tls_load(&w->tls, certificate, key, err) : LATHE_OK;
+}
+
 static int32_t start(infer_worker *w, const cJSON *serve, lathe_error *err) {
     w->setup.crumbs = open_crumbs((int)number_of(serve, "crumbs"));
     const lathe_setup_options setup = {.executable = text_of(serve, "executable"),
@@ -297,7 +302,11 @@ static int32_t start(infer_worker *w, const cJSON *serve, lathe_error *err) {
         rc = lathe_setup_open(&w->setup, &setup, err);
     if (rc != LATHE_OK)
         return rc;
-    lathe_http_options http = {.server_name = "lathe", .on_request = infer_request, .user = w};
+    rc = load_tls(w, lathe_json_get(serve, "tls"), err);
+    if (rc != LATHE_OK)
+        return rc;
+    lathe_http_options http = {
+        .server_name = "lathe", .tls = w->tls, .on_request = infer_request, .user = w};
     read_limits(lathe_json_get(serve, "limits"), &http.limits);
     on_beat(&w->beat);
     uv_timer_start(&w->beat, on_beat, BEAT_MS, BEAT_MS);
@@ -345,6 +354,10 @@ static void on_message(infer_worker *w, cJSON *message, lathe_error *err) {
             lathe_log(LATHE_LEVEL_ERROR, "infer", "tokens were not taken over: %s", err->message);
     } else if (text_of(message, "log_level") != NULL) {
         set_log_level(message);
+    } else if (lathe_json_get(message, "tls") != NULL) {
+        if (w->tls != NULL && load_tls(w, lathe_json_get(message, "tls"), err) != LATHE_OK)
+            lathe_log(LATHE_LEVEL_ERROR, "infer", "%s: %s; the old one stays", err->where,
+                      err->message);
     } else if (cJSON_IsTrue(lathe_json_get(message, "drain"))) {
         drain(w, DRAIN_MS);
     } else if (cJSON_IsNumber(lathe_json_get(message, "answer"))) {
@@ -388,6 +401,7 @@ static void close_worker(infer_worker *w) {
     lathe_oip_free(w->oip);
     lathe_auth_free(w->auth);
     lathe_slots_close(w->slots);
+    SSL_CTX_free(w->tls);
     lathe_setup_close(&w->setup);
     lathe_buf_free(&w->lines.rest);
     lathe_buf_free(&w->body);

@@ -8,6 +8,7 @@
 #include "serve/http.h"
 #include "serve/infer_table.h"
 #include "serve/metering.h"
+#include "serve/tls.h"
 
 typedef struct infer_worker infer_worker;
 typedef struct infer_warming infer_warming;
@@ -48,6 +49,7 @@ struct infer_worker {
     lathe_slot own_slot; /* where there is no page */
     lathe_auth *auth;
     lathe_http *http;
+    SSL_CTX *tls; /* NULL: plain */
     lathe_oip *oip;
     infer_table *table; /* NULL: none yet */
     cJSON *waiting;     /* the newest routes that are not being loaded yet */

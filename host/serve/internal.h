@@ -12,6 +12,7 @@
 #include "serve/sse.h"
 #include "serve/supervisor.h"
 #include "serve/systemd.h"
+#include "serve/tls.h"
 
 typedef struct lathe_worker lathe_worker;
 
@@ -49,10 +50,19 @@ typedef struct lathe_waiter {
     void *user;
 } lathe_waiter;
 
+/* How often a version ended its worker lately (quarantine.c). */
+typedef struct lathe_crash_count {
+    char step[LATHE_SLOTS_NAME]; /* "model@version" */
+    int count;
+    int64_t first_ns;
+} lathe_crash_count;
+
 struct lathe_supervisor {
     uv_loop_t loop;
     lathe_serve_config config;
-    const char *config_file, *executable;
+    const lathe_serve_sources *sources;
+    const char *executable;
+    SSL_CTX *tls; /* of the control plane; NULL: plain */
     lathe_arena *arena;
     lathe_store *store;
     lathe_slots *slots;
@@ -72,6 +82,7 @@ struct lathe_supervisor {
     lathe_http *control, *local;
     uv_signal_t on_term, on_int, on_hup;
     uv_timer_t tick, drain_timer;
+    lathe_crash_count crashes[16];
     lathe_systemd systemd;
     bool told_ready; /* to the service manager */
     bool draining;
@@ -86,11 +97,14 @@ struct lathe_supervisor {
 /* ---- workers.c ---- */
 int32_t lathe_workers_start(lathe_supervisor *s, lathe_error *err);
 void lathe_workers_send(lathe_supervisor *s, const cJSON *message); /* to all that run */
+void lathe_workers_send_tls(lathe_supervisor *s);  /* certificate and key are to be read again */
 void lathe_workers_send_auth(lathe_supervisor *s); /* the tokens, to all that run */
 /* The log's threshold, here and in all workers; below 0: nothing changes. */
 void lathe_workers_set_log_level(lathe_supervisor *s, int level);
 void lathe_workers_check(lathe_supervisor *s); /* hung, too large: killed */
 void lathe_workers_drain(lathe_supervisor *s);
+/* quarantine.c: this step ended a worker ("": nobody knows); too often, and its routes are unloaded. */
+void lathe_quarantine_crashed(lathe_supervisor *s, const char *step);
 int lathe_workers_alive(const lathe_supervisor *s);
 int lathe_workers_ready(const lathe_supervisor *s);
 void lathe_workers_kill(lathe_supervisor *s);

@@ -14,6 +14,7 @@
  *                                                                           that has had none yet refuses; buckets are
  *                                                                           token_ns of slot 0
  *   {"log_level": "info"}                                                   the threshold of the log
+ *   {"tls": {"certificate", "key"}}                                          PEM files to read again
  *   {"drain": true}                                                         not ready, finish, end
  * Worker → supervisor
  *   {"ready": true}                                    plugins are known, the socket is served

@@ -263,25 +263,73 @@ static int32_t start_runs(lathe_supervisor *s, lathe_error *err) {
     return lathe_queue_start(&s->loop, &options, &s->queue, err);
 }
 
-/* Limits, log and folders change at once; addresses and the number of workers at the next start. */
-static void on_hup(uv_signal_t *signal, int number) {
-    lathe_supervisor *s = signal->data;
+static void keep(const char *what, const char *now, const char *next) {
+    if (strcmp(now ? now : "", next ? next : "") != 0)
+        lathe_log(LATHE_LEVEL_WARN, "serve", "%s stays %s until the next start", what,
+                  now ? now : "as it is");
+}
+
+/* What sockets and processes were made from stays until the next start. */
+static void keep_made(const lathe_serve_config *now, lathe_serve_config *next) {
+    keep("\"listen\"", now->listen, next->listen);
+    keep("\"inference\"", now->inference, next->inference);
+    if (now->workers != next->workers)
+        lathe_log(LATHE_LEVEL_WARN, "serve", "\"workers\" stays %d until the next start",
+                  now->workers);
+    if ((now->tls_key == NULL) != (next->tls_key == NULL)) {
+        lathe_log(LATHE_LEVEL_WARN, "serve", "TLS stays %s until the next start",
+                  now->tls_key ? "on" : "off");
+        next->tls_certificate = now->tls_certificate;
+        next->tls_key = now->tls_key;
+    }
+    next->listen = now->listen;
+    next->inference = now->inference;
+    next->workers = now->workers;
+    next->insecure = now->insecure;
+}
+
+/* False: it stays as it was, and the log says why. */
+static bool read_again(lathe_supervisor *s) {
     lathe_diags diags = {0};
     lathe_error err = {0};
-    (void)number;
-    if (s->config_file != NULL &&
-        !lathe_serve_config_load(s->config_file, s->arena, &s->config, &diags)) {
+    lathe_serve_config next = s->config;
+    bool good = lathe_serve_config_read(s->sources, s->arena, &next, &diags);
+    if (!good)
         lathe_diags_error(&diags, LATHE_E_INVALID, &err);
+    lathe_diags_free(&diags);
+    if (good) {
+        keep_made(&s->config, &next);
+        good = s->tls == NULL ||
+               lathe_tls_load(&s->tls, next.tls_certificate, next.tls_key, &err) == LATHE_OK;
+    }
+    if (!good) {
         lathe_log(LATHE_LEVEL_ERROR, "serve", "the configuration stays as it was: %s: %s",
                   err.where, err.message);
+        return false;
     }
-    lathe_diags_free(&diags);
-    lathe_log_set_format(s->config.log_json ? LATHE_LOG_JSON : LATHE_LOG_TEXT);
-    lathe_workers_set_log_level(s, s->config.log_level);
-    const lathe_queue_settings settings = queue_settings(s);
-    lathe_queue_configure(s->queue, &settings);
+    s->config = next;
+    return true;
+}
+
+/* Bounds of workers, queue, log, folders and certificates change at once; addresses, limits of HTTP and the number of
+ * workers at the next start. */
+static void on_hup(uv_signal_t *signal, int number) {
+    lathe_supervisor *s = signal->data;
+    lathe_error err = {0};
+    (void)number;
+    lathe_systemd_tell(&s->systemd, "RELOADING=1\nMONOTONIC_USEC=%lld",
+                       (long long)(lathe_now_ns() / 1000));
+    if (read_again(s)) {
+        lathe_log_set_format(s->config.log_json ? LATHE_LOG_JSON : LATHE_LOG_TEXT);
+        lathe_workers_set_log_level(s, s->config.log_level);
+        lathe_workers_send_tls(s);
+        const lathe_queue_settings settings = queue_settings(s);
+        lathe_queue_configure(s->queue, &settings);
+        lathe_log(LATHE_LEVEL_INFO, "serve", "the configuration was read again");
+    }
     if (lathe_supervisor_reroute(s, NULL, NULL, &err) != LATHE_OK)
         lathe_log(LATHE_LEVEL_ERROR, "serve", "the routes stay as they were: %s", err.message);
+    lathe_systemd_tell(&s->systemd, "READY=1");
 }
 
 static void on_tick(uv_timer_t *timer) {
@@ -291,6 +339,8 @@ static void on_tick(uv_timer_t *timer) {
         lathe_rollouts_tick(s);
     }
     lathe_metering_tick(s->metering);
+    if (s->systemd.watchdog_ms > 0)
+        lathe_systemd_tell(&s->systemd, "WATCHDOG=1");
     if (lathe_now_ns() - s->used_saved_ns > USED_NS)
         save_used(s);
 }
@@ -311,7 +361,8 @@ static int32_t check_exposure(const lathe_supervisor *s, const char *text, lathe
                           "admin), listen on "
                           "loopback, or say --insecure");
     lathe_log(LATHE_LEVEL_WARN, "serve", "%s can be reached from other machines%s", text,
-              lathe_auth_required(s->auth)
+              lathe_auth_required(s->auth) && s->config.tls_key != NULL ? ""
+              : lathe_auth_required(s->auth)
                   ? "; tokens cross the network as they are where nothing encrypts it"
                   : " and needs no token");
     return rc;
@@ -328,28 +379,43 @@ static int32_t open_auth(lathe_supervisor *s, lathe_error *err) {
     return lathe_auth_load(s->auth, s->store, err);
 }
 
-static int32_t open_control(lathe_supervisor *s, lathe_error *err) {
+static int32_t bind_control(const char *text, int *fd, lathe_error *err) {
     struct sockaddr_storage address;
     const int one = 1;
-    int32_t rc = lathe_serve_address(s->config.listen, &address, err);
+    *fd = -1;
+    int32_t rc = lathe_serve_address(text, &address, err);
     if (rc != LATHE_OK)
         return rc;
     const socklen_t size =
         address.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
-        bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, 128) != 0) {
-        rc = lathe_fail_errno(err, errno, s->config.listen, "the control port cannot be opened");
-        if (fd >= 0)
+    *fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (*fd >= 0 && setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+        bind(*fd, (struct sockaddr *)&address, size) == 0 && listen(*fd, 128) == 0)
+        return LATHE_OK;
+    rc = lathe_fail_errno(err, errno, text, "the control port cannot be opened");
+    if (*fd >= 0)
+        close(*fd);
+    return rc;
+}
+
+static int32_t open_control(lathe_supervisor *s, lathe_error *err) {
+    struct sockaddr_storage address;
+    int fd = s->systemd.control; /* the manager's, else one of our own */
+    int32_t rc = fd >= 0 ? LATHE_OK : bind_control(s->config.listen, &fd, err);
+    if (rc == LATHE_OK && s->config.tls_key != NULL) {
+        rc = lathe_tls_load(&s->tls, s->config.tls_certificate, s->config.tls_key, err);
+        if (rc != LATHE_OK)
             close(fd);
-        return rc;
     }
+    if (rc != LATHE_OK)
+        return rc;
     socklen_t len = sizeof address;
     getsockname(fd, (struct sockaddr *)&address, &len);
-    lathe_log(LATHE_LEVEL_INFO, "serve", "control plane on port %d (/api/v1, /metrics)",
-              ntohs(((struct sockaddr_in *)&address)->sin_port));
+    lathe_log(LATHE_LEVEL_INFO, "serve", "control plane on port %d (/api/v1, /metrics)%s",
+              ntohs(((struct sockaddr_in *)&address)->sin_port), s->tls ? " with TLS" : "");
     const lathe_http_options options = {.limits = s->config.limits,
                                         .server_name = "lathe",
+                                        .tls = s->tls,
                                         .on_request = lathe_api_request,
                                         .user = s};
     return lathe_http_start(&s->loop, fd, &options, &s->control, err);
@@ -399,7 +465,7 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
         return 1;
     }
     s->config = *options->config;
-    s->config_file = options->config_file;
+    s->sources = options->sources;
     s->executable = options->executable;
     s->slots_fd = -1;
     s->started_ns = lathe_now_ns();
@@ -447,6 +513,7 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
     lathe_metering_free(s->metering);
     lathe_systemd_close(&s->systemd);
     lathe_rollouts_free(s);
+    SSL_CTX_free(s->tls);
     lathe_auth_free(s->auth);
     lathe_api_close(s);
     lathe_store_close(s->store);

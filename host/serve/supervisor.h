@@ -19,8 +19,8 @@ typedef struct lathe_supervisor lathe_supervisor;
 
 typedef struct lathe_supervisor_options {
     const lathe_serve_config *config;
-    const char *config_file; /* read again at SIGHUP; NULL: none */
-    const char *home;        /* NULL: the usual */
+    const lathe_serve_sources *sources; /* read again at SIGHUP */
+    const char *home;                   /* NULL: the usual */
     const char *executable;
 } lathe_supervisor_options;
 

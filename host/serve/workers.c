@@ -39,8 +39,11 @@ static int32_t open_sockets(lathe_supervisor *s, lathe_error *err) {
     struct sockaddr_storage address;
     int32_t rc = lathe_serve_address(s->config.inference, &address, err);
     for (int i = 0; rc == LATHE_OK && i < s->n_workers; i++) {
-        rc = make_socket(&address, &s->workers[i].socket, err);
         socklen_t len = sizeof address;
+        if (s->systemd.n_inference > 0) /* the manager's; several workers may take from one */
+            s->workers[i].socket = s->systemd.inference[(size_t)i % s->systemd.n_inference];
+        else
+            rc = make_socket(&address, &s->workers[i].socket, err);
         if (rc == LATHE_OK && i == 0)
             getsockname(s->workers[i].socket, (struct sockaddr *)&address, &len);
     }
@@ -50,7 +53,8 @@ static int32_t open_sockets(lathe_supervisor *s, lathe_error *err) {
             uv_ip4_name((struct sockaddr_in *)&address, text, sizeof text);
         else
             uv_ip6_name((struct sockaddr_in6 *)&address, text, sizeof text);
-        lathe_log(LATHE_LEVEL_INFO, "serve", "inference on http://%s:%d/v2", text,
+        lathe_log(LATHE_LEVEL_INFO, "serve", "inference on %s://%s:%d/v2",
+                  s->config.tls_key ? "https" : "http", text,
                   ntohs(((struct sockaddr_in *)&address)->sin_port));
     }
     return rc;
@@ -274,6 +278,7 @@ static void on_worker_exit(uv_process_t *process, int64_t status, int signal_num
         return;
     }
     lathe_rollouts_crashed(w->s, blame);
+    lathe_quarantine_crashed(w->s, blame);
     lathe_slot *slot = lathe_slots_at(w->s->slots, w->index);
     atomic_fetch_add(&slot->restarts, 1);
     /* at once after a long life; with growing patience where it dies again and again */
@@ -283,6 +288,22 @@ static void on_worker_exit(uv_process_t *process, int64_t status, int signal_num
 }
 
 /* ---- starting ---- */
+
+static void add_tls(cJSON *message, const lathe_serve_config *config) {
+    if (config->tls_key == NULL)
+        return;
+    cJSON *tls = cJSON_AddObjectToObject(message, "tls");
+    cJSON_AddStringToObject(tls, "certificate", config->tls_certificate);
+    cJSON_AddStringToObject(tls, "key", config->tls_key);
+}
+
+void lathe_workers_send_tls(lathe_supervisor *s) {
+    cJSON *message = cJSON_CreateObject();
+    add_tls(message, &s->config);
+    if (message != NULL && message->child != NULL)
+        lathe_workers_send(s, message);
+    cJSON_Delete(message);
+}
 
 static void send_start(lathe_worker *w) {
     lathe_supervisor *s = w->s;
@@ -296,6 +317,7 @@ static void send_start(lathe_worker *w) {
     cJSON_AddStringToObject(serve, "log_level", lathe_log_level_name(lathe_log_get_level()));
     if (cache != NULL)
         cJSON_AddStringToObject(serve, "plugin_cache", cache);
+    add_tls(serve, &s->config);
     cJSON *limits = cJSON_AddObjectToObject(serve, "limits");
     const lathe_http_limits *l = &s->config.limits;
     cJSON_AddNumberToObject(limits, "max_body", (double)l->max_body);

@@ -1,0 +1,229 @@
+"""`lathe serve` for its operator: configuration by file, environment and flags; TLS; a service manager's sockets and
+notifications, as systemd gives them; models that come with their first request; an orderly stop."""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+
+from liblathe import BIN, DATA, SLOWER, Checks, Lathe, wait_until
+from libserve import Service
+
+checks = Checks()
+ROW = {"island": "Biscoe", "bill_length_mm": 45.0, "bill_depth_mm": 14.0, "flipper_length_mm": 215,
+       "body_mass_g": 5000, "sex": "male", "year": 2008}
+BODY = json.dumps({"inputs": [{"name": k, "shape": [1, 1], "datatype": "BYTES" if isinstance(v, str) else "FP64",
+                               "data": [v]} for k, v in ROW.items()]})
+
+
+def train(lathe, name):
+    code, result, err = lathe.pipeline({
+        "lathe": 1, "name": name, "seed": 1,
+        "goal": {"task": "classification", "target": "species", "metric": "log_loss"},
+        "prepare": {"source": {"csv": {"path": os.path.join(DATA, "penguins.csv"), "missing": ["NA"]}}},
+        "train": {"candidates": {"trees": {"gbdt": {"rounds": 3}}}},
+        "deploy": {"endpoint": name + "-live", "when": "always"}})
+    checks.equal("training", code, 0)
+    return result["model"]["file"]
+
+
+def check_configuration(lathe):
+    def check(config, *flags, env=None):
+        path = lathe.write("checked.json", config)
+        return lathe.run("serve", "--check-config", "--config", path, *flags, env=env)
+
+    r = check({"workers": 2, "tls": {"certificate": "/c.pem", "key": "/k.pem"}, "log": {"level": "warn"}})
+    checks.equal("good configuration", (r.returncode, r.stderr), (0, ""))
+    r = check({"worker": 2, "listen": "nowhere", "limits": {"body_mb": 0}, "tls": {"certificate": "c.pem"}})
+    checks.equal("bad configuration", r.returncode, 2)
+    checks.has("all of its faults", r.stderr, "checked.json:2:", '"workers"', "/listen", "/limits/body_mb",
+               "absolute path", "both a certificate and its key")
+    r = check({}, "--workers", "99", "--log-level", "inof", env={"LATHE_SERVE_BODY_MB": "x"})
+    checks.equal("bad flags", r.returncode, 2)
+    checks.has("faults of flags and environment", r.stderr, "workers", "1 to 64", '"info"', "environment", "body-mb")
+    checks.equal("a flag wins over the environment",
+                 check({}, "--workers", "2", env={"LATHE_SERVE_WORKERS": "99"}).returncode, 0)
+    checks.equal("the environment counts", check({}, env={"LATHE_SERVE_WORKERS": "99"}).returncode, 2)
+    checks.has("help", lathe.run("serve", "--help").stdout, "--tls-certificate", "--check-config", "SIGHUP")
+
+
+def certificate(lathe, name):
+    cert, key = lathe.path(name + ".pem"), lathe.path(name + ".key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-keyout", key, "-out", cert, "-days", "2", "-subj", f"/CN={name}", "-addext",
+                    "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    return cert, key
+
+
+def ask_tls(port, path, context, method="GET", body=None):
+    """Status and the certificate's common name."""
+    c = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=20 * SLOWER)
+    c.connect()
+    name = dict(x[0] for x in c.sock.getpeercert()["subject"])["commonName"]
+    c.request(method, path, body)
+    r = c.getresponse()
+    r.read()
+    c.close()
+    return r.status, name
+
+
+def trust(*files):
+    context = ssl.create_default_context()
+    for file in files:
+        context.load_verify_locations(file)
+    return context
+
+
+class TlsService(Service):
+    """Over TLS, its ports found by the same log lines."""
+    context = None
+
+    def started(self):
+        import re
+        text = self.text()
+        control = re.search(r"control plane on port (\d+)", text)
+        infer = re.search(r"https://[\d.]+:(\d+)/v2", text)
+        if self.process.poll() is not None:
+            raise RuntimeError("the service ended:\n" + text)
+        if control and infer:
+            self.ports = {"control": int(control.group(1)), "infer": int(infer.group(1))}
+        return len(self.ports) == 2
+
+    def ready(self):
+        return ask_tls(self.ports["control"], "/api/v1/health", self.context)[0] == 200
+
+
+def check_tls(lathe):
+    if shutil.which("openssl") is None:
+        print("there is no openssl program: TLS is not checked")
+        return
+    first, second = certificate(lathe, "first"), certificate(lathe, "second")
+    cert, key = lathe.path("used.pem"), lathe.path("used.key")
+    shutil.copy(first[0], cert)
+    shutil.copy(first[1], key)
+    TlsService.context = context = trust(first[0], second[0])
+    with TlsService(lathe, "--workers", "1", "--tls-certificate", cert, "--tls-key", key) as service:
+        ports = service.ports
+        status, name = ask_tls(ports["infer"], "/v2/models/birds-live/infer", context, "POST", BODY)
+        checks.equal("inference over TLS", (status, name), (200, "first"))
+        with socket.create_connection(("127.0.0.1", ports["infer"]), 20 * SLOWER) as plain:
+            plain.sendall(b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\n\r\n")
+            checks.lacks("plain HTTP on a TLS port", plain.recv(1000), b"HTTP/1.1 200")
+        old = trust(first[0])
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+        try:
+            ask_tls(ports["infer"], "/v2/health/live", old)
+            checks.that("TLS 1.1 is refused", False)
+        except (ssl.SSLError, OSError):
+            checks.that("TLS 1.1 is refused", True)
+        shutil.copy(second[0], cert)  # with the wrong key
+        service.process.send_signal(signal.SIGHUP)
+        checks.that("a broken pair is told", service.until(lambda: "stays as it was" in service.text()))
+        checks.equal("the old one stays", ask_tls(ports["infer"], "/v2/health/live", context), (200, "first"))
+        shutil.copy(second[1], key)
+        service.process.send_signal(signal.SIGHUP)
+        for port in ports.values():
+            path = "/v2/health/live" if port == ports["infer"] else "/api/v1/health"
+            checks.that("the new certificate is in use", service.until(
+                lambda: ask_tls(port, path, context) == (200, "second")))
+        checks.equal("stop", service.stop(), 0)
+
+
+def check_hangup(lathe):
+    config = lathe.write("serve.json", {"log": {"level": "info"}})
+    with Service(lathe, "--workers", "1", "--config", config) as service:
+        lathe.write("serve.json", {"log": {"level": "inof"}})
+        service.process.send_signal(signal.SIGHUP)
+        checks.that("a broken file is told", service.until(lambda: "stays as it was" in service.text()))
+        lathe.write("serve.json", {"workers": 3, "log": {"format": "json"}})
+        service.process.send_signal(signal.SIGHUP)
+        checks.that("read again", service.until(lambda: '"the configuration was read again"' in service.text()))
+        checks.has("what waits for the next start", service.text(), '"workers" stays 1 until the next start')
+        start = time.monotonic()
+        checks.equal("stop", service.stop(), 0)
+        checks.that("idle: within a second", time.monotonic() - start < 1 * SLOWER)
+
+
+def check_manager(lathe):
+    """Sockets and notifications as systemd hands them over; an abstract socket too."""
+    for name in (lathe.path("notify"), "@lathe-test-%d" % os.getpid()):
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify.bind(name.replace("@", "\0", 1))
+        notify.settimeout(20 * SLOWER)
+        sockets = []
+        for _ in range(2):
+            s = socket.socket()
+            s.bind(("127.0.0.1", 0))
+            s.listen(16)
+            sockets.append(s)
+        ports = [s.getsockname()[1] for s in sockets]
+        waiting = socket.create_connection(("127.0.0.1", ports[1]))  # before there is a service
+        waiting.sendall(b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        script = 'exec 3<&"$1" 4<&"$2"; LISTEN_PID=$$ exec "${@:3}"'
+        env = dict(lathe.env, NOTIFY_SOCKET=name, LISTEN_FDS="2", LISTEN_FDNAMES="control:inference",
+                   WATCHDOG_USEC="1000000")
+        env.pop("WATCHDOG_PID", None)
+        process = subprocess.Popen(["bash", "-c", script, "bash", *[str(s.fileno()) for s in sockets], BIN, "serve",
+                                    "--workers", "2"], env=env, pass_fds=[s.fileno() for s in sockets],
+                                   stderr=subprocess.DEVNULL)
+        try:
+            told = []
+
+            def hears(state):
+                while state not in "\n".join(told):
+                    told.append(notify.recv(4096).decode())
+                return True
+            checks.that("ready is told", hears("READY=1"))
+            checks.has("a connection that waited", waiting.recv(4096).decode(), "200 OK")
+            c = http.client.HTTPConnection("127.0.0.1", ports[0], timeout=20 * SLOWER)
+            c.request("GET", "/api/v1/health")
+            checks.equal("ready when it is told", c.getresponse().status, 200)
+            c.close()
+            checks.that("the watchdog is fed", hears("WATCHDOG=1"))
+            process.send_signal(signal.SIGHUP)
+            checks.that("a reload is told", hears("RELOADING=1") and hears("MONOTONIC_USEC="))
+            process.send_signal(signal.SIGTERM)
+            checks.that("the stop is told", hears("STOPPING=1"))
+            checks.equal("exit code", process.wait(20 * SLOWER), 0)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            for s in [notify, waiting, *sockets]:
+                s.close()
+    r = lathe.run("serve", env={"LISTEN_FDS": "0"} | {"LATHE_SERVE_LISTEN": "127.0.0.1:0:0"})
+    checks.equal("a bad address in the environment", r.returncode, 2)
+
+
+def check_cold_models(lathe, broken):
+    """A model comes with its first request; a damaged one is told then, and harms no other."""
+    os.chmod(broken, 0o644)
+    with open(broken, "r+b") as f:
+        f.seek(-40, os.SEEK_END)
+        byte = f.read(1)
+        f.seek(-40, os.SEEK_END)
+        f.write(bytes([byte[0] ^ 1]))
+    with Service(lathe, "--workers", "1") as service:
+        for _ in range(2):
+            status, answer, headers = service.infer("POST", "/v2/models/hurt-live/infer", BODY)
+            checks.equal("a damaged model", status, 503)
+            checks.has("why", answer["error"], "could not be loaded")
+            checks.equal("another model", service.infer("POST", "/v2/models/birds-live/infer", BODY)[0], 200)
+        checks.that("the log names it", service.until(lambda: 'cannot load "hurt-live"' in service.text()))
+        checks.equal("stop", service.stop(), 0)
+
+
+with Lathe() as lathe:
+    train(lathe, "birds")
+    hurt = train(lathe, "hurt")
+    check_configuration(lathe)
+    check_manager(lathe)
+    check_hangup(lathe)
+    check_tls(lathe)
+    check_cold_models(lathe, hurt)
+checks.end()
