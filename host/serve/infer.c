@@ -164,6 +164,25 @@ static void drop_table(infer_worker *w, infer_table *table) {
     infer_table_free(table);
 }
 
+static int32_t open_http(infer_worker *w, lathe_error *err) {
+    const lathe_http_options http = {.limits = w->limits,
+                                     .server_name = "lathe",
+                                     .tls = w->tls,
+                                     .on_request = infer_request,
+                                     .user = w};
+    return lathe_http_start(&w->loop, w->socket, &http, &w->http, err);
+}
+
+/* Connections waited in the socket's queue until there was something to serve. */
+static void begin_serving(infer_worker *w) {
+    lathe_error err = {0};
+    if (w->http != NULL || w->draining || open_http(w, &err) == LATHE_OK)
+        return;
+    lathe_log(LATHE_LEVEL_ERROR, "infer", "the socket cannot be served: %s", err.message);
+    w->failed = true;
+    drain(w, 0);
+}
+
 /* Between two requests: nobody looks at the old table any more; models under way elsewhere are counted. */
 static void load_after(uv_work_t *work, int status) {
     load *l = work->data;
@@ -178,6 +197,7 @@ static void load_after(uv_work_t *work, int status) {
         w->timeout_us = l->table->timeout_us;
         w->max_queued_rows = l->table->max_queued_rows;
         atomic_store_explicit(&w->slot->generation, l->table->generation, memory_order_relaxed);
+        begin_serving(w);
         send_loaded(w, l->table);
         drop_table(w, old);
         infer_furnish(w);
@@ -305,12 +325,12 @@ static int32_t start(infer_worker *w, const cJSON *serve, lathe_error *err) {
     rc = load_tls(w, lathe_json_get(serve, "tls"), err);
     if (rc != LATHE_OK)
         return rc;
-    lathe_http_options http = {
-        .server_name = "lathe", .tls = w->tls, .on_request = infer_request, .user = w};
-    read_limits(lathe_json_get(serve, "limits"), &http.limits);
+    read_limits(lathe_json_get(serve, "limits"), &w->limits);
+    w->socket = (int)number_of(serve, "socket");
     on_beat(&w->beat);
     uv_timer_start(&w->beat, on_beat, BEAT_MS, BEAT_MS);
-    rc = lathe_http_start(&w->loop, (int)number_of(serve, "socket"), &http, &w->http, err);
+    if (!cJSON_IsTrue(lathe_json_get(serve, "await_routes")))
+        rc = open_http(w, err);
     if (rc == LATHE_OK) {
         w->started = true;
         send_flag(w, "ready");

@@ -50,6 +50,8 @@ struct infer_worker {
     lathe_auth *auth;
     lathe_http *http;
     SSL_CTX *tls; /* NULL: plain */
+    lathe_http_limits limits;
+    int socket; /* inherited */
     lathe_oip *oip;
     infer_table *table; /* NULL: none yet */
     cJSON *waiting;     /* the newest routes that are not being loaded yet */

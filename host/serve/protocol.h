@@ -2,7 +2,9 @@
  *
  * Supervisor → worker
  *   {"serve": {"worker": k, "socket": 4, "slots": 5, "crumbs": 6, "plugin_cache": "…", "executable": "…", "limits": {…},
- *              "max_inline_cells": n}}                                     first line; descriptors are inherited
+ *              "max_inline_cells": n, "tls": {…}, "await_routes": bool}}   first line; descriptors are inherited;
+ *                                                                           await_routes: no connection is taken before
+ *                                                                           there are routes
  *   {"generation": g, "routes": [{"name": "income", "model": "adult-income", "version": 3, "sha256": "…", "path": "…",
  *              "slot": 7, "weight": 1.0, "validation": {…}}, …],
  *              "batching": {"max_rows": n, "delay_us": d, "endpoints": {"income": {…}}},   off without; a route may have its own

@@ -318,6 +318,7 @@ static void send_start(lathe_worker *w) {
     if (cache != NULL)
         cJSON_AddStringToObject(serve, "plugin_cache", cache);
     add_tls(serve, &s->config);
+    cJSON_AddTrueToObject(serve, "await_routes");
     cJSON *limits = cJSON_AddObjectToObject(serve, "limits");
     const lathe_http_limits *l = &s->config.limits;
     cJSON_AddNumberToObject(limits, "max_body", (double)l->max_body);
