@@ -26,7 +26,7 @@ lathe_embed(page_html "${page}/page.html")
 lathe_embed(page_css "${page}/page.css")
 lathe_embed(page_js ${page_scripts})
 # For host/serve: the schemas of the API's answers.
-lathe_embed(api_schemas "${CMAKE_SOURCE_DIR}/host/serve/api_schemas.json")
+lathe_embed(api_schemas "${CMAKE_SOURCE_DIR}/host/serve/api/schemas.json")
 add_custom_target(lathe_embedded_headers DEPENDS ${LATHE_EMBEDDED})
 
 add_library(lathe_flags INTERFACE)
@@ -46,7 +46,8 @@ target_link_libraries(lathe_host_flags INTERFACE lathe_flags Threads::Threads Pk
 
 set(LATHE_LAYER_TARGETS "") # those that exist, lowest first
 foreach(layer IN LISTS LATHE_LAYERS)
-    file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/host/${layer}/*.c")
+    file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/host/${layer}/*.c"
+                                        "${CMAKE_SOURCE_DIR}/host/${layer}/*/*.c")
     if(layer STREQUAL "cli")
         list(REMOVE_ITEM sources "${CMAKE_SOURCE_DIR}/host/cli/main.c")
     endif()

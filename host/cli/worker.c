@@ -3,7 +3,7 @@
 #include "cli/child.h"
 #include "cli/cli.h"
 #include "plugin/scan.h"
-#include "serve/infer.h"
+#include "serve/infer/infer.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -61,7 +61,7 @@ int32_t lathe_chain_load(lathe_runtime *runtime, lathe_state *const *states, siz
                          const lathe_table *raw, lathe_chain **chain, lathe_error *err);
 
 /* The transforms that serving applies, in order: how many, and each (fitted; lives as long as the chain). For what
- * calls their tables directly (serve/plan.h). [any] */
+ * calls their tables directly (serve/infer/plan.h). [any] */
 size_t lathe_chain_length(const lathe_chain *chain);
 const lathe_instance *lathe_chain_at(const lathe_chain *chain, size_t index);
 

@@ -84,7 +84,7 @@ typedef enum lathe_model_part {
 /* Reads one of its documents: a tree of the caller's. NULL: it has none. [any] */
 cJSON *lathe_model_document(const lathe_model *model, lathe_model_part part);
 
-/* Its parts, for what calls their tables directly (serve/plan.h); they live as long as the model. [any] */
+/* Its parts, for what calls their tables directly (serve/infer/plan.h); they live as long as the model. [any] */
 const lathe_chain *lathe_model_chain(const lathe_model *model);
 const lathe_instance *lathe_model_learner(const lathe_model *model);
 

@@ -17,7 +17,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
-#include "serve/http.h"
+#include "serve/http/http.h"
 #include "serve/sources.h"
 
 typedef struct lathe_serve_config {

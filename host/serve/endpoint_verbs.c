@@ -1,7 +1,7 @@
 #include "serve/endpoint_verbs.h"
 
 #include "base/json.h"
-#include "serve/canary.h"
+#include "serve/rollout/canary.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  *
  *   set       {"model", "version" | "alias", "traffic", "sticky", "validation"}: makes or moves it; settings alone leave it
  *             where it is. Without version and alias: fixed to the newest version.
- *   canary    {"model", "version", …the settings of serve/canary.h}: puts a version on trial
+ *   canary    {"model", "version", …the settings of serve/rollout/canary.h}: puts a version on trial
  *   shadow    {"model", "version"}: lets a version predict copies; takes the place of another shadow
  *   unshadow  {}
  *   promote   {"model", "version"}: serves it from now on; {}: the canary that is on trial

@@ -3,13 +3,13 @@
 #define LATHE_SERVE_INTERNAL_H
 
 #include "pipeline/lines.h"
-#include "serve/auth.h"
-#include "serve/http.h"
+#include "serve/api/sse.h"
+#include "serve/auth/auth.h"
+#include "serve/http/http.h"
 #include "serve/metering.h"
-#include "serve/queue.h"
-#include "serve/rollout.h"
+#include "serve/queue/queue.h"
+#include "serve/rollout/rollout.h"
 #include "serve/routes.h"
-#include "serve/sse.h"
 #include "serve/supervisor.h"
 #include "serve/systemd.h"
 #include "serve/tls.h"

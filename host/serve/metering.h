@@ -11,7 +11,7 @@
 #ifndef LATHE_SERVE_METERING_H
 #define LATHE_SERVE_METERING_H
 
-#include "serve/auth.h"
+#include "serve/auth/auth.h"
 #include "serve/slots.h"
 #include "store/store.h"
 

@@ -12,7 +12,7 @@
  *              "unloaded": {"name": true, …}}                              the whole table; replaces the last
  *   {"auth": {"required": bool, "insecure": bool, "tokens": [{"name": "…", "sha256": "…", "role": "infer", "project": "…",
  *             "bucket": k, "rate": n, "expires_us": t, "previous": "<sha256>", "previous_until_us": t}]}}
- *                                                                           the whole table (serve/auth.h reads it); a worker
+ *                                                                           the whole table (serve/auth/auth.h reads it); a worker
  *                                                                           that has had none yet refuses; buckets are
  *                                                                           token_ns of slot 0
  *   {"log_level": "info"}                                                   the threshold of the log

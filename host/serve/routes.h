@@ -2,7 +2,7 @@
 #ifndef LATHE_SERVE_ROUTES_H
 #define LATHE_SERVE_ROUTES_H
 
-#include "serve/rollout.h"
+#include "serve/rollout/rollout.h"
 #include "serve/slots.h"
 #include "store/store.h"
 

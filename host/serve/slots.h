@@ -81,7 +81,7 @@ typedef struct lathe_slot {
     _Atomic uint64_t queued_rows; /* of requests in a batch or on another thread */
     _Atomic uint64_t restarts;    /* written by the supervisor */
     _Atomic uint64_t token_ns
-        [LATHE_SLOTS_TOKENS]; /* rates and last use by token (serve/auth.h): all share slot 0's */
+        [LATHE_SLOTS_TOKENS]; /* rates and last use by token (serve/auth/auth.h): all share slot 0's */
     lathe_slot_usage
         usages[LATHE_SLOTS_USAGES]; /* 0: without a token; k + 1: by token; last: by those beyond */
     lathe_slot_usage

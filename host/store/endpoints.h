@@ -40,7 +40,7 @@ int32_t lathe_store_endpoint_promote(lathe_store *store, const char *name, const
  *   {"traffic": [{"model": "m", "version": 3, "percent": 10}, …]   further versions beside the one it serves, which takes
  *                                                                  the rest; together at most 100
  *    "sticky": "id" | "header:NAME"                                where a client's key is, beside the header lathe-sticky-key
- *    "validation": {…}}                                            in place of the document's (serve/door.h)
+ *    "validation": {…}}                                            in place of the document's (serve/infer/door.h)
  * LATHE_E_INVALID; LATHE_E_NOT_FOUND: no such endpoint or version. */
 int32_t lathe_store_endpoint_configure(lathe_store *store, const char *name, const char *settings,
                                        lathe_error *err);

@@ -1,6 +1,6 @@
 /* Requests: however the bytes are cut into pieces, the outcome is the same. */
 #include "fuzz.h"
-#include "serve/http_parse.h"
+#include "serve/http/parse.h"
 
 #define MAX_REQUESTS 8
 

@@ -1,7 +1,7 @@
 /* Model files: refused with a reason, or usable: a row of missing values through it. (Built with
  * LATHE_FUZZ, checksums that do not fit are taken for right, so that what lies behind them is reached.) */
 #include "fuzz.h"
-#include "serve/plan.h"
+#include "serve/infer/plan.h"
 
 static void use(const char *path) {
     fuzz_plugins *p = fuzz_open();

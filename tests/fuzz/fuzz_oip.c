@@ -1,7 +1,7 @@
 /* Inference requests, JSON and binary, against a model of numbers and categories ($LATHE_FUZZ_MODEL). The first byte says
  * where the JSON ends: 0: all is JSON; 1: all is one tensor; else after so many pieces of 16 bytes. */
 #include "fuzz.h"
-#include "serve/oip.h"
+#include "serve/oip/oip.h"
 
 static lathe_model *model;
 static lathe_oip_model *shown;

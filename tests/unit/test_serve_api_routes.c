@@ -1,7 +1,7 @@
 /* The table of routes: whole, without doubles; what fits which path; queries and bodies by their fields; and the OpenAPI
  * document that is made from it. */
 #include "base/json.h"
-#include "serve/api.h"
+#include "serve/api/api.h"
 
 #include <check.h>
 #include <stdio.h>

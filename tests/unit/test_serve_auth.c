@@ -1,7 +1,7 @@
 /* Who may ask for what: roles, expiry, revocation, rotation, rates, headers, origins. */
 #include "base/clock.h"
 #include "base/json.h"
-#include "serve/auth.h"
+#include "serve/auth/auth.h"
 #include "store/db.h"
 #include "support_store.h"
 

@@ -1,5 +1,5 @@
 /* The HTTP server over real sockets on 127.0.0.1: a loop on a thread of its own, clients with plain sockets. */
-#include "serve/http.h"
+#include "serve/http/http.h"
 
 #include <arpa/inet.h>
 #include <check.h>

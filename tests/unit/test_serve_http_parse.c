@@ -1,5 +1,5 @@
 /* Requests from bytes, without sockets: what is refused and why, however the bytes are cut. */
-#include "serve/http_parse.h"
+#include "serve/http/parse.h"
 
 #include <check.h>
 #include <stdio.h>

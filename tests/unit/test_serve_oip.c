@@ -1,6 +1,6 @@
 /* The inference protocol on bytes: numbers both ways, requests of every form into the same bits, answers, refusals. */
-#include "serve/oip.h"
-#include "serve/oip_number.h"
+#include "serve/oip/number.h"
+#include "serve/oip/oip.h"
 #include "support_model.h"
 
 #include <float.h>

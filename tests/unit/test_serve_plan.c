@@ -1,5 +1,5 @@
 /* A serving plan gives the bits of lathe_model_predict, row by row and in batches, and takes no memory. */
-#include "serve/plan.h"
+#include "serve/infer/plan.h"
 #include "support_model.h"
 
 #include <math.h>

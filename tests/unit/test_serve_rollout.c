@@ -1,5 +1,5 @@
 /* Guards of a canary: settings, counters, quantiles, verdicts. */
-#include "serve/rollout.h"
+#include "serve/rollout/rollout.h"
 
 #include <check.h>
 #include <math.h>

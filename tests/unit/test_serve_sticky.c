@@ -1,5 +1,5 @@
 /* The "id" of a request, found without reading the rest. */
-#include "serve/infer_internal.h"
+#include "serve/infer/internal.h"
 
 #include <check.h>
 #include <stdlib.h>

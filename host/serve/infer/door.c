@@ -1,0 +1,245 @@
+#include "serve/infer/door.h"
+
+#include "base/json.h"
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lathe_door {
+    _Atomic int refs;
+    _Atomic bool furnished; /* what follows it is there */
+    pthread_mutex_t lock;   /* of furnishing */
+    const lathe_model *model;
+    const lathe_table *raw;
+    cJSON *settings;
+    char *label;
+    lathe_baseline *baseline;
+    lathe_rules *rules;
+    lathe_live *live;            /* NULL: nothing is counted */
+    lathe_live_waiting *waiting; /* the serving thread's */
+};
+
+static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER; /* of count_shared */
+
+/* What is there but does not fit is told and left out. */
+static int32_t tell(const lathe_door *door, int32_t rc, const lathe_error *warning,
+                    lathe_error *err) {
+    if (rc == LATHE_E_MEMORY)
+        return lathe_fail(err, rc, NULL, "%s", warning->message);
+    if (rc != LATHE_OK)
+        lathe_log(LATHE_LEVEL_WARN, "infer", "validation of %s: %s%s%s", door->label,
+                  warning->where, warning->where[0] ? ": " : "", warning->message);
+    return LATHE_OK;
+}
+
+static int32_t read_profile(lathe_door *door, lathe_error *err) {
+    lathe_error warning = {0};
+    if (door->baseline != NULL)
+        return LATHE_OK;
+    cJSON *profile = lathe_model_document(door->model, LATHE_MODEL_BASELINE);
+    const int32_t rc = lathe_baseline_from_json(profile, &door->baseline, &warning);
+    cJSON_Delete(profile);
+    return tell(door, rc, &warning, err);
+}
+
+static int32_t make_rules(lathe_door *door, const cJSON *settings, lathe_error *err) {
+    lathe_error warning = {0};
+    if (door->rules != NULL)
+        return LATHE_OK;
+    int32_t rc = lathe_rules_new(door->raw, door->baseline, settings, &door->rules, &warning);
+    rc = tell(door, rc, &warning, err);
+    if (rc == LATHE_OK && door->rules == NULL) /* a column of an earlier version: the usual rules */
+        rc = lathe_rules_new(door->raw, door->baseline, NULL, &door->rules, err);
+    return rc;
+}
+
+static int32_t make_statistics(lathe_door *door, const cJSON *settings, lathe_error *err) {
+    int32_t rc = LATHE_OK;
+    if (door->baseline == NULL || cJSON_IsFalse(lathe_json_get(settings, "statistics")))
+        return LATHE_OK;
+    if (door->live == NULL)
+        rc = lathe_live_new(door->baseline, door->raw, LATHE_SLOTS_LIVE, &door->live, err);
+    if (rc == LATHE_OK && door->waiting == NULL &&
+        (door->waiting = lathe_live_waiting_new(door->live)) == NULL)
+        rc = lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the statistics");
+    return rc;
+}
+
+int32_t lathe_door_furnish(lathe_door *door, lathe_error *err) {
+    int32_t rc = LATHE_OK;
+    cJSON *document = NULL;
+    const cJSON *settings = door->settings;
+    pthread_mutex_lock(&door->lock);
+    if (lathe_door_is_furnished(door)) {
+        pthread_mutex_unlock(&door->lock);
+        return LATHE_OK;
+    }
+    if (settings == NULL) {
+        document = lathe_model_document(door->model, LATHE_MODEL_DOCUMENT);
+        settings = lathe_json_get(lathe_json_get(document, "deploy"), "validation");
+    }
+    rc = read_profile(door, err);
+    if (rc == LATHE_OK)
+        rc = make_rules(door, settings, err);
+    if (rc == LATHE_OK)
+        rc = make_statistics(door, settings, err);
+    cJSON_Delete(document);
+    atomic_store_explicit(&door->furnished, rc == LATHE_OK, memory_order_release);
+    pthread_mutex_unlock(&door->lock);
+    return rc;
+}
+
+bool lathe_door_is_furnished(const lathe_door *door) {
+    return atomic_load_explicit(&door->furnished, memory_order_acquire);
+}
+
+int32_t lathe_door_new(const lathe_model *model, const cJSON *settings, const char *label,
+                       lathe_door **out, lathe_error *err) {
+    *out = NULL;
+    lathe_door *door = calloc(1, sizeof *door);
+    if (door == NULL)
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the validation");
+    atomic_init(&door->refs, 1);
+    pthread_mutex_init(&door->lock, NULL);
+    door->model = model;
+    door->raw = lathe_schema_table(lathe_model_get_info(model)->raw);
+    door->label = strdup(label);
+    door->settings = settings != NULL ? cJSON_Duplicate(settings, 1) : NULL;
+    if (door->label == NULL || (settings != NULL && door->settings == NULL)) {
+        lathe_door_free(door);
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the validation");
+    }
+    *out = door;
+    return LATHE_OK;
+}
+
+void lathe_door_retain(lathe_door *door) {
+    atomic_fetch_add(&door->refs, 1);
+}
+
+void lathe_door_free(lathe_door *door) {
+    if (door == NULL || atomic_fetch_sub(&door->refs, 1) > 1)
+        return;
+    lathe_live_waiting_free(door->waiting);
+    lathe_live_free(door->live);
+    lathe_rules_free(door->rules);
+    lathe_baseline_free(door->baseline);
+    cJSON_Delete(door->settings);
+    pthread_mutex_destroy(&door->lock);
+    free(door->label);
+    free(door);
+}
+
+const cJSON *lathe_door_settings(const lathe_door *door) {
+    return door->settings;
+}
+
+/* ---- requests ---- */
+
+void lathe_door_open(const lathe_door *door, lathe_plan *plan) {
+    lathe_plan_tolerate(plan, lathe_rules_tolerated(door->rules));
+}
+
+int32_t lathe_door_check(const lathe_door *door, lathe_plan *plan, int64_t begin, int64_t n,
+                         lathe_door_visit *visit, lathe_error *err) {
+    const lathe_table *rows = lathe_plan_rows(plan);
+    lathe_rule_place at;
+    visit->fired = lathe_rules_check(door->rules, rows, begin, n, lathe_plan_marks(plan) + begin,
+                                     &visit->report);
+    if (!visit->fired || visit->report.rejected == 0)
+        return LATHE_OK;
+    lathe_rules_refused(&visit->report, &at);
+    const lathe_plan_unseen *first = lathe_plan_get_unseen(plan, at.column);
+    lathe_str unseen = {NULL, 0};
+    if (first != NULL && first->row == at.row)
+        unseen = (lathe_str){first->text, first->len < (int64_t)sizeof first->text
+                                              ? first->len
+                                              : (int64_t)sizeof first->text};
+    return lathe_rules_explain(door->rules, rows, &visit->report, unseen, err);
+}
+
+void lathe_door_count(lathe_door *door, const lathe_plan *plan, int64_t begin, int64_t n,
+                      void *region) {
+    if (door->live != NULL && region != NULL)
+        lathe_live_add_later(door->waiting, region, lathe_plan_rows(plan), begin, n);
+}
+
+void lathe_door_flush(lathe_door *door, void *region) {
+    if (lathe_door_is_furnished(door) && door->live != NULL && region != NULL)
+        lathe_live_flush(door->waiting, region);
+}
+
+void lathe_door_count_shared(const lathe_door *door, const lathe_plan *plan, int64_t begin,
+                             int64_t n, void *region) {
+    if (door->live == NULL || region == NULL)
+        return;
+    pthread_mutex_lock(&shared_lock);
+    lathe_live_add(door->live, region, lathe_plan_rows(plan), begin, n);
+    pthread_mutex_unlock(&shared_lock);
+}
+
+void lathe_door_note(const lathe_door_visit *visit, lathe_slot_model *counters) {
+    const lathe_rule_report *r = &visit->report;
+    if (!visit->fired || counters == NULL)
+        return;
+    lathe_slot_add(&counters->flagged, (uint64_t)r->flagged);
+    lathe_slot_add(&counters->rejected, (uint64_t)r->rejected);
+    for (int rule = 0; rule < LATHE_RULE_COUNT; rule++)
+        for (int action = 0; action < LATHE_ACTION_COUNT; action++)
+            if (r->rows[rule][action] > 0)
+                lathe_slot_add(&counters->validated[rule][action], (uint64_t)r->rows[rule][action]);
+}
+
+void lathe_door_note_type(lathe_slot_model *counters) {
+    if (counters == NULL)
+        return;
+    lathe_slot_add(&counters->rejected, 1);
+    lathe_slot_add(&counters->validated[LATHE_RULE_TYPE][LATHE_ACTION_REJECT], 1);
+}
+
+/* A column's name within a quoted string of a header: what is no letter, digit, '_', '-', '.' or blank as %XX. */
+static size_t put_name(const char *name, char *out, size_t size) {
+    static const char digits[] = "0123456789ABCDEF";
+    size_t n = 0;
+    for (; *name != '\0' && n + 4 < size; name++) {
+        const uint8_t c = (uint8_t)*name;
+        if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+            c == '_' || c == '-' || c == '.' || c == ' ') {
+            out[n++] = (char)c;
+        } else {
+            out[n++] = '%';
+            out[n++] = digits[c >> 4];
+            out[n++] = digits[c & 15];
+        }
+    }
+    out[n] = '\0';
+    return n;
+}
+
+void lathe_door_headers(const lathe_door *door, const lathe_door_visit *visit, char *buf,
+                        size_t size) {
+    char line[LATHE_DOOR_HEADERS] = "lathe-flags: ";
+    size_t len = strlen(line);
+    bool any = false;
+    for (int rule = 0; visit->fired && rule < LATHE_RULE_COUNT; rule++) {
+        const int64_t rows = visit->report.rows[rule][LATHE_ACTION_FLAG];
+        const int64_t column = visit->report.first[rule][LATHE_ACTION_FLAG].column;
+        if (rows == 0)
+            continue;
+        len += (size_t)snprintf(line + len, sizeof line - len, "%s%s=%lld", any ? ", " : "",
+                                lathe_rule_names[rule], (long long)rows);
+        any = true;
+        if (column < 0)
+            continue;
+        char name[80];
+        put_name(door->raw->columns[column].name, name, sizeof name);
+        len += (size_t)snprintf(line + len, sizeof line - len, ";column=\"%s\"", name);
+    }
+    const size_t used = strlen(buf);
+    if (any && used + len + 3 <= size)
+        snprintf(buf + used, size - used, "%s\r\n", line);
+}

@@ -1,0 +1,170 @@
+#include "serve/rollout/canary.h"
+
+#include "base/json.h"
+#include "base/nearest.h"
+#include "model/model.h"
+#include "store/store.h"
+
+#include <math.h>
+#include <string.h>
+
+const char *const lathe_guard_names[LATHE_GUARDS] = {
+    "error_ratio",     "rejected_ratio",    "flagged_ratio",      "latency_p99_ms",
+    "latency_mean_ms", "latency_p99_ratio", "latency_mean_ratio", "prediction_drift"};
+
+static int32_t fail(lathe_error *err, const char *fmt, const char *name) {
+    return lathe_fail(err, LATHE_E_INVALID, "canary", fmt, name);
+}
+
+static int32_t read_number(const cJSON *settings, const char *name, double min, double max,
+                           double *out, lathe_error *err) {
+    const cJSON *node = lathe_json_get(settings, name);
+    if (node == NULL)
+        return LATHE_OK;
+    if (!cJSON_IsNumber(node) || !(node->valuedouble >= min && node->valuedouble <= max))
+        return lathe_fail(err, LATHE_E_INVALID, "canary", "\"%s\" is a number from %.15g to %.15g",
+                          name, min, max);
+    *out = node->valuedouble;
+    return LATHE_OK;
+}
+
+static int32_t read_steps(const cJSON *list, lathe_canary *canary, lathe_error *err) {
+    const cJSON *node;
+    const int n = cJSON_GetArraySize(list);
+    double last = 0;
+    if (list == NULL)
+        return LATHE_OK;
+    if (!cJSON_IsArray(list) || n < 1 || n > LATHE_CANARY_STEPS)
+        return fail(err, "\"%s\" is a list of 1 to 16 percentages", "steps");
+    canary->n_steps = 0;
+    cJSON_ArrayForEach(node, list) {
+        if (!cJSON_IsNumber(node) || !(node->valuedouble > last && node->valuedouble <= 100))
+            return fail(err,
+                        "\"%s\" are percentages above 0 up to 100, each larger than the one before",
+                        "steps");
+        last = canary->steps[canary->n_steps++] = node->valuedouble;
+    }
+    return LATHE_OK;
+}
+
+static int32_t read_guards(const cJSON *guards, lathe_canary *canary, lathe_error *err) {
+    const cJSON *node;
+    if (guards == NULL)
+        return LATHE_OK;
+    if (!cJSON_IsObject(guards))
+        return fail(err, "\"%s\" is an object of limits", "guards");
+    memset(canary->guarded, 0, sizeof canary->guarded);
+    cJSON_ArrayForEach(node, guards) {
+        int g = 0;
+        while (g < LATHE_GUARDS && strcmp(lathe_guard_names[g], node->string) != 0)
+            g++;
+        if (g == LATHE_GUARDS) {
+            const char *near = lathe_nearest(node->string, lathe_guard_names, LATHE_GUARDS);
+            return lathe_fail(err, LATHE_E_INVALID, "canary", "there is no guard \"%.60s\"%s%s%s",
+                              node->string, near ? "; did you mean \"" : "", near ? near : "",
+                              near ? "\"?" : "");
+        }
+        if (!cJSON_IsNumber(node) || !(node->valuedouble >= 0 && node->valuedouble <= 1e9))
+            return fail(err, "the limit of \"%s\" is a number from 0", node->string);
+        canary->guarded[g] = true;
+        canary->limits[g] = node->valuedouble;
+    }
+    return LATHE_OK;
+}
+
+int32_t lathe_canary_read(const cJSON *settings, lathe_canary *canary, lathe_error *err) {
+    static const char *const keys[] = {"steps", "bake_seconds", "min_requests", "promote",
+                                       "guards"};
+    const cJSON *node, *promote = lathe_json_get(settings, "promote");
+    *canary = (lathe_canary){.steps = {1, 10, 50, 100},
+                             .n_steps = 4,
+                             .bake_seconds = 300,
+                             .min_requests = 100,
+                             .guarded = {[LATHE_GUARD_ERROR_RATIO] = true},
+                             .limits = {[LATHE_GUARD_ERROR_RATIO] = 0.01}};
+    if (!cJSON_IsObject(settings))
+        return fail(err, "%s are an object", "its settings");
+    cJSON_ArrayForEach(node, settings) {
+        size_t k = 0;
+        while (k < 5 && strcmp(keys[k], node->string) != 0)
+            k++;
+        if (k == 5)
+            return lathe_fail(err, LATHE_E_INVALID, "canary", "it has no setting \"%.60s\"",
+                              node->string);
+    }
+    const char *how = promote ? cJSON_GetStringValue(promote) : "auto";
+    canary->manual = how != NULL && strcmp(how, "manual") == 0;
+    if (how == NULL || (!canary->manual && strcmp(how, "auto") != 0))
+        return fail(err, "\"%s\" is \"auto\" or \"manual\"", "promote");
+    int32_t rc = read_steps(lathe_json_get(settings, "steps"), canary, err);
+    if (rc == LATHE_OK)
+        rc = read_number(settings, "bake_seconds", 0, 30 * 86400, &canary->bake_seconds, err);
+    if (rc == LATHE_OK)
+        rc = read_number(settings, "min_requests", 1, 1e12, &canary->min_requests, err);
+    return rc == LATHE_OK ? read_guards(lathe_json_get(settings, "guards"), canary, err) : rc;
+}
+
+/* ---- beginning ---- */
+
+static int32_t classes_of(lathe_store *store, const char *sha256, lathe_arena *arena, cJSON **file,
+                          lathe_error *err) {
+    const char *path;
+    int32_t rc = lathe_store_artifact_path(store, sha256, false, arena, &path, err);
+    return rc == LATHE_OK ? lathe_model_describe(path, file, err) : rc;
+}
+
+static int32_t check_classes(lathe_store *store, const lathe_version_record *v,
+                             const lathe_endpoint_record *e, lathe_arena *arena, lathe_error *err) {
+    cJSON *mine = NULL, *theirs = NULL;
+    int32_t rc = classes_of(store, v->sha256, arena, &mine, err);
+    if (rc == LATHE_OK)
+        rc = classes_of(store, e->sha256, arena, &theirs, err);
+    const cJSON *a = lathe_json_get(mine, "classes"), *b = lathe_json_get(theirs, "classes");
+    if (rc == LATHE_OK && (cJSON_GetArraySize(a) == 0 || !cJSON_Compare(a, b, 1)))
+        rc = fail(err, "the guard \"%s\" needs two classifiers with the same classes",
+                  "prediction_drift");
+    cJSON_Delete(mine);
+    cJSON_Delete(theirs);
+    return rc;
+}
+
+static int32_t begin(lathe_store *store, const char *endpoint, const char *ref,
+                     const cJSON *settings, bool force, const char *reason, lathe_arena *arena,
+                     cJSON **failed, lathe_error *err) {
+    lathe_canary canary;
+    lathe_version_record v;
+    lathe_endpoint_record e;
+    int32_t rc = lathe_canary_read(settings, &canary, err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_endpoint(store, endpoint, arena, &e, err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_version(store, ref, arena, &v, err);
+    if (rc == LATHE_OK && canary.guarded[LATHE_GUARD_PREDICTION_DRIFT])
+        rc = check_classes(store, &v, &e, arena, err);
+    if (rc == LATHE_OK)
+        rc = force ? lathe_gates_override(store, &v, reason, err)
+                   : lathe_gates_check(&v, failed, err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_version_verify(store, ref, err);
+    char *text = rc == LATHE_OK ? cJSON_PrintUnformatted(settings) : NULL;
+    if (rc == LATHE_OK && text == NULL)
+        rc = lathe_fail(err, LATHE_E_MEMORY, "canary", "out of memory");
+    if (rc == LATHE_OK)
+        rc = lathe_store_rollout_begin(store, endpoint, LATHE_ROLLOUT_CANARY, v.model, v.version,
+                                       text, reason, NULL, err);
+    cJSON_free(text);
+    return rc;
+}
+
+int32_t lathe_canary_begin(lathe_store *store, const char *endpoint, const char *ref,
+                           const cJSON *settings, bool force, const char *reason, cJSON **failed,
+                           lathe_error *err) {
+    lathe_arena *arena = lathe_arena_new();
+    if (failed != NULL)
+        *failed = NULL;
+    int32_t rc = arena != NULL
+                     ? begin(store, endpoint, ref, settings, force, reason, arena, failed, err)
+                     : lathe_fail(err, LATHE_E_MEMORY, "canary", "out of memory");
+    lathe_arena_free(arena);
+    return rc;
+}
