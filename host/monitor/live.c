@@ -1,39 +1,16 @@
-/* monitor/live.c: served rows counted into a baseline's bins. See live.h.
+/* monitor/live.c: served rows counted into a baseline's bins (live_bins.h). See live.h.
  *
  * A region:   rows | head 0 | counts 0 … | head 1 | counts 1 … | …        all in lines of 64 bytes
- *
- * A number's bin is the number of edges below it. The edges are kept as a tree of two levels, 16 pivots and behind each
- * gap of theirs 16 more, so that a bin is found by comparing twice with 16 numbers at once: no branch to mispredict.
- *
- *     edges   e0 … e15 [e16] e17 … e32 [e33] …         [pivot k] = e(17 k + 16), block k = e(17 k) … e(17 k + 15)
- *
- * The tree holds them as float32. Rounding keeps the order (edge < value gives float(edge) <= float(value), and float(edge) <
- * float(value) gives edge < value), so that the count is right but for edges that equal the value as float32; those
- * are looked at as they are.
  */
 #include "monitor/live_internal.h"
 
 #include "data/frame.h"
 #include "data/memory.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define FAN 16
-#define MOST_EDGES (FAN * (FAN + 1) + FAN)
-
-struct live_tree {
-    _Alignas(64) float pivots[FAN];
-    float blocks[FAN + 1][FAN];
-    float rounded[MOST_EDGES + 1]; /* all of them, and an infinity */
-    double edges[MOST_EDGES + 1];
-};
-typedef struct live_tree tree;
 
 /* ---- layout ---- */
 
@@ -61,22 +38,6 @@ static int16_t *map_bins(const lathe_distribution *d, const double *edges, int64
     return bin;
 }
 
-static tree *plant(const double *edges, int64_t n) {
-    tree *t = lathe_aligned_zeroed(1, sizeof *t);
-    if (t == NULL)
-        return NULL;
-    for (int64_t at = 0; at <= MOST_EDGES; at++) {
-        const int64_t k = at / (FAN + 1), i = at % (FAN + 1);
-        t->edges[at] = at < n ? edges[at] : (double)INFINITY;
-        t->rounded[at] = (float)t->edges[at];
-        if (i < FAN)
-            t->blocks[k][i] = t->rounded[at];
-        else if (k < FAN)
-            t->pivots[k] = t->rounded[at];
-    }
-    return t;
-}
-
 static void trained_range(const lathe_distribution *d, double *low, double *high) {
     *low = (double)INFINITY;
     *high = -(double)INFINITY;
@@ -95,10 +56,11 @@ static int32_t lay_numeric(live_feature *f, const lathe_baseline *baseline, int6
     for (int r = 0; r < 2; r++)
         lathe_baseline_distribution(baseline, feature, r, &d[r]);
     const int64_t n = merge_edges(&d[0], &d[1], edges);
-    if (n > MOST_EDGES)
+    if (n > LIVE_MOST_EDGES)
         return LATHE_E_SHAPE;
     f->n_bins = n + 1;
-    f->tree = plant(edges, n);
+    f->find_bins = live_bins_kernel();
+    f->tree = live_tree_new(edges, n);
     f->bin[0] = map_bins(&d[0], edges, n + 1);
     f->bin[1] = map_bins(&d[1], edges, n + 1);
     f->center = n > 0 ? edges[n / 2] : 0;
@@ -210,56 +172,53 @@ static inline void put(live_cell *c, double value) {
     atomic_store_explicit(&c->number, value, memory_order_relaxed);
 }
 
-/* How many of 16 ascending numbers are below the value. */
-#ifdef __SSE2__
-static inline int64_t below(const float *numbers, float value) {
-    const __m128 v = _mm_set1_ps(value);
-    __m128i is_below[4]; /* the first ones */
-    for (int i = 0; i < 4; i++)
-        is_below[i] = _mm_castps_si128(_mm_cmplt_ps(_mm_load_ps(numbers + 4 * i), v));
-    const __m128i bytes = _mm_packs_epi16(_mm_packs_epi32(is_below[0], is_below[1]),
-                                          _mm_packs_epi32(is_below[2], is_below[3]));
-    return __builtin_ctz(~(unsigned)_mm_movemask_epi8(bytes));
-}
-#else
-static inline int64_t below(const float *numbers, float value) {
-    int64_t n = 0;
-    for (int i = 0; i < FAN; i++)
-        n += numbers[i] < value;
-    return n;
-}
-#endif
+/* Of numbers that are there: what the head of a feature keeps. */
+#define LANES 4
+typedef struct moments {
+    double smallest, largest, sum, squares;
+} moments;
 
-static inline int64_t bin_of(const tree *t, double value) {
-    const float rounded = (float)value;
-    const int64_t block = below(t->pivots, rounded);
-    int64_t bin = (FAN + 1) * block + below(t->blocks[block], rounded);
-    while (bin < MOST_EDGES && t->rounded[bin] <= rounded && t->edges[bin] < value)
-        bin++;
-    return bin;
-}
-
-/* Sums of n finite numbers, less the feature's center. */
-static void add_moments(const live_feature *f, live_cell *head, const double *values, int64_t n,
-                        double smallest, double largest) {
-    const uint64_t seen = atomic_load_explicit(&head[LIVE_SEEN].count, memory_order_relaxed);
-    double sum[2] = {0, 0}, squares[2] = {0, 0};
-    for (int64_t i = 0; i < n; i++) {
-        const double offset = values[i] - f->center;
-        sum[i & 1] += offset;
-        squares[i & 1] += offset * offset;
+static moments measure(const double *values, int64_t n, double center) {
+    double smallest[LANES], largest[LANES], sum[LANES] = {0}, squares[LANES] = {0};
+    int64_t i = 0;
+    for (int k = 0; k < LANES; k++)
+        smallest[k] = largest[k] = values[0];
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++) {
+            const double value = values[i + k], offset = value - center;
+            smallest[k] = value < smallest[k] ? value : smallest[k];
+            largest[k] = value > largest[k] ? value : largest[k];
+            sum[k] += offset;
+            squares[k] += offset * offset;
+        }
+    for (; i < n; i++) {
+        smallest[0] = values[i] < smallest[0] ? values[i] : smallest[0];
+        largest[0] = values[i] > largest[0] ? values[i] : largest[0];
+        sum[0] += values[i] - center;
+        squares[0] += (values[i] - center) * (values[i] - center);
     }
-    if (seen == 0 || smallest < number(&head[LIVE_SMALLEST]))
-        put(&head[LIVE_SMALLEST], smallest);
-    if (seen == 0 || largest > number(&head[LIVE_LARGEST]))
-        put(&head[LIVE_LARGEST], largest);
-    put(&head[LIVE_SUM], number(&head[LIVE_SUM]) + (sum[0] + sum[1]));
-    put(&head[LIVE_SQUARES], number(&head[LIVE_SQUARES]) + (squares[0] + squares[1]));
+    for (int k = 1; k < LANES; k++) {
+        smallest[0] = smallest[k] < smallest[0] ? smallest[k] : smallest[0];
+        largest[0] = largest[k] > largest[0] ? largest[k] : largest[0];
+    }
+    return (moments){smallest[0], largest[0], (sum[0] + sum[1]) + (sum[2] + sum[3]),
+                     (squares[0] + squares[1]) + (squares[2] + squares[3])};
+}
+
+static void add_moments(live_cell *head, const moments *m, int64_t n) {
+    const uint64_t seen = atomic_load_explicit(&head[LIVE_SEEN].count, memory_order_relaxed);
+    if (seen == 0 || m->smallest < number(&head[LIVE_SMALLEST]))
+        put(&head[LIVE_SMALLEST], m->smallest);
+    if (seen == 0 || m->largest > number(&head[LIVE_LARGEST]))
+        put(&head[LIVE_LARGEST], m->largest);
+    put(&head[LIVE_SUM], number(&head[LIVE_SUM]) + m->sum);
+    put(&head[LIVE_SQUARES], number(&head[LIVE_SQUARES]) + m->squares);
     atomic_store_explicit(&head[LIVE_SEEN].count, seen + (uint64_t)n, memory_order_relaxed);
 }
 
-/* Keeps the finite ones of n numbers that are not missing; counts those outside of training. */
-static int64_t sort_out(const live_feature *f, live_cell *head, double *values, int64_t n) {
+/* The finite ones of n numbers that are not missing; counts those outside of training. */
+static int64_t sort_out(const live_feature *f, live_cell *head, const double *values, int64_t n,
+                        double *finite) {
     int64_t m = 0;
     for (int64_t i = 0; i < n; i++) {
         const double value = values[i];
@@ -268,29 +227,44 @@ static int64_t sort_out(const live_feature *f, live_cell *head, double *values, 
         else if (value > f->high)
             add(&head[LIVE_ABOVE], 1);
         if (fabs(value) <= DBL_MAX)
-            values[m++] = value;
+            finite[m++] = value;
     }
     return m;
 }
 
-/* n numbers, at most LATHE_LIVE_WAITING, none missing; values is scratch after. */
-static void add_numbers(const live_feature *f, live_cell *head, double *values, int64_t n) {
-    double smallest = values[0], largest = values[0];
-    for (int64_t i = 0; i < n; i++) {
-        add(&head[LIVE_LINE + bin_of(f->tree, values[i])], 1);
-        smallest = values[i] < smallest ? values[i] : smallest;
-        largest = values[i] > largest ? values[i] : largest;
-    }
-    if (smallest < f->low || largest > f->high) {
-        n = sort_out(f, head, values, n);
-        smallest = largest = values[0];
-        for (int64_t i = 1; i < n; i++) {
-            smallest = values[i] < smallest ? values[i] : smallest;
-            largest = values[i] > largest ? values[i] : largest;
-        }
+/* n numbers, at most LATHE_LIVE_WAITING, none missing. */
+static void add_numbers(const live_feature *f, live_cell *head, const double *values, int64_t n,
+                        moments m) {
+    uint16_t bins[LATHE_LIVE_WAITING];
+    double finite[LATHE_LIVE_WAITING];
+    f->find_bins(f->tree, values, n, bins);
+    for (int64_t i = 0; i < n; i++)
+        add(&head[LIVE_LINE + bins[i]], 1);
+    if (m.smallest < f->low || m.largest > f->high) {
+        n = sort_out(f, head, values, n, finite);
+        if (n > 0)
+            m = measure(finite, n, f->center);
     }
     if (n > 0)
-        add_moments(f, head, values, n, smallest, largest);
+        add_moments(head, &m, n);
+}
+
+/* n numbers, at most LATHE_LIVE_WAITING; NaN: missing. One of those, and no infinity, makes the squares NaN. */
+static void add_present(const live_feature *f, live_cell *head, const double *values, int64_t n) {
+    double present[LATHE_LIVE_WAITING + 1];
+    int64_t n_present = 0;
+    const moments m = measure(values, n, f->center);
+    if (m.squares == m.squares) {
+        add_numbers(f, head, values, n, m);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        present[n_present] = values[i];
+        n_present += values[i] == values[i];
+    }
+    add(&head[LIVE_MISSING], (uint64_t)(n - n_present));
+    if (n_present > 0)
+        add_numbers(f, head, present, n_present, measure(present, n_present, f->center));
 }
 
 /* A value on its way: a number (NaN: missing), or a category's code. */
@@ -307,33 +281,44 @@ static inline live_value value_at(const live_feature *f, const lathe_column *c, 
     return (live_value){.number = lathe_number_at(c, row, (double)NAN)};
 }
 
+static void add_code(const live_feature *f, live_cell *head, int64_t code) {
+    const int64_t unseen = f->n_bins - 1;
+    if (code == LATHE_CODE_MISSING)
+        add(&head[LIVE_MISSING], 1);
+    else
+        add(&head[LIVE_LINE + (code >= 0 && code < unseen ? code : unseen)], 1);
+}
+
 /* n values of one feature, `stride` apart; n at most LATHE_LIVE_WAITING. */
 static void add_values(const live_feature *f, live_cell *head, const live_value *values,
                        int64_t stride, int64_t n) {
-    double numbers[LATHE_LIVE_WAITING + 1];
-    int64_t m = 0;
-    const int64_t unseen = f->n_bins - 1;
-    for (int64_t i = 0; !f->categorical && i < n; i++) {
-        numbers[m] = values[i * stride].number;
-        m += numbers[m] == numbers[m];
+    double numbers[LATHE_LIVE_WAITING];
+    if (f->categorical) {
+        for (int64_t i = 0; i < n; i++)
+            add_code(f, head, values[i * stride].code);
+        return;
     }
-    if (m > 0)
-        add_numbers(f, head, numbers, m);
-    if (!f->categorical && m < n)
-        add(&head[LIVE_MISSING], (uint64_t)(n - m));
-    for (int64_t i = 0; f->categorical && i < n; i++) {
-        const int64_t code = values[i * stride].code;
-        if (code == LATHE_CODE_MISSING)
-            add(&head[LIVE_MISSING], 1);
-        else
-            add(&head[LIVE_LINE + (code >= 0 && code < unseen ? code : unseen)], 1);
+    for (int64_t i = 0; i < n; i++)
+        numbers[i] = values[i * stride].number;
+    add_present(f, head, numbers, n);
+}
+
+/* Rows [begin, begin + n) of a column; n at most LATHE_LIVE_WAITING. */
+static void add_rows(const live_feature *f, live_cell *head, const lathe_column *c, int64_t begin,
+                     int64_t n) {
+    live_value values[LATHE_LIVE_WAITING];
+    if (f->type == LATHE_COLUMN_FLOAT64) {
+        add_present(f, head, (const double *)c->values + begin, n);
+        return;
     }
+    for (int64_t i = 0; i < n; i++)
+        values[i] = value_at(f, c, begin + i);
+    add_values(f, head, values, 1, n);
 }
 
 void lathe_live_add(const lathe_live *live, void *region, const lathe_table *rows, int64_t begin,
                     int64_t n) {
     live_cell *cells = region;
-    live_value values[LATHE_LIVE_WAITING];
     for (int64_t i = 0; i < live->n_features; i++) {
         const live_feature *f = &live->features[i];
         if (f->column < 0)
@@ -341,9 +326,7 @@ void lathe_live_add(const lathe_live *live, void *region, const lathe_table *row
         const lathe_column *c = &rows->columns[f->column];
         for (int64_t done = 0, m; done < n; done += m) {
             m = n - done < LATHE_LIVE_WAITING ? n - done : LATHE_LIVE_WAITING;
-            for (int64_t k = 0; k < m; k++)
-                values[k] = value_at(f, c, begin + done + k);
-            add_values(f, cells + f->at, values, 1, m);
+            add_rows(f, cells + f->at, c, begin + done, m);
         }
     }
     add(cells, (uint64_t)n);

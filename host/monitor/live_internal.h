@@ -3,6 +3,7 @@
 #define LATHE_MONITOR_LIVE_INTERNAL_H
 
 #include "monitor/live.h"
+#include "monitor/live_bins.h"
 
 #include <stdatomic.h>
 
@@ -28,12 +29,13 @@ typedef union live_cell {
 
 typedef struct live_feature {
     bool categorical;
-    int32_t type;           /* of the column */
-    int64_t column;         /* of the rows; -1: not counted */
-    int64_t at;             /* of the head, in cells */
-    int64_t n_bins;         /* joint ones */
-    struct live_tree *tree; /* NULL: categorical */
-    double low, high;       /* of training; low > high where it had no number */
+    int32_t type;    /* of the column */
+    int64_t column;  /* of the rows; -1: not counted */
+    int64_t at;      /* of the head, in cells */
+    int64_t n_bins;  /* joint ones */
+    live_tree *tree; /* NULL: categorical */
+    live_bins_fn *find_bins;
+    double low, high; /* of training; low > high where it had no number */
     double center;
     int16_t *bin[2]; /* [n_bins] bins of each resolution; NULL: categorical */
 } live_feature;

@@ -1,6 +1,7 @@
 #include "serve/endpoint_verbs.h"
 
 #include "base/json.h"
+#include "pipeline/validation.h"
 #include "serve/rollout/canary.h"
 
 #include <inttypes.h>
@@ -93,8 +94,31 @@ static int32_t set_target(call *c) {
                           : rc;
 }
 
+/* As the document's "deploy" is; before anything is moved. */
+static int32_t check_validation(call *c) {
+    const cJSON *node = lathe_json_get(c->arguments, "validation");
+    if (node == NULL || cJSON_IsNull(node))
+        return LATHE_OK;
+    cJSON *tree = cJSON_CreateObject();
+    cJSON_AddItemToObject(tree, "validation", cJSON_Duplicate(node, 1));
+    lathe_json *doc = tree ? lathe_json_from_tree(tree, "") : NULL;
+    if (doc == NULL || lathe_json_get(lathe_json_root(doc), "validation") == NULL) {
+        lathe_json_free(doc);
+        return lathe_fail(c->err, LATHE_E_MEMORY, NULL, "out of memory");
+    }
+    lathe_diags diags = {0};
+    const lathe_check check = {doc, c->arena, &diags};
+    lathe_validation_check(&check, lathe_json_get(lathe_json_root(doc), "validation"));
+    const int32_t rc = lathe_diags_error(&diags, LATHE_E_INVALID, c->err);
+    lathe_diags_free(&diags);
+    lathe_json_free(doc);
+    return rc;
+}
+
 static int32_t set(call *c) {
-    int32_t rc = set_target(c);
+    int32_t rc = check_validation(c);
+    if (rc == LATHE_OK)
+        rc = set_target(c);
     return rc == LATHE_OK ? set_settings(c) : rc;
 }
 

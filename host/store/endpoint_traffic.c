@@ -100,8 +100,9 @@ static int32_t check_settings(lathe_store *store, const cJSON *settings, lathe_e
     if (!cJSON_IsObject(settings))
         return fail_settings(err, "an object is expected");
     int32_t rc = check_keys(settings, keys, "it", err);
-    if (rc == LATHE_OK && validation != NULL && !cJSON_IsObject(validation))
-        rc = fail_settings(err, "\"validation\" is an object");
+    if (rc == LATHE_OK && validation != NULL && !cJSON_IsObject(validation) &&
+        !cJSON_IsString(validation))
+        rc = fail_settings(err, "\"validation\" is an object or one action");
     if (rc == LATHE_OK && traffic != NULL && !cJSON_IsArray(traffic))
         rc = fail_settings(err, "\"traffic\" is a list");
     if (rc == LATHE_OK && cJSON_GetArraySize(traffic) > 16)

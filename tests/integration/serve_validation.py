@@ -167,6 +167,36 @@ def check_statistics(service, data):
     checks.equal("unknown version", service.control("GET", "/api/v1/models/usual/versions/9/features")[0], 404)
 
 
+def check_settings(service):
+    """An endpoint's own rules come before the document's, until they are taken away."""
+    odd = row(bill_length_mm=61)
+
+    def put(validation):
+        return service.control("PUT", "/api/v1/endpoints/open-live", {"validation": validation})
+
+    def ask():
+        return service.infer("POST", path("open-live"), body(odd))[0]
+
+    checks.equal("the document's: all off", ask(), 200)
+    checks.equal("set", put({"range": "reject"})[0], 200)
+    checks.that("the endpoint's", service.until(lambda: ask() == 400))
+    checks.equal("the model by its own name has the document's",
+                 service.infer("POST", path("open"), body(odd))[0], 200)
+    for bad, *pieces in (({"range": "refuse"}, "range", "refuse"), ({"margn": 1}, "margn", "margin"),
+                         ({"columns": {"year": {"min": 3, "max": 2}}}, "min", "max"), ("none", "none", "pass"),
+                         (7, "validation")):
+        status, answer = put(bad)[:2]
+        checks.equal(f"refused {bad}", status, 422)
+        checks.has("its message", str(answer), *pieces)
+    checks.equal("as it was", ask(), 400)
+    checks.equal("one action for all rules", put("pass")[0], 200)
+    checks.that("passes", service.until(lambda: ask() == 200))
+    put({"range": "reject"})
+    checks.that("and rejects", service.until(lambda: ask() == 400))
+    checks.equal("taken away", put(None)[0], 200)
+    checks.that("the document's again", service.until(lambda: ask() == 200))
+
+
 with Lathe() as lathe:
     strict = {"range": "reject", "domain": "reject", "nulls": "reject", "type": "flag",
               "columns": {"flipper_length_mm": "flag", "body_mass_g": {"max": 9000}}}
@@ -192,6 +222,7 @@ with Lathe() as lathe:
                                            body(row(year=None, island="Mars", body_mass_g=-1, bill_depth_mm="deep")))
         checks.equal("all rules off", (status, "lathe-flags" in headers), (200, False))
         checks.equal("counted nothing", service.metric("lathe_validation_rows_total", 'model="open"'), 0)
+        check_settings(service)
         check_statistics(service, os.path.join(DATA, "penguins.csv"))
         before = service.metric("lathe_validation_rows_total", 'model="usual"')
         os.kill(service.workers()[0], signal.SIGKILL)
