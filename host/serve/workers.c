@@ -274,6 +274,10 @@ static void on_worker_exit(uv_process_t *process, int64_t status, int signal_num
     uv_close((uv_handle_t *)&life->process, on_closed);
     uv_close((uv_handle_t *)&life->pipe, on_closed);
     if (w->s->draining) {
+        if (w->s->systemd.n_inference == 0) { /* nobody accepts there any more */
+            close(w->socket);
+            w->socket = -1;
+        }
         lathe_supervisor_worker_gone(w->s);
         return;
     }

@@ -306,7 +306,9 @@ void http_conn_open(lathe_http *server, int fd, bool is_refused) {
     c->read_deadline = after(c, c->tls != NULL ? server->limits.head_ms : server->limits.idle_ms);
     http_conn_read(c);
     if (is_refused && !c->is_closing && begin(c) != NULL)
-        refuse(c, 503, "this server has as many connections as it may");
+        refuse(c, 503,
+               server->is_stopping ? "this server is stopping"
+                                   : "this server has as many connections as it may");
 }
 
 /* ---- time ---- */

@@ -66,8 +66,8 @@ typedef struct lathe_http_options {
 int32_t lathe_http_start(uv_loop_t *loop, int socket, const lathe_http_options *options,
                          lathe_http **server, lathe_error *err);
 
-/* No new connections; idle ones close; those with a request under way close after its answer. on_stopped is called
- * once all are gone, or after `grace_ms`, when the rest is cut. */
+/* Idle connections close; those with a request under way close after its answer; new ones meanwhile are told 503.
+ * on_stopped is called once all that were served are gone, or after `grace_ms`, when the rest is cut. */
 void lathe_http_stop(lathe_http *server, uint64_t grace_ms, void (*on_stopped)(void *user),
                      void *user);
 size_t lathe_http_connections(const lathe_http *server);

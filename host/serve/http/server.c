@@ -80,16 +80,22 @@ static void on_handle_closed(uv_handle_t *handle) {
         done(user);
 }
 
-static void end_if_empty(lathe_http *server) {
-    if (server->is_stopping && server->conns == NULL &&
-        !uv_is_closing((uv_handle_t *)&server->tick))
-        uv_close((uv_handle_t *)&server->tick, on_handle_closed);
-}
-
 static void on_listener_closed(uv_handle_t *handle) {
     lathe_http *server = handle->data;
     close(server->fd);
     on_handle_closed(handle);
+}
+
+/* Once the last connection that was served is gone, nobody is told any more that the server stops. */
+static void end_if_empty(lathe_http *server) {
+    if (!server->is_stopping || server->conn_count > 0)
+        return;
+    if (!uv_is_closing((uv_handle_t *)&server->listener))
+        uv_close((uv_handle_t *)&server->listener, on_listener_closed);
+    for (http_conn *c = server->conns; c != NULL; c = c->next)
+        http_conn_cut(c);
+    if (server->conns == NULL && !uv_is_closing((uv_handle_t *)&server->tick))
+        uv_close((uv_handle_t *)&server->tick, on_handle_closed);
 }
 
 /* ---- the tick ---- */
@@ -107,7 +113,9 @@ static void on_tick(uv_timer_t *timer) {
         else
             http_conn_tick(c, now);
     }
-    if (!server->is_stopping && !server->is_listening) /* descriptors were out; perhaps no more */
+    if (!server->is_listening &&
+        !uv_is_closing(
+            (uv_handle_t *)&server->listener)) /* descriptors were out; perhaps no more */
         server->is_listening = uv_poll_start(&server->listener, UV_READABLE, on_readable) == 0;
     if (server->conns == NULL && (server->is_listening || server->is_stopping)) {
         server->is_ticking = false;
@@ -157,7 +165,7 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
     lathe_http *server = poll->data;
     (void)status;
     (void)events;
-    for (int i = 0; i < ACCEPTS_A_TURN && !server->is_stopping; i++) {
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         const int fd = accept4(server->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
             continue;
@@ -171,11 +179,12 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
             tick_on(server);
             return;
         }
-        const bool is_full = server->conn_count >= server->limits.max_connections;
-        if (is_full && server->refused_count >= MAX_REFUSED)
+        const bool is_refused =
+            server->is_stopping || server->conn_count >= server->limits.max_connections;
+        if (is_refused && server->refused_count >= MAX_REFUSED)
             close(fd);
         else
-            http_conn_open(server, fd, is_full);
+            http_conn_open(server, fd, is_refused);
     }
 }
 
@@ -248,7 +257,6 @@ void lathe_http_stop(lathe_http *server, uint64_t grace_ms, void (*on_stopped)(v
     server->on_stopped = on_stopped;
     server->stopped_user = user;
     server->cut_at = uv_now(server->loop) + grace_ms;
-    uv_close((uv_handle_t *)&server->listener, on_listener_closed);
     for (http_conn *c = server->conns; c != NULL; c = c->next) {
         if (grace_ms == 0)
             http_conn_cut(c);
