@@ -30,6 +30,7 @@ int cli_plugins(int argc, char **argv);
 int cli_data(int argc, char **argv);
 int cli_worker(int argc, char **argv);
 int cli_serve(int argc, char **argv);
+int cli_bench(int argc, char **argv);
 int cli_backup(int argc, char **argv);
 int cli_restore(int argc, char **argv);
 int cli_verify(int argc, char **argv);

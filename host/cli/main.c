@@ -27,6 +27,7 @@ static const char usage[] =
     "  usage                              requests, rows and training time by token\n"
     "  data describe FILE       what a data file looks like\n"
     "  serve                    the service: inference, control plane, runs\n"
+    "  bench ENDPOINT           requests a second and latencies of a served endpoint\n"
     "  backup DIR | restore DIR | verify | gc\n"
     "\n"
     "`lathe COMMAND --help` tells more. Options for all: --home D (or $LATHE_HOME).\n"
@@ -56,6 +57,7 @@ static const struct {
     {"data", cli_data, NULL},
     {"worker", cli_worker, NULL},
     {"serve", cli_serve, NULL},
+    {"bench", cli_bench, NULL},
     {"backup", cli_backup, NULL},
     {"restore", cli_restore, NULL},
     {"verify", cli_verify, NULL},
@@ -71,7 +73,7 @@ static const struct {
 
 /* Here, or through a service. */
 static int run_command(size_t i, int argc, char **argv) {
-    static const char *const here[] = {"worker", "serve", "restore"};
+    static const char *const here[] = {"worker", "serve", "bench", "restore"};
     cli_target target = {0};
     bool stays = false;
     for (size_t k = 0; k < sizeof here / sizeof *here; k++)
