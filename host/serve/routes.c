@@ -241,20 +241,30 @@ static bool is_endpoint(const cJSON *routes, const char *name) {
     return false;
 }
 
+static int32_t add_models(reading *r, lathe_error *err) {
+    lathe_model_list models;
+    int32_t rc = lathe_store_models(r->store, r->arena, &models, err);
+    for (size_t i = 0; rc == LATHE_OK && i < models.count; i++)
+        if (!is_endpoint(r->routes,
+                         models.items[i].name)) /* an endpoint of that name comes first */
+            rc = add_model(r, models.items[i].name, err);
+    return rc;
+}
+
 int32_t lathe_routes_read(lathe_store *store, uint64_t generation, const cJSON *unloaded,
                           const lathe_rollouts *rollouts, lathe_route_numbers *numbers,
                           cJSON **table, lathe_error *err) {
     reading r = {store, lathe_arena_new(), numbers, unloaded, rollouts, cJSON_CreateArray()};
-    lathe_model_list models;
     *table = NULL;
     int32_t rc = r.arena && r.routes
-                     ? add_endpoints(&r, err)
+                     ? lathe_store_view(store, err)
                      : lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the routes");
-    if (rc == LATHE_OK)
-        rc = lathe_store_models(store, r.arena, &models, err);
-    for (size_t i = 0; rc == LATHE_OK && i < models.count; i++)
-        if (!is_endpoint(r.routes, models.items[i].name)) /* an endpoint of that name comes first */
-            rc = add_model(&r, models.items[i].name, err);
+    if (rc == LATHE_OK) {
+        rc = add_endpoints(&r, err);
+        if (rc == LATHE_OK)
+            rc = add_models(&r, err);
+        lathe_store_view_end(store);
+    }
     lathe_arena_free(r.arena);
     cJSON *out = rc == LATHE_OK ? cJSON_CreateObject() : NULL;
     if (out == NULL) {

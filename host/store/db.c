@@ -316,6 +316,15 @@ int32_t lathe_db_end(lathe_store *store, int32_t rc, lathe_error *err) {
     return rc;
 }
 
+int32_t lathe_store_view(lathe_store *store, lathe_error *err) {
+    return lathe_db_script(store, "BEGIN", err);
+}
+
+void lathe_store_view_end(lathe_store *store) {
+    if (!sqlite3_get_autocommit(store->db))
+        sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
+}
+
 /* ---- rows ---- */
 
 const char *lathe_db_text(sqlite3_stmt *stmt, int column, lathe_arena *arena) {

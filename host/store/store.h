@@ -77,6 +77,11 @@ int32_t lathe_store_open_beside(const lathe_store *owner, lathe_store **store, l
 /* Releases the lock. NULL is allowed. */
 void lathe_store_close(lathe_store *store);
 
+/* What is read from view to view_end is of one moment, and costs one look at the file's state instead of one a question.
+ * Nothing is written in between. view_end is called where view gave LATHE_OK, and by nobody else. */
+int32_t lathe_store_view(lathe_store *store, lathe_error *err);
+void lathe_store_view_end(lathe_store *store);
+
 /* Absolute path of the home; valid while the store is open. */
 const char *lathe_store_home(const lathe_store *store);
 lathe_store_mode lathe_store_get_mode(const lathe_store *store);
