@@ -8,13 +8,24 @@ enum { PIECE = 256 }; /* rows of a panel that the first cache holds: 16 KiB */
 
 static const float zeros[2 * PANEL];
 
-/* Loops over the rows of a register block: unrolled wholly, or the sums would not be registers. */
+/* Loops over the rows of a register block: unrolled wholly, or the sums would not be registers. Not where
+ * clang checks every access: 72 unrolled blocks, each load in them with its checks, take it many minutes;
+ * rolled and not inlined they are two functions for each kind of CPU, checked the same, to the same bits. */
 #if defined(__clang__)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(memory_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#define UNROLL
+#define BLOCK static __attribute__((noinline))
+#else
 #define UNROLL _Pragma("clang loop unroll(full)")
+#endif
 #elif defined(__GNUC__)
 #define UNROLL _Pragma("GCC unroll 16")
 #else
 #define UNROLL
+#endif
+#ifndef BLOCK
+#define BLOCK static inline __attribute__((always_inline))
 #endif
 
 /* ---- any CPU: vectors of four floats, which the compiler maps to what there is ---- */

@@ -8,9 +8,9 @@
 
 /* One block of z. x: its first row; w[v], z[v]: where vector v begins; init: what the sums begin with, rows
  * init_row floats apart. */
-TARGET static inline __attribute__((always_inline)) void NAME(rows_block)(
-    const int MR, const int NV, int64_t n, const float *x, int64_t x_panel, const float *const *w,
-    const float *const *init, int64_t init_row, float *const *z) {
+TARGET BLOCK void NAME(rows_block)(const int MR, const int NV, int64_t n, const float *x,
+                                   int64_t x_panel, const float *const *w, const float *const *init,
+                                   int64_t init_row, float *const *z) {
     V sum[MOST][2];
     const float *w0 = w[0], *w1 = w[NV - 1];
     UNROLL
@@ -45,9 +45,9 @@ TARGET static inline __attribute__((always_inline)) void NAME(rows_block)(
 }
 
 /* One block of dw: MR inputs by NV vectors of units; x, dz[v]: at the first row. */
-TARGET static inline __attribute__((always_inline)) void NAME(weights_block)(
-    const int MR, const int NV, int64_t rows, const float *x, const float *const *dz,
-    float *const *dw, int64_t dw_row, int32_t add) {
+TARGET BLOCK void NAME(weights_block)(const int MR, const int NV, int64_t rows, const float *x,
+                                      const float *const *dz, float *const *dw, int64_t dw_row,
+                                      int32_t add) {
     V sum[MOST][2];
     const float *d0 = dz[0], *d1 = dz[NV - 1];
     UNROLL
