@@ -174,24 +174,49 @@ static bool code_valid(const lathe_feature *f, float x) {
     return x != x || x == -1.0f || (x >= 0 && x < (float)f->n_categories && x == floorf(x));
 }
 
+/* Copies `width` features of the rows; nan[f] becomes other than 0 where one is missing. No branches: the
+ * loop is vectorised. */
+static void copy_features(const fill_job *job, int64_t begin, int64_t end, int64_t first,
+                          int64_t width, uint32_t *nan) {
+    const lathe_dataset *d = job->data;
+    for (int64_t i = begin; i < end; i++) {
+        const float *restrict from = job->spec->matrix + i * job->spec->stride + first;
+        float *restrict to = d->matrix + i * d->stride + first;
+        for (int64_t f = 0; f < width; f++) {
+            nan[f] |= from[f] != from[f];
+            to[f] = from[f];
+        }
+    }
+}
+
+static void check_codes(fill_job *job, int64_t begin, int64_t end, int64_t f) {
+    const lathe_dataset *d = job->data;
+    for (int64_t i = begin; i < end; i++) {
+        if (!code_valid(&d->features[f], d->matrix[i * d->stride + f]))
+            note_bad(job, i * d->n_features + f);
+    }
+}
+
 /* Copies rows of the spec's matrix. */
 static int32_t copy_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    enum { WIDTH = 256 };
     (void)worker;
     fill_job *job = user;
     lathe_dataset *d = job->data;
-    for (int64_t i = begin; i < end; i++) {
-        const float *from = job->spec->matrix + i * job->spec->stride;
-        float *to = d->matrix + i * d->stride;
-        for (int64_t f = 0; f < d->n_features; f++) {
-            float x = from[f];
-            to[f] = x;
-            if (x != x)
-                atomic_store_explicit(&d->missing[f], 1, memory_order_relaxed);
-            if (d->features[f].type == LATHE_FEATURE_CATEGORY && !code_valid(&d->features[f], x))
-                note_bad(job, i * d->n_features + f);
+    const int64_t n = d->n_features;
+    for (int64_t first = 0; first < n; first += WIDTH) {
+        uint32_t nan[WIDTH] = {0};
+        const int64_t width = n - first < WIDTH ? n - first : WIDTH;
+        copy_features(job, begin, end, first, width, nan);
+        for (int64_t f = 0; f < width; f++) {
+            if (nan[f])
+                atomic_store_explicit(&d->missing[first + f], 1, memory_order_relaxed);
+            if (d->features[first + f].type == LATHE_FEATURE_CATEGORY)
+                check_codes(job, begin, end, first + f);
         }
-        memset(to + d->n_features, 0, (size_t)(d->stride - d->n_features) * sizeof *to);
     }
+    for (int64_t i = begin; i < end; i++)
+        memset(d->matrix + i * d->stride + n, 0, (size_t)(d->stride - n) * sizeof(float));
     return LATHE_OK;
 }
 
