@@ -633,13 +633,30 @@ START_TEST(caps_connections) {
 }
 END_TEST
 
-static long resident_kib(void) {
+/* Memory in use. The sanitizers' allocators keep freed blocks for a while (AddressSanitizer's quarantine holds
+ * up to 256 MiB), so that the resident size grows though nothing leaks: there, the bytes not yet freed count. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED_HEAP 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED_HEAP 1
+#endif
+#endif
+
+#ifdef SANITIZED_HEAP
+size_t __sanitizer_get_current_allocated_bytes(void);
+static long used_kib(void) {
+    return (long)(__sanitizer_get_current_allocated_bytes() / 1024);
+}
+#else
+static long used_kib(void) {
     long total = 0, pages = 0;
     FILE *file = fopen("/proc/self/statm", "r");
     ck_assert_int_eq(fscanf(file, "%ld %ld", &total, &pages), 2);
     fclose(file);
     return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
+#endif
 
 START_TEST(ten_thousand_on_one_connection) {
     start(NULL, NULL);
@@ -649,9 +666,9 @@ START_TEST(ten_thousand_on_one_connection) {
         say(fd, POST("/x", "12", "hello, world"));
         hears(fd, 200, "hello, world");
         if (i == 1000)
-            before = resident_kib();
+            before = used_kib();
     }
-    ck_assert_int_lt(resident_kib() - before, 2000); /* 1/5 KiB a request would be seen */
+    ck_assert_int_lt(used_kib() - before, 2000); /* 1/5 KiB a request would be seen */
     close(fd);
     stop();
 }
