@@ -91,6 +91,7 @@ int32_t lathe_store_projects(lathe_store *store, lathe_arena *arena, lathe_proje
     if (rc == LATHE_OK)
         rc = lathe_db_collect(store, q, arena, sizeof *list->items, fill_project, &items,
                               &list->count, err);
+    sqlite3_finalize(q);
     list->items = items;
     return rc;
 }
@@ -205,6 +206,7 @@ int32_t lathe_store_usage(lathe_store *store, int64_t first, int64_t last, const
     if (rc == LATHE_OK)
         rc = lathe_db_collect(store, q, arena, sizeof *list->items, fill_usage, &items,
                               &list->count, err);
+    sqlite3_finalize(q);
     list->items = items;
     return rc;
 }

@@ -1,5 +1,8 @@
 /* The networks' matrix products on panels, for every kind of CPU at hand, against loops in double; that their
  * bits don't depend on how rows are shared out; and the widest blocks also where no AVX-512 is. */
+#if defined __GNUC__ && !defined __clang__
+#pragma GCC optimize("O1") /* at -O3 the emulated vectors below take gcc more than a minute */
+#endif
 #include "../../plugins/learners/mlp/kernel.c"
 
 #include <check.h>
