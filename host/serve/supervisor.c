@@ -453,8 +453,9 @@ static void close_walked(uv_handle_t *handle, void *arg) {
         uv_close(handle, NULL);
 }
 
-/* Kept to the very end: what is open then is not lost. */
-static lathe_supervisor *service;
+/* Kept to the very end: what is open then is not lost. Nobody reads it: volatile keeps the compiler from leaving it
+ * out. */
+static lathe_supervisor *volatile service;
 
 int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *err) {
     lathe_supervisor *s = service = calloc(1, sizeof *s);
