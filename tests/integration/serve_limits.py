@@ -24,7 +24,7 @@ DOCUMENT = {
     "train": {"candidates": {"trees": {"gbdt": {"rounds": 5}}}},
     "deploy": {"endpoint": "species", "when": "always"},
 }
-LIMITS = {"body_mb": 1, "connections": 40, "head_seconds": 1, "body_seconds": 2, "idle_seconds": 20}
+LIMITS = {"body_mb": 1, "connections": 40, "head_seconds": 1, "body_seconds": 2 * SLOWER, "idle_seconds": 20}
 
 
 def connect(service):
