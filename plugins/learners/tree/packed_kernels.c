@@ -138,7 +138,7 @@ INLINE double best_of_counts(const uint32_t *sums, int n, uint32_t all, int32_t 
     for (int i = 0; i < n; i++) {
         int32_t h = (int32_t)(sums[i] & 0xffff), g = (int32_t)(sums[i] >> 16);
         double hl = (double)h, d = (double)g * H - G * hl, q = d * d / (hl * (H - hl));
-        score[i] = (h >= least) & (h <= most) ? q : -1;
+        score[i] = ((h >= least) & (h <= most)) ? q : -1;
     }
     return first_greatest(score, n, position);
 }
