@@ -150,9 +150,12 @@ static int cmd_show(models_call *c) {
     cJSON_AddStringToObject(out, "file", path);
     cJSON_AddItemToObject(out, "plugins", cJSON_DetachItemFromObjectCaseSensitive(file, "plugins"));
     cJSON_AddItemToObject(out, "schema", cJSON_DetachItemFromObjectCaseSensitive(file, "schema"));
-    cJSON *candidate = cJSON_DetachItemFromObjectCaseSensitive(file, "candidate");
-    if (candidate != NULL)
-        cJSON_AddItemToObject(out, "candidate", candidate);
+    static const char *const extras[] = {"candidate", "importance", "permutation"};
+    for (size_t i = 0; i < sizeof extras / sizeof *extras; i++) {
+        cJSON *extra = cJSON_DetachItemFromObjectCaseSensitive(file, extras[i]);
+        if (extra != NULL)
+            cJSON_AddItemToObject(out, extras[i], extra);
+    }
     cJSON *lineage = lathe_store_lineage(c->store, &v, c->arena, &c->err);
     if (lineage != NULL)
         cJSON_AddItemToObject(out, "lineage", lineage);

@@ -36,6 +36,8 @@ static int32_t write_model(lathe_job *job, const char *path, char sha256[LATHE_S
     cJSON_AddStringToObject(extra, "data_digest", job->data_key);
     if (best->importance != NULL)
         cJSON_AddItemToObject(extra, "importance", cJSON_Duplicate(best->importance, 1));
+    if (job->permutation != NULL)
+        cJSON_AddItemToObject(extra, "permutation", cJSON_Duplicate(job->permutation, 1));
     const lathe_model_spec spec = {.name = p->deploy.model,
                                    .target = p->goal.target,
                                    .task = job->task,

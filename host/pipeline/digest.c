@@ -3,7 +3,7 @@
 #include "base/hash.h"
 
 /* Changes whenever what a step computes from the same parameters changes. */
-#define STEP_FORMAT 1
+#define STEP_FORMAT 2
 
 void lathe_digest_plugins(const lathe_component *component, cJSON *plugins) {
     if (component == NULL)

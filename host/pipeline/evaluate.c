@@ -1,5 +1,5 @@
 /* The step "evaluate": the leaderboard and the pictures of the selected candidate; and the run's result object. */
-#include "pipeline/job.h"
+#include "pipeline/importance.h"
 #include "pipeline/score.h"
 
 #include <math.h>
@@ -39,6 +39,22 @@ static void report_candidates(lathe_job *job) {
     cJSON_AddStringToObject(job->report, "selected", job->trained[job->selected].name);
 }
 
+/* What the selected model owes to each column; a report without it is a report. */
+static int32_t report_permutation(lathe_job *job, const lathe_trained *best, lathe_error *err) {
+    lathe_error why = {0};
+    int32_t rc = lathe_permutation_of(job, best, &job->permutation, &why);
+    if (rc == LATHE_E_CANCELLED) {
+        *err = why;
+        return rc;
+    }
+    if (rc != LATHE_OK)
+        lathe_job_log(job, LATHE_LOG_WARN, "no permutation importance of \"%s\": %s", best->name,
+                      why.message);
+    if (job->permutation != NULL)
+        cJSON_AddItemToObject(job->report, "permutation", cJSON_Duplicate(job->permutation, 1));
+    return LATHE_OK;
+}
+
 static void report_goal(lathe_job *job) {
     const lathe_goal *goal = &job->pipeline->goal;
     cJSON *section = lathe_job_section(job, "goal");
@@ -70,7 +86,7 @@ int32_t lathe_job_evaluate(lathe_job *job, lathe_error *err) {
     cJSON_AddStringToObject(evaluation, "part", folds ? "cross-validation" : names[p]);
     cJSON_AddNumberToObject(evaluation, "rows", (double)part->n);
     cJSON_AddItemToObject(job->report, "evaluation", evaluation);
-    return LATHE_OK;
+    return report_permutation(job, best, err);
 }
 
 cJSON *lathe_job_result(const lathe_job *job) {
@@ -89,7 +105,11 @@ cJSON *lathe_job_result(const lathe_job *job) {
         cJSON_AddNumberToObject(item, "seconds", t->seconds);
         if (t->cached)
             cJSON_AddBoolToObject(item, "cached", true);
+        if (t->importance != NULL)
+            cJSON_AddItemToObject(item, "importance", cJSON_Duplicate(t->importance, 1));
     }
+    if (job->permutation != NULL)
+        cJSON_AddItemToObject(result, "permutation", cJSON_Duplicate(job->permutation, 1));
     if (job->model_path != NULL) {
         cJSON *model = cJSON_AddObjectToObject(result, "model");
         cJSON_AddStringToObject(model, "name", job->pipeline->deploy.model);

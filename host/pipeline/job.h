@@ -49,7 +49,7 @@ typedef struct lathe_trained {
     lathe_scores scores[N_PARTS]; /* VALIDATION: cross-validated where there is no such part */
     lathe_prediction predictions[N_PARTS]; /* of validation and test */
     cJSON *curves;                         /* {"train_loss": [[step, value], …]} */
-    cJSON *importance;                     /* [{"feature", "value"}], sorted; NULL: none */
+    cJSON *importance;                     /* pipeline/importance.h; NULL: none */
 } lathe_trained;
 
 typedef struct lathe_job {
@@ -74,11 +74,14 @@ typedef struct lathe_job {
     lathe_chain *chain;
     char data_key[LATHE_SHA256_HEX]; /* digest of everything that the prepared data depends on */
 
+    struct lathe_origins *origins; /* of the prepared columns; NULL: not found yet */
+
     lathe_trained *trained;
     size_t n_trained;
     size_t selected;         /* SIZE_MAX: none */
     lathe_instance *metrics; /* [goal.n_metrics] */
 
+    cJSON *permutation; /* of the selected one, pipeline/importance.h; NULL: none */
     bool goal_met;
     double latency_p50_ms, latency_p99_ms; /* NaN: not measured */
     int64_t latency_rows;                  /* timed for them */

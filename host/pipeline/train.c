@@ -5,6 +5,7 @@
 #include "pipeline/candidate_file.h"
 #include "pipeline/digest.h"
 #include "pipeline/folds.h"
+#include "pipeline/importance.h"
 #include "pipeline/score.h"
 #include "plugin/call.h"
 
@@ -140,51 +141,6 @@ static int32_t cross_validate(lathe_job *job, lathe_trained *t, uint64_t key, la
     return rc;
 }
 
-/* ---- importance ---- */
-
-typedef struct ranked_feature {
-    const char *name;
-    double value;
-} ranked_feature;
-
-static int by_value_falling(const void *a, const void *b) {
-    double x = ((const ranked_feature *)a)->value, y = ((const ranked_feature *)b)->value;
-    return x != y ? (x < y) - (x > y)
-                  : strcmp(((const ranked_feature *)a)->name, ((const ranked_feature *)b)->name);
-}
-
-/* Shares of the total gain (else of split counts or weights), the largest 50. NULL: the learner gives none. */
-static cJSON *importance_of(lathe_job *job, const lathe_instance *learner) {
-    static const int32_t types[] = {LATHE_IMPORTANCE_GAIN, LATHE_IMPORTANCE_SPLITS,
-                                    LATHE_IMPORTANCE_WEIGHT};
-    const lathe_dataset *data = job->parts[PART_TRAIN].data;
-    const int64_t n = lathe_dataset_features(data);
-    double *values = calloc((size_t)n + 1, sizeof *values), sum = 0;
-    ranked_feature *ranks = calloc((size_t)n + 1, sizeof *ranks);
-    int32_t rc = LATHE_E_UNSUPPORTED;
-    cJSON *list = NULL;
-    for (size_t i = 0; values && ranks && rc != LATHE_OK && i < sizeof types / sizeof *types; i++)
-        rc = lathe_call_importance(learner, types[i], n, values, NULL);
-    const lathe_feature *features = lathe_datasets_service()->features(data);
-    for (int64_t i = 0; rc == LATHE_OK && i < n; i++) {
-        ranks[i] = (ranked_feature){features[i].name, fabs(values[i])};
-        sum += ranks[i].value;
-    }
-    if (rc == LATHE_OK && sum > 0) {
-        qsort(ranks, (size_t)n, sizeof *ranks, by_value_falling);
-        list = cJSON_CreateArray();
-        for (int64_t i = 0; i < n && i < 50 && ranks[i].value > 0; i++) {
-            cJSON *item = cJSON_CreateObject();
-            cJSON_AddStringToObject(item, "feature", ranks[i].name);
-            cJSON_AddNumberToObject(item, "value", ranks[i].value / sum);
-            cJSON_AddItemToArray(list, item);
-        }
-    }
-    free(ranks);
-    free(values);
-    return list;
-}
-
 /* ---- one candidate ---- */
 
 static int32_t fit_candidate(lathe_job *job, lathe_trained *t, lathe_error *err) {
@@ -204,7 +160,7 @@ static int32_t fit_candidate(lathe_job *job, lathe_trained *t, lathe_error *err)
         rc = cross_validate(job, t, key, err);
     cJSON_Delete(take_curves(job));
     if (rc == LATHE_OK)
-        t->importance = importance_of(job, &t->learner);
+        rc = lathe_importance_of(job, &t->learner, &t->importance, err);
     return rc;
 }
 

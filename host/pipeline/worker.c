@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "monitor/rules.h"
 #include "pipeline/job.h"
+#include "pipeline/origins.h"
 #include "pipeline/score.h"
 #include "web/report.h"
 
@@ -229,6 +230,8 @@ static void free_job(lathe_job *job) {
         if (t->baseline)
             lathe_component_free(t->component);
     }
+    cJSON_Delete(job->permutation);
+    lathe_origins_free(job->origins);
     lathe_chain_free(job->chain);
     lathe_schema_free(job->schema);
     for (int p = 0; p < N_PARTS; p++) {

@@ -421,6 +421,7 @@ static const lathe_learner table = {
     .predict = committee_predict,
     .save = committee_save,
     .load = committee_load,
+    .importance = committee_importance,
 };
 
 static const lathe_descriptor descriptor = {
@@ -428,7 +429,8 @@ static const lathe_descriptor descriptor = {
     .flags = LATHE_LEARNER_TAKES_MISSING | LATHE_LEARNER_TAKES_CATEGORIES |
              LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS |
              LATHE_LEARNER_TAKES_ROWS | LATHE_LEARNER_TAKES_FEATURES |
-             LATHE_LEARNER_TAKES_MULTICLASS | LATHE_LEARNER_GIVES_FITTED,
+             LATHE_LEARNER_TAKES_MULTICLASS | LATHE_LEARNER_GIVES_FITTED |
+             LATHE_LEARNER_GIVES_IMPORTANCE,
     .id = "lathe.ensemble.bagging",
     .kind = LATHE_KIND_ENSEMBLE,
     .name = "bagging",

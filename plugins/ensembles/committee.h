@@ -150,6 +150,28 @@ static inline int32_t committee_predict(const void *self, int64_t n, const float
     return LATHE_OK;
 }
 
+/* The sum over the children; all of them must know it. */
+static inline int32_t committee_importance(const void *self, int32_t type, int64_t n_features,
+                                           double *importance, lathe_error *err) {
+    const committee *m = self;
+    double *one = alloc_array(m->host, n_features, sizeof *one);
+    int32_t rc = one != NULL ? LATHE_OK : fail_memory(err, "the importance", n_features * 8);
+    memset(importance, 0, (size_t)n_features * sizeof *importance);
+    for (int64_t i = 0; rc == LATHE_OK && i < m->n; i++) {
+        const lathe_learner *learner = m->child[i].interface;
+        if (!(m->child[i].descriptor->flags & LATHE_LEARNER_GIVES_IMPORTANCE) ||
+            learner->importance == NULL)
+            rc = fail(err, LATHE_E_UNSUPPORTED, "The learner \"%s\" gives no importance.",
+                      m->child[i].descriptor->name);
+        else
+            rc = learner->importance(m->child[i].self, type, n_features, one, err);
+        for (int64_t f = 0; rc == LATHE_OK && f < n_features; f++)
+            importance[f] += one[f];
+    }
+    m->host->free(m->host, one);
+    return rc;
+}
+
 static inline int32_t committee_save(const void *self, const lathe_writer *w, lathe_error *err) {
     const committee *m = self;
     int32_t rc;

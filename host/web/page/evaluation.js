@@ -178,26 +178,70 @@ function residual_histogram(both) {
 
 // ---- importance ----
 
+// What a model owes to each column: [{name, items: [{feature, value}], note}] by measure.
+function measures_of(report, candidate) {
+  const known = list(get(candidate, "importance")).filter((i) => isNumber(get(i, "value")));
+  const shuffled = candidate.name === get(report, "selected") ? get(report, "permutation") : null;
+  const of = (name, title, note) => ({
+    name: title,
+    note,
+    items: known.filter((i) => isNumber(get(i, name))).map((i) => ({feature: i.feature, value: i[name]})),
+  });
+  const found = [
+    {
+      name: "drop when shuffled",
+      note: shuffled ? text(shuffled.metric) + " " + num(shuffled.score, 5) + " of " +
+          many(shuffled.rows, "row") + " of the " + text(shuffled.part) + " part; each column shuffled " +
+          many(shuffled.repeats, "time") + "; the table has the standard deviation" : "",
+      items: list(get(shuffled, "features")).filter((i) => isNumber(get(i, "drop")))
+               .map((i) => ({feature: i.feature, value: i.drop, sd: i.sd})),
+    },
+    of("value", "share", "share of what the model itself adds up"),
+    of("gain", "gain", "total gain of the splits on the column"),
+    of("splits", "splits", "how many splits use the column"),
+    of("weight", "weight", "the column's weights"),
+  ];
+  return found.filter((m) => m.items.length > 0);
+}
+
+function importance_table(candidate, measures) {
+  const names = [...new Set(measures.flatMap((m) => m.items.map((i) => text(i.feature))))];
+  const value = (m, name) => {
+    const item = m.items.find((i) => text(i.feature) === name);
+    if (!item) return NONE;
+    return num(item.value, 4) + (isNumber(item.sd) ? " ± " + num(item.sd, 2) : "");
+  };
+  return more("All columns",
+    table("Importance in " + text(candidate.name),
+      [{name: "Column"}, ...measures.map((m) => ({name: words(m.name), num: true}))],
+      names.map((name) => [name, ...measures.map((m) => value(m, name))]), true));
+}
+
 function show_importance(report) {
-  const able = candidates_of(report).filter(
-    (c) => list(get(c, "importance")).some((i) => isNumber(get(i, "value"))));
+  const able = candidates_of(report).filter((c) => measures_of(report, c).length > 0);
   if (able.length === 0) return null;
   const first = Math.max(0, able.findIndex((c) => c.name === get(report, "selected")));
-  const place = el("div", {});
-  const draw = (index) => {
-    const all = list(able[index].importance).filter((i) => isNumber(get(i, "value")));
-    const shown = [...all].sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 20);
-    const note = all.length > shown.length ? "the " + shown.length + " largest" : "";
-    place.replaceChildren(bars(text(able[index].name), note, shown.map((i) => text(i.feature)),
-      [{name: "importance", values: shown.map((i) => i.value)}],
-      {lying: true, axis: "importance"}));
+  const place = el("div", {}), control = el("span", {});
+  const draw = (index, which) => {
+    const measures = measures_of(report, able[index]), m = measures[which];
+    const shown = [...m.items].sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 20);
+    const note = [m.note, m.items.length > shown.length ? "the " + shown.length + " largest" : ""]
+                   .filter(Boolean).join("; ");
+    control.replaceChildren(choice("Measure", measures.map((one) => one.name), which,
+      (chosen) => draw(index, chosen)));
+    place.replaceChildren(
+      bars(text(able[index].name), note, shown.map((i) => text(i.feature)),
+        [{name: m.name, values: shown.map((i) => i.value)}], {lying: true, axis: m.name}),
+      importance_table(able[index], measures));
     draw_new_charts();
   };
-  draw(first);
+  draw(first, 0);
   return [
-    able.length > 1
-      ? el("div", {class: "cap"}, choice("Candidate", able.map((c) => text(c.name)), first, draw))
-      : null,
+    el("div", {class: "cap"},
+      able.length > 1
+        ? choice("Candidate", able.map((c) => text(c.name)), first, (index) => draw(index, 0))
+        : null,
+      control),
     place
   ];
 }
