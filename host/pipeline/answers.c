@@ -110,6 +110,7 @@ static int32_t answer_register(lathe_parent *p, const cJSON *question, cJSON *re
     bool move = cJSON_IsTrue(lathe_json_get(question, "move"));
     lathe_version_new info = {
         .model = text_of(question, "model"),
+        .project = p->project,
         .sha256 = text_of(question, "sha256"),
         .run = p->id,
         .document = json_of(p, question, "document"),

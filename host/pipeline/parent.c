@@ -436,6 +436,7 @@ int32_t lathe_parent_start(uv_loop_t *loop, lathe_store *store, const lathe_run_
     }
     p->store = store;
     p->actor = request->actor ? lathe_arena_strdup(p->arena, request->actor) : NULL;
+    p->project = request->project ? lathe_arena_strdup(p->arena, request->project) : NULL;
     p->request = *request;
     p->crumbs_fd = -1;
     p->event_lines = (lathe_lines){.limit = MAX_EVENT_LINE, .on_line = on_event_line, .user = p};

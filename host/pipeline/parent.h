@@ -37,7 +37,7 @@ typedef struct lathe_run_request {
     const char *const *sets; /* "name=value" */
     size_t n_sets;
     const char *run;      /* its id (lathe_store_run_id); NULL: a new one */
-    const char *project;  /* NULL: the default */
+    const char *project;  /* which alone it may deploy to; NULL: any, and the run is "default"'s */
     const char *actor;    /* who registers what it makes; NULL: as the store has it */
     const char *pipeline; /* its name, for the store */
     const char *document; /* the document with parameters substituted, as JSON */

@@ -14,6 +14,7 @@ struct lathe_parent {
     char id[LATHE_RUN_ID];
     lathe_arena *arena;  /* of the run */
     const char *actor;   /* NULL: as the store has it */
+    const char *project; /* NULL: any */
     const char *staging; /* where the worker may stage files */
 
     uv_process_t process;

@@ -73,7 +73,7 @@ struct lathe_supervisor {
     int64_t used_saved_ns;    /* when the tokens' last use was noted */
     lathe_route_numbers numbers;
     lathe_rollouts rollouts;
-    cJSON *unloaded; /* names that an administrator unloaded: {"name": true} */
+    cJSON *unloaded; /* names that were unloaded: {"name": "its project"} */
     cJSON *table;    /* the routes that workers were sent last */
     uint64_t generation;
     lathe_worker *workers;
@@ -116,10 +116,9 @@ void lathe_supervisor_worker_gone(lathe_supervisor *s);
 int32_t lathe_supervisor_reroute(lathe_supervisor *s, void (*done)(void *user, bool reached),
                                  void *user, lathe_error *err);
 void lathe_supervisor_reached(lathe_supervisor *s);
-/* An administrative verb, from the control plane or forwarded by a worker: load, unload. actor: for the audit log; "": the
- * service's own. */
+/* An administrative verb that a worker forwards: load, unload. LATHE_E_NOT_FOUND where who asks may not see the name. */
 int32_t lathe_supervisor_admin(lathe_supervisor *s, const char *verb, const char *name,
-                               const char *actor, void (*done)(void *user, bool reached),
+                               const lathe_auth_who *who, void (*done)(void *user, bool reached),
                                void *user, lathe_error *err);
 
 /* What follows is done by this one, until it is called with NULL: the service itself. "" and NULL are the same. */

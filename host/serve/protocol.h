@@ -5,11 +5,11 @@
  *              "max_inline_cells": n, "tls": {…}, "await_routes": bool}}   first line; descriptors are inherited;
  *                                                                           await_routes: no connection is taken before
  *                                                                           there are routes
- *   {"generation": g, "routes": [{"name": "income", "model": "adult-income", "version": 3, "sha256": "…", "path": "…",
- *              "slot": 7, "weight": 1.0, "validation": {…}}, …],
+ *   {"generation": g, "routes": [{"name": "income", "model": "adult-income", "project": "…", "version": 3,
+ *              "sha256": "…", "path": "…", "slot": 7, "weight": 1.0, "validation": {…}}, …],
  *              "batching": {"max_rows": n, "delay_us": d, "endpoints": {"income": {…}}},   off without; a route may have its own
  *              "queue": {"rows": n, "timeout_us": t},                      0: no bound, no deadline
- *              "unloaded": {"name": true, …}}                              the whole table; replaces the last
+ *              "unloaded": {"name": "its project", …}}                              the whole table; replaces the last
  *   {"auth": {"required": bool, "insecure": bool, "tokens": [{"name": "…", "sha256": "…", "role": "infer", "project": "…",
  *             "bucket": k, "rate": n, "expires_us": t, "previous": "<sha256>", "previous_until_us": t}]}}
  *                                                                           the whole table (serve/auth/auth.h reads it); a worker

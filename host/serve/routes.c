@@ -18,7 +18,7 @@ typedef struct reading {
 
 /* A route to be. */
 typedef struct wanted {
-    const char *name, *model, *sha256;
+    const char *name, *model, *sha256, *project;
     int64_t version;
     double weight;
     int rank, arm;
@@ -114,6 +114,7 @@ static void add_route(reading *r, const wanted *w) {
     cJSON_AddStringToObject(route, "name", w->name);
     cJSON_AddStringToObject(route, "model", w->model);
     cJSON_AddNumberToObject(route, "version", (double)w->version);
+    cJSON_AddStringToObject(route, "project", w->project);
     cJSON_AddStringToObject(route, "sha256", w->sha256);
     cJSON_AddStringToObject(route, "path", path);
     cJSON_AddNumberToObject(route, "slot", slot);
@@ -154,6 +155,7 @@ static double add_traffic(reading *r, const lathe_endpoint_record *e, const cJSO
         const double percent = lathe_json_get(share, "percent")->valuedouble;
         sum += percent;
         add_route(r, &(wanted){.name = e->name,
+                               .project = e->project,
                                .model = v.model,
                                .sha256 = v.sha256,
                                .version = v.version,
@@ -170,6 +172,7 @@ static double add_traffic(reading *r, const lathe_endpoint_record *e, const cJSO
 static void add_endpoint(reading *r, const lathe_endpoint_record *e, const cJSON *settings) {
     const lathe_rollout *canary = lathe_rollouts_on(r->rollouts, e->name, false);
     wanted served = {.name = e->name,
+                     .project = e->project,
                      .model = e->model,
                      .sha256 = e->sha256,
                      .version = e->version,
@@ -177,7 +180,7 @@ static void add_endpoint(reading *r, const lathe_endpoint_record *e, const cJSON
                      .arm = canary ? canary->base_arm : -1,
                      .shadow = lathe_rollouts_on(r->rollouts, e->name, true),
                      .settings = settings};
-    wanted trial = {.name = e->name, .settings = settings};
+    wanted trial = {.name = e->name, .project = e->project, .settings = settings};
     add_route(r, &served);
     if (canary != NULL) {
         trial.model = canary->record.model;
@@ -211,7 +214,8 @@ static int32_t add_endpoints(reading *r, lathe_error *err) {
 /* ---- models ---- */
 
 /* A model by its own name: the alias "live", else the newest version, as default; versions with an alias beside it. */
-static int32_t add_model(reading *r, const char *model, lathe_error *err) {
+static int32_t add_model(reading *r, const lathe_model_record *m, lathe_error *err) {
+    const char *model = m->name;
     lathe_version_list list;
     int32_t rc = lathe_store_versions(r->store, model, r->arena, &list, err);
     if (rc != LATHE_OK || list.count == 0)
@@ -225,6 +229,7 @@ static int32_t add_model(reading *r, const char *model, lathe_error *err) {
     for (size_t i = 0; rc == LATHE_OK && i < list.count; i++)
         if (list.items[i].version == live || list.items[i].aliases[0] != 0)
             add_route(r, &(wanted){.name = model,
+                                   .project = m->project,
                                    .model = model,
                                    .sha256 = list.items[i].sha256,
                                    .version = list.items[i].version,
@@ -247,7 +252,7 @@ static int32_t add_models(reading *r, lathe_error *err) {
     for (size_t i = 0; rc == LATHE_OK && i < models.count; i++)
         if (!is_endpoint(r->routes,
                          models.items[i].name)) /* an endpoint of that name comes first */
-            rc = add_model(r, models.items[i].name, err);
+            rc = add_model(r, &models.items[i], err);
     return rc;
 }
 

@@ -123,16 +123,18 @@ int32_t lathe_supervisor_reroute(lathe_supervisor *s, void (*done)(void *user, b
     return LATHE_OK;
 }
 
-/* Does the store know an endpoint or a model of that name? */
-static bool is_known(lathe_supervisor *s, const char *name) {
-    lathe_arena *arena = lathe_arena_new();
-    lathe_endpoint_record endpoint;
-    lathe_version_list versions;
-    bool known = arena != NULL &&
-                 (lathe_store_endpoint(s->store, name, arena, &endpoint, NULL) == LATHE_OK ||
-                  lathe_store_versions(s->store, name, arena, &versions, NULL) == LATHE_OK);
-    lathe_arena_free(arena);
-    return known;
+/* The project of what is served under a name: of an endpoint first, else of a model. LATHE_E_NOT_FOUND: there is neither,
+ * or it is not of the project (NULL: any) that asks. */
+static int32_t find_served(lathe_supervisor *s, const char *name, const char *asks,
+                           lathe_arena *arena, const char **project, lathe_error *err) {
+    int32_t rc = lathe_store_owner(s->store, LATHE_STORE_ENDPOINT, name, arena, project, err);
+    if (rc == LATHE_OK && *project == NULL)
+        rc = lathe_store_owner(s->store, LATHE_STORE_MODEL, name, arena, project, err);
+    if (rc == LATHE_OK &&
+        (*project == NULL || (asks != NULL && asks[0] != 0 && strcmp(asks, *project) != 0)))
+        rc = lathe_fail(err, LATHE_E_NOT_FOUND, NULL, "there is no endpoint or model \"%.100s\"",
+                        name);
+    return rc;
 }
 
 /* ---- who acts ---- */
@@ -161,23 +163,29 @@ static void save_used(lathe_supervisor *s) {
 }
 
 int32_t lathe_supervisor_admin(lathe_supervisor *s, const char *verb, const char *name,
-                               const char *actor, void (*done)(void *user, bool reached),
+                               const lathe_auth_who *who, void (*done)(void *user, bool reached),
                                void *user, lathe_error *err) {
     const bool load = strcmp(verb, "load") == 0;
     if (!load && strcmp(verb, "unload") != 0)
         return lathe_fail(err, LATHE_E_INVALID, NULL, "there is no verb \"%.40s\"", verb);
-    if (!is_known(s, name))
-        return lathe_fail(err, LATHE_E_NOT_FOUND, NULL, "there is no endpoint or model \"%.100s\"",
-                          name);
-    int32_t rc = lathe_supervisor_act_as(s, actor, err);
+    const char *project = NULL;
+    lathe_arena *arena = lathe_arena_new();
+    if (arena == NULL)
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory");
+    int32_t rc = find_served(s, name, who->project, arena, &project, err);
+    if (rc == LATHE_OK)
+        rc = lathe_supervisor_act_as(s, who->actor, err);
     if (rc == LATHE_OK)
         rc = lathe_store_audit_add(s->store, load ? "serve.load" : "serve.unload", name, NULL, err);
     lathe_supervisor_act_as(s, NULL, NULL);
+    if (rc == LATHE_OK) {
+        cJSON_DeleteItemFromObjectCaseSensitive(s->unloaded, name);
+        if (!load)
+            cJSON_AddStringToObject(s->unloaded, name, project);
+    }
+    lathe_arena_free(arena);
     if (rc != LATHE_OK)
         return rc;
-    cJSON_DeleteItemFromObjectCaseSensitive(s->unloaded, name);
-    if (!load)
-        cJSON_AddTrueToObject(s->unloaded, name);
     lathe_log(LATHE_LEVEL_INFO, "serve", "%s \"%s\"", verb, name);
     return lathe_supervisor_reroute(s, done, user, err);
 }

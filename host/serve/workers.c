@@ -165,14 +165,19 @@ static void on_forward(lathe_worker *w, const cJSON *message) {
         free(f);
         return;
     }
+    if (strcmp(verb->valuestring, "log_level") == 0 && verdict.who.project[0] != 0) {
+        answer(f, 403, "the log is the whole service's, and the token is of one project alone");
+        free(f);
+        return;
+    }
     if (strcmp(verb->valuestring, "log_level") == 0) {
         lathe_workers_set_log_level(w->s, lathe_log_level_parse(name->valuestring));
         answer(f, 200, NULL);
         free(f);
         return;
     }
-    int32_t rc = lathe_supervisor_admin(w->s, verb->valuestring, name->valuestring,
-                                        verdict.who.actor, on_forward_done, f, &err);
+    int32_t rc = lathe_supervisor_admin(w->s, verb->valuestring, name->valuestring, &verdict.who,
+                                        on_forward_done, f, &err);
     if (rc != LATHE_OK) {
         answer(f, rc == LATHE_E_NOT_FOUND ? 404 : rc == LATHE_E_INVALID ? 400 : 500, err.message);
         free(f);

@@ -25,12 +25,13 @@ int32_t lathe_store_alerts_add(lathe_store *store, const lathe_alert_new *alerts
         const lathe_alert_new *a = &alerts[i];
         rc = check_alert(a, err);
         if (rc == LATHE_OK)
-            rc = lathe_db_run(store, NULL, err,
-                              "INSERT INTO alerts(time, severity, kind, message, endpoint, model, "
-                              "version, run, feature, detail) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                              "itttzznzzt", a->time != 0 ? a->time : lathe_wall_us(), a->severity,
-                              a->kind, a->message, a->endpoint, a->model, a->version, a->run,
-                              a->feature, a->detail != NULL ? a->detail : "{}");
+            rc = lathe_db_run(
+                store, NULL, err,
+                "INSERT INTO main.alerts(time, severity, kind, message, endpoint, model, "
+                "version, run, feature, detail) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "itttzznzzt", a->time != 0 ? a->time : lathe_wall_us(), a->severity, a->kind,
+                a->message, a->endpoint, a->model, a->version, a->run, a->feature,
+                a->detail != NULL ? a->detail : "{}");
     }
     return lathe_db_end(store, rc, err);
 }
@@ -89,7 +90,7 @@ int32_t lathe_store_alert_acknowledge(lathe_store *store, int64_t id, lathe_erro
                         (long long)id);
     if (rc == LATHE_OK)
         rc = lathe_db_run(store, NULL, err,
-                          "UPDATE alerts SET acknowledged = ?, acknowledged_by = ? "
+                          "UPDATE main.alerts SET acknowledged = ?, acknowledged_by = ? "
                           "WHERE id = ? AND acknowledged IS NULL",
                           "iti", lathe_wall_us(), store->actor, id);
     return lathe_db_end(store, rc, err);

@@ -72,13 +72,13 @@ static int32_t write_move(lathe_store *store, const char *model, const char *ali
     int64_t now = lathe_wall_us();
     int32_t rc =
         lathe_db_run(store, NULL, err,
-                     "INSERT INTO alias_history(model, alias, version, parent, action, time, "
+                     "INSERT INTO main.alias_history(model, alias, version, parent, action, time, "
                      "actor, reason) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
                      "ttintitt", model, alias, version, parent, action, now, store->actor,
                      reason != NULL ? reason : "");
     if (rc == LATHE_OK)
         rc = lathe_db_run(store, NULL, err,
-                          "INSERT INTO aliases(model, alias, version, head, updated) "
+                          "INSERT INTO main.aliases(model, alias, version, head, updated) "
                           "VALUES(?, ?, ?, ?, ?) ON CONFLICT(model, alias) DO UPDATE SET "
                           "version = excluded.version, head = excluded.head, "
                           "updated = excluded.updated",

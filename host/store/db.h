@@ -26,6 +26,8 @@ struct lathe_store {
     char *home;
     char *db_path;
     char *actor;
+    char *scope; /* the only project that is seen; NULL: all (scope.c) */
+    bool scoped; /* its views are made */
     int lock_fd; /* -1: a READ store */
     lathe_store_mode mode;
     int depth;      /* of nested transactions */

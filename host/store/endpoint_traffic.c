@@ -58,7 +58,8 @@ static int32_t check_keys(const cJSON *object, const char *const *keys, const ch
     return LATHE_OK;
 }
 
-static int32_t check_share(lathe_store *store, const cJSON *share, double *sum, lathe_error *err) {
+static int32_t check_share(lathe_store *store, const char *endpoint, const cJSON *share,
+                           double *sum, lathe_error *err) {
     static const char *const keys[] = {"model", "version", "percent", NULL};
     const cJSON *model = lathe_json_get(share, "model"),
                 *version = lathe_json_get(share, "version"),
@@ -73,9 +74,10 @@ static int32_t check_share(lathe_store *store, const cJSON *share, double *sum, 
                                   "number, \"percent\": more than 0}");
     *sum += percent->valuedouble;
     rc = lathe_store_check_name(model->valuestring, "the model's name", err);
-    return rc == LATHE_OK ? lathe_store_version_need(store, model->valuestring,
-                                                     (int64_t)version->valuedouble, err)
-                          : rc;
+    if (rc == LATHE_OK)
+        rc =
+            lathe_store_version_need(store, model->valuestring, (int64_t)version->valuedouble, err);
+    return rc == LATHE_OK ? lathe_store_may_serve(store, endpoint, model->valuestring, err) : rc;
 }
 
 static int32_t check_sticky(const cJSON *sticky, lathe_error *err) {
@@ -91,7 +93,8 @@ static int32_t check_sticky(const cJSON *sticky, lathe_error *err) {
     return LATHE_OK;
 }
 
-static int32_t check_settings(lathe_store *store, const cJSON *settings, lathe_error *err) {
+static int32_t check_settings(lathe_store *store, const char *endpoint, const cJSON *settings,
+                              lathe_error *err) {
     static const char *const keys[] = {"traffic", "sticky", "validation", NULL};
     const cJSON *validation = lathe_json_get(settings, "validation");
     const cJSON *traffic = lathe_json_get(settings, "traffic"),
@@ -108,7 +111,7 @@ static int32_t check_settings(lathe_store *store, const cJSON *settings, lathe_e
     if (rc == LATHE_OK && cJSON_GetArraySize(traffic) > 16)
         rc = fail_settings(err, "\"traffic\" has at most 16 entries");
     cJSON_ArrayForEach(share, traffic) if (rc == LATHE_OK) rc =
-        check_share(store, share, &sum, err);
+        check_share(store, endpoint, share, &sum, err);
     if (rc == LATHE_OK && sum > 100)
         rc = fail_settings(err, "the percentages of \"traffic\" are more than 100 together");
     return rc == LATHE_OK && sticky != NULL ? check_sticky(sticky, err) : rc;
@@ -140,12 +143,12 @@ static int32_t configure(lathe_store *store, const char *name, const char *setti
         return rc;
     cJSON *merged = merge(e.settings, settings);
     char *text = merged ? cJSON_PrintUnformatted(merged) : NULL;
-    rc = text != NULL ? check_settings(store, merged, err)
+    rc = text != NULL ? check_settings(store, name, merged, err)
                       : fail_settings(err, "an object is expected");
     if (rc == LATHE_OK)
         rc = lathe_db_run(store, NULL, err,
-                          "UPDATE endpoints SET settings = ?, updated = ? WHERE name = ?", "tit",
-                          text, lathe_wall_us(), name);
+                          "UPDATE main.endpoints SET settings = ?, updated = ? WHERE name = ?",
+                          "tit", text, lathe_wall_us(), name);
     if (rc == LATHE_OK)
         rc = lathe_store_audit_add(store, "endpoint.configure", name, text, err);
     cJSON_free(text);

@@ -55,13 +55,13 @@ static int32_t write_move(lathe_store *store, const char *name, const target *to
     int64_t now = lathe_wall_us();
     int32_t rc =
         lathe_db_run(store, NULL, err,
-                     "INSERT INTO endpoint_history(endpoint, model, alias, version, parent, "
+                     "INSERT INTO main.endpoint_history(endpoint, model, alias, version, parent, "
                      "action, time, actor, reason) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
                      "ttzintitt", name, to->model, to->alias, to->version, parent, action, now,
                      store->actor, reason != NULL ? reason : "");
     if (rc == LATHE_OK)
         rc = lathe_db_run(store, NULL, err,
-                          "INSERT INTO endpoints(name, model, alias, version, head, updated) "
+                          "INSERT INTO main.endpoints(name, model, alias, version, head, updated) "
                           "VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT(name) DO UPDATE SET "
                           "model = excluded.model, alias = excluded.alias, "
                           "version = excluded.version, head = excluded.head, "
@@ -94,7 +94,9 @@ int32_t lathe_store_endpoint_move(lathe_store *store, const char *name, const ch
     lathe_arena *arena = lathe_arena_new();
     if (arena == NULL)
         return lathe_db_oom(store, err);
-    int32_t rc = read_position(store, name, arena, &at, &found, err);
+    int32_t rc = lathe_store_may_serve(store, name, model, err);
+    if (rc == LATHE_OK)
+        rc = read_position(store, name, arena, &at, &found, err);
     bool same = rc == LATHE_OK && found && at.now.version == version &&
                 strcmp(at.now.model, model) == 0 && strcmp(at.now.alias, to.alias) == 0;
     if (rc == LATHE_OK && !same) {
@@ -237,9 +239,8 @@ int32_t lathe_store_endpoint_rollback(lathe_store *store, const char *name, cons
 /* ---- lists ---- */
 
 #define ENDPOINT_QUERY                                                                             \
-    "SELECT e.name, e.model, e.alias, e.version, v.sha256, e.updated, e.settings FROM endpoints "  \
-    "e "                                                                                           \
-    "JOIN versions v USING(model, version) "
+    "SELECT e.name, e.model, e.alias, e.version, v.sha256, e.updated, e.settings, m.project "      \
+    "FROM endpoints e JOIN versions v USING(model, version) JOIN models m ON m.name = e.model "
 
 static bool fill_endpoint(sqlite3_stmt *q, lathe_arena *arena, void *item) {
     lathe_endpoint_record *r = item;
@@ -250,7 +251,8 @@ static bool fill_endpoint(sqlite3_stmt *q, lathe_arena *arena, void *item) {
     r->sha256 = lathe_db_text(q, 4, arena);
     r->updated = sqlite3_column_int64(q, 5);
     r->settings = lathe_db_text(q, 6, arena);
-    return r->name && r->model && r->alias && r->sha256 && r->settings;
+    r->project = lathe_db_text(q, 7, arena);
+    return r->name && r->model && r->alias && r->sha256 && r->settings && r->project;
 }
 
 int32_t lathe_store_endpoints(lathe_store *store, lathe_arena *arena, lathe_endpoint_list *list,

@@ -2,7 +2,8 @@
  *
  * An endpoint follows an alias of a model, or is fixed to one version. Its history has a row for every change of
  * what it serves, also where its alias was moved by someone else; so rollback always returns to the
- * version that was served before, be it of the same model or not.
+ * version that was served before, be it of the same model or not. All models that one endpoint serves, also beside another,
+ * on trial or in the shadow, are of one project.
  */
 #ifndef LATHE_STORE_ENDPOINTS_H
 #define LATHE_STORE_ENDPOINTS_H
@@ -16,6 +17,7 @@ typedef struct lathe_endpoint_record {
     int64_t version;   /* what it serves now */
     const char *sha256;
     int64_t updated;
+    const char *project;  /* of its model */
     const char *settings; /* JSON: "traffic", "sticky" (lathe_store_endpoint_configure) */
 } lathe_endpoint_record;
 
@@ -26,7 +28,8 @@ typedef struct lathe_endpoint_list {
 
 /* Makes or moves an endpoint. alias not NULL: it follows that alias, which must exist, and `version` is not
  * looked at; alias NULL: it is fixed to `version`. LATHE_E_NOT_FOUND: no such alias or version;
- * LATHE_E_CORRUPT: the version's file is missing or has another length. */
+ * LATHE_E_CORRUPT: the version's file is missing or has another length; LATHE_E_EXISTS: the endpoint is of another project
+ * than the model. */
 int32_t lathe_store_endpoint_set(lathe_store *store, const char *name, const char *model,
                                  const char *alias, int64_t version, const char *reason,
                                  lathe_error *err);

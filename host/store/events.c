@@ -30,9 +30,9 @@ int32_t lathe_store_events_append(lathe_store *store, const char *run, const cha
         rc = lathe_db_int(store, &seq, NULL, err,
                           "SELECT coalesce(max(seq), 0) FROM events WHERE run = ?", "t", run);
     if (rc == LATHE_OK)
-        rc =
-            lathe_db_query(store, &insert, err,
-                           "INSERT INTO events(run, seq, time, json) VALUES(?, ?, ?, ?)", "t", run);
+        rc = lathe_db_query(store, &insert, err,
+                            "INSERT INTO main.events(run, seq, time, json) VALUES(?, ?, ?, ?)", "t",
+                            run);
     for (size_t i = 0; rc == LATHE_OK && i < count; i++)
         rc = append_one(store, insert, ++seq, json[i], err);
     sqlite3_finalize(insert);
@@ -87,7 +87,7 @@ int32_t lathe_store_run_file_add(lathe_store *store, const char *run, const char
             lathe_fail(err, LATHE_E_NOT_FOUND, store->home, "the store has no artifact %s", sha256);
     if (rc == LATHE_OK)
         rc = lathe_db_run(store, NULL, err,
-                          "INSERT INTO run_files(run, name, sha256) VALUES(?, ?, ?) "
+                          "INSERT INTO main.run_files(run, name, sha256) VALUES(?, ?, ?) "
                           "ON CONFLICT(run, name) DO UPDATE SET sha256 = excluded.sha256",
                           "ttt", run, name, sha256);
     return lathe_db_end(store, rc, err);

@@ -67,17 +67,17 @@ static int32_t find_reusable(lathe_store *store, const lathe_version_new *info, 
         "tt", info->model, info->sha256);
 }
 
-static int32_t insert_version(lathe_store *store, const lathe_version_new *info, int64_t bytes,
-                              int64_t *version, lathe_error *err) {
-    const char *project = info->project != NULL ? info->project : "default";
+static int32_t insert_version(lathe_store *store, const lathe_version_new *info,
+                              const char *project, int64_t bytes, int64_t *version,
+                              lathe_error *err) {
     int64_t now = lathe_wall_us(), newest = 0;
     char subject[200];
-    int32_t rc = lathe_store_project_need(store, project, err);
+    int32_t rc = lathe_store_project_need(store, project != NULL ? project : "default", err);
     if (rc == LATHE_OK)
         rc = lathe_db_run(store, NULL, err,
-                          "INSERT INTO models(name, project, created) VALUES(?, ?, ?) "
+                          "INSERT INTO main.models(name, project, created) VALUES(?, ?, ?) "
                           "ON CONFLICT(name) DO NOTHING",
-                          "tti", info->model, project, now);
+                          "tti", info->model, project != NULL ? project : "default", now);
     if (rc == LATHE_OK)
         rc = lathe_db_int(store, &newest, NULL, err,
                           "SELECT coalesce(max(version), 0) FROM versions WHERE model = ?", "t",
@@ -86,7 +86,7 @@ static int32_t insert_version(lathe_store *store, const lathe_version_new *info,
     if (rc == LATHE_OK)
         rc = lathe_db_run(
             store, NULL, err,
-            "INSERT INTO versions(model, version, sha256, bytes, run, created, document, "
+            "INSERT INTO main.versions(model, version, sha256, bytes, run, created, document, "
             "metrics, goal) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
             "titizittt", info->model, *version, info->sha256, bytes, info->run, now,
             info->document != NULL ? info->document : "{}",
@@ -106,18 +106,21 @@ int32_t lathe_store_version_register(lathe_store *store, const lathe_version_new
                                      int64_t *version, lathe_error *err) {
     int64_t bytes = 0, number = 0;
     bool found = false;
+    const char *project = info->project != NULL ? info->project : store->scope;
     int32_t rc = check_new(info, err);
     if (rc == LATHE_OK)
         rc = lathe_db_begin(store, err);
     if (rc != LATHE_OK)
         return rc;
-    rc = need_artifact(store, info->sha256, &bytes, err);
+    rc = lathe_store_claim(store, LATHE_STORE_MODEL, info->model, project, err);
+    if (rc == LATHE_OK)
+        rc = need_artifact(store, info->sha256, &bytes, err);
     if (rc == LATHE_OK && info->run != NULL && info->run[0] != '\0')
         rc = lathe_store_run_need(store, info->run, false, err);
     if (rc == LATHE_OK && info->reuse)
         rc = find_reusable(store, info, &number, &found, err);
     if (rc == LATHE_OK && !found)
-        rc = insert_version(store, info, bytes, &number, err);
+        rc = insert_version(store, info, project, bytes, &number, err);
     if (rc == LATHE_OK && info->alias != NULL)
         rc = lathe_store_alias_move(store, info->model, info->alias, number, "set", info->reason,
                                     err);

@@ -10,8 +10,10 @@
 #include "store/types.h"
 
 typedef struct lathe_version_new {
-    const char *model;    /* made where missing */
-    const char *project;  /* NULL: "default" */
+    const char *model; /* made where missing */
+    const char *
+        project; /* of model and endpoint, LATHE_E_EXISTS where another has them; NULL: the model's,
+                             "default" where it is made */
     const char *sha256;   /* a committed artifact */
     const char *run;      /* NULL: imported */
     const char *document; /* JSON, as the two below; NULL: "{}" */

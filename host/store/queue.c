@@ -130,7 +130,7 @@ static int32_t insert_entry(lathe_store *store, const lathe_submission *w, const
                             lathe_error *err) {
     int32_t rc = lathe_db_run(
         store, NULL, err,
-        "INSERT INTO queue(run, attempt, schedule, created, not_before, " WHAT_COLUMNS
+        "INSERT INTO main.queue(run, attempt, schedule, created, not_before, " WHAT_COLUMNS
         ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         "titii" WHAT_TYPES "iiit", run, attempt, schedule ? schedule : "", lathe_wall_us(),
         not_before, w->project ? w->project : "default", w->pipeline, w->text, w->file, w->base_dir,
@@ -143,7 +143,7 @@ static int32_t insert_entry(lathe_store *store, const lathe_submission *w, const
 
 static int32_t check_room(lathe_store *store, int64_t max_entries, lathe_error *err) {
     int64_t entries = 0;
-    int32_t rc = lathe_db_int(store, &entries, NULL, err, "SELECT count(*) FROM queue", "");
+    int32_t rc = lathe_db_int(store, &entries, NULL, err, "SELECT count(*) FROM main.queue", "");
     if (rc == LATHE_OK && max_entries >= 0 && entries >= max_entries)
         rc = lathe_fail(err, LATHE_E_STATE, NULL, "%lld runs wait or run already; try again later",
                         (long long)entries);
@@ -191,7 +191,7 @@ int32_t lathe_store_queue_end(lathe_store *store, int64_t number, int64_t retry_
     }
     rc = find_entry(store, ENTRY_QUERY "WHERE number = ?", "i", NULL, number, arena, &e, err);
     if (rc == LATHE_OK)
-        rc = lathe_db_run(store, NULL, err, "DELETE FROM queue WHERE number = ?", "i", number);
+        rc = lathe_db_run(store, NULL, err, "DELETE FROM main.queue WHERE number = ?", "i", number);
     if (rc == LATHE_OK && retry_at != 0) {
         const int64_t attempt = e.attempt + (same_attempt ? 0 : 1);
         rc = insert_entry(store, &e.what, e.schedule, attempt, retry_at, retry, NULL, err);
@@ -230,7 +230,8 @@ int32_t lathe_store_queue_cancel(lathe_store *store, const char *run, const char
     if (rc == LATHE_OK)
         rc = lathe_store_run_finish(store, id, LATHE_RUN_CANCELLED, reason, NULL, err);
     if (rc == LATHE_OK)
-        rc = lathe_db_run(store, NULL, err, "DELETE FROM queue WHERE number = ?", "i", e.number);
+        rc = lathe_db_run(store, NULL, err, "DELETE FROM main.queue WHERE number = ?", "i",
+                          e.number);
     rc = lathe_db_end(store, rc, err);
     lathe_arena_free(arena);
     return rc;
@@ -275,16 +276,20 @@ int32_t lathe_store_schedule_set(lathe_store *store, const lathe_schedule_record
     int32_t rc = lathe_db_begin(store, err);
     if (rc != LATHE_OK)
         return rc;
-    rc = lathe_db_run(
-        store, NULL, err,
-        "INSERT OR REPLACE INTO schedules(name, cron, timezone, overlap, catch_up, created, next, "
-        "last, last_run, " WHAT_COLUMNS
-        ") VALUES(?, ?, ?, ?, ?, ?, ?, 0, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        "ttttiii" WHAT_TYPES "iiit", s->name, s->cron, s->timezone, s->overlap,
-        (int64_t)s->catch_up, lathe_wall_us(), s->next, w->project ? w->project : "default",
-        w->pipeline, w->text, w->file, w->base_dir, w->document, w->sets ? w->sets : "[]", w->seed,
-        w->retry_limit, micro(w->retry_backoff_s), micro(w->retry_factor),
-        w->actor ? w->actor : store->actor);
+    rc = lathe_store_claim(store, LATHE_STORE_SCHEDULE, s->name,
+                           w->project ? w->project : "default", err);
+    if (rc == LATHE_OK)
+        rc = lathe_db_run(
+            store, NULL, err,
+            "INSERT OR REPLACE INTO main.schedules(name, cron, timezone, overlap, catch_up, "
+            "created, next, "
+            "last, last_run, " WHAT_COLUMNS
+            ") VALUES(?, ?, ?, ?, ?, ?, ?, 0, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "ttttiii" WHAT_TYPES "iiit", s->name, s->cron, s->timezone, s->overlap,
+            (int64_t)s->catch_up, lathe_wall_us(), s->next, w->project ? w->project : "default",
+            w->pipeline, w->text, w->file, w->base_dir, w->document, w->sets ? w->sets : "[]",
+            w->seed, w->retry_limit, micro(w->retry_backoff_s), micro(w->retry_factor),
+            w->actor ? w->actor : store->actor);
     if (rc == LATHE_OK)
         rc = lathe_store_audit_add(store, "schedule.set", s->name, NULL, err);
     return lathe_db_end(store, rc, err);
@@ -295,7 +300,10 @@ int32_t lathe_store_schedule_remove(lathe_store *store, const char *name, lathe_
     int32_t rc = lathe_db_begin(store, err);
     if (rc != LATHE_OK)
         return rc;
-    rc = lathe_db_run(store, &changed, err, "DELETE FROM schedules WHERE name = ?", "t", name);
+    rc = lathe_db_run(
+        store, &changed, err,
+        "DELETE FROM main.schedules WHERE name IN (SELECT name FROM schedules WHERE name = ?)", "t",
+        name);
     if (rc == LATHE_OK && changed == 0)
         rc =
             lathe_fail(err, LATHE_E_NOT_FOUND, store->home, "there is no schedule \"%.60s\"", name);
@@ -317,7 +325,7 @@ int32_t lathe_store_schedule_fire(lathe_store *store, const lathe_schedule_recor
         rc = lathe_store_queue_add(store, &what, s->name, -1, run, NULL, err);
     if (rc == LATHE_OK)
         rc = lathe_db_run(store, NULL, err,
-                          "UPDATE schedules SET next = ?, last = ?, last_run = coalesce(?, "
+                          "UPDATE main.schedules SET next = ?, last = ?, last_run = coalesce(?, "
                           "last_run) WHERE name = ?",
                           "iizt", next, now, run, s->name);
     return lathe_db_end(store, rc, err);

@@ -90,7 +90,8 @@ typedef struct lathe_schedule_list {
     size_t count;
 } lathe_schedule_list;
 
-/* Makes or replaces a schedule (its next moment is schedule->next). Audited: "schedule.set". */
+/* Makes or replaces a schedule (its next moment is schedule->next). Audited: "schedule.set". LATHE_E_EXISTS: another
+ * project has one of that name. */
 int32_t lathe_store_schedule_set(lathe_store *store, const lathe_schedule_record *schedule,
                                  lathe_error *err);
 /* Audited: "schedule.remove". LATHE_E_NOT_FOUND. */

@@ -44,6 +44,8 @@ static int32_t begin(lathe_store *store, const lathe_rollout_record *r, lathe_ar
     int32_t rc = lathe_store_endpoint(store, r->endpoint, arena, &e, err);
     if (rc == LATHE_OK)
         rc = lathe_store_version_need(store, r->model, r->version, err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_may_serve(store, r->endpoint, r->model, err);
     if (rc == LATHE_OK && e.version == r->version && strcmp(e.model, r->model) == 0)
         rc = lathe_fail(err, LATHE_E_STATE, store->home, "endpoint '%s' serves %s@%lld already",
                         r->endpoint, r->model, (long long)r->version);
@@ -51,7 +53,7 @@ static int32_t begin(lathe_store *store, const lathe_rollout_record *r, lathe_ar
         rc = check_free(store, r->endpoint, r->kind, arena, err);
     if (rc == LATHE_OK)
         rc = lathe_db_run(store, NULL, err,
-                          "INSERT INTO rollouts(endpoint, kind, model, version, base_model, "
+                          "INSERT INTO main.rollouts(endpoint, kind, model, version, base_model, "
                           "base_version, settings, state, started, updated, actor, reason) "
                           "VALUES(?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?)",
                           "tttititiitt", r->endpoint, r->kind, r->model, r->version, e.model,
@@ -94,10 +96,10 @@ static int32_t fail_ended(lathe_store *store, int64_t id, lathe_error *err) {
 
 int32_t lathe_store_rollout_step(lathe_store *store, int64_t id, int64_t step, lathe_error *err) {
     int64_t changed = 0;
-    int32_t rc =
-        lathe_db_run(store, &changed, err,
-                     "UPDATE rollouts SET step = ?, updated = ? WHERE id = ? AND finished IS NULL",
-                     "iii", step, lathe_wall_us(), id);
+    int32_t rc = lathe_db_run(
+        store, &changed, err,
+        "UPDATE main.rollouts SET step = ?, updated = ? WHERE id = ? AND finished IS NULL", "iii",
+        step, lathe_wall_us(), id);
     return rc == LATHE_OK && changed == 0 ? fail_ended(store, id, err) : rc;
 }
 
@@ -157,11 +159,12 @@ static int32_t finish(lathe_store *store, int64_t id, const char *state, const c
     if (rc == LATHE_OK && !row)
         rc = fail_ended(store, id, err);
     if (rc == LATHE_OK)
-        rc = lathe_db_run(store, NULL, err,
-                          "UPDATE rollouts SET state = ?, reason = ?, verdict = ?, updated = ?, "
-                          "finished = ? WHERE id = ?",
-                          "tttiii", state, reason != NULL ? reason : "",
-                          verdict != NULL ? verdict : "{}", now, now, id);
+        rc = lathe_db_run(
+            store, NULL, err,
+            "UPDATE main.rollouts SET state = ?, reason = ?, verdict = ?, updated = ?, "
+            "finished = ? WHERE id = ?",
+            "tttiii", state, reason != NULL ? reason : "", verdict != NULL ? verdict : "{}", now,
+            now, id);
     if (rc == LATHE_OK && strcmp(state, LATHE_ROLLOUT_PROMOTED) == 0)
         rc = promote(store, &r, reason, arena, err);
     return rc == LATHE_OK ? audit(store, &r, state, reason, err) : rc;
@@ -186,7 +189,7 @@ int32_t lathe_store_rollouts_supersede(lathe_store *store, const char *endpoint,
                                        int64_t version, lathe_error *err) {
     const int64_t now = lathe_wall_us();
     return lathe_db_run(store, NULL, err,
-                        "UPDATE rollouts SET state = 'superseded', finished = ?, updated = ?, "
+                        "UPDATE main.rollouts SET state = 'superseded', finished = ?, updated = ?, "
                         "reason = 'the endpoint serves another version now' WHERE endpoint = ? AND "
                         "finished IS NULL AND (kind = 'canary' OR (model = ? AND version = ?))",
                         "iitti", now, now, endpoint, model, version);

@@ -17,6 +17,10 @@ int32_t lathe_store_run_need(lathe_store *store, const char *id, bool unfinished
 int32_t lathe_store_version_need(lathe_store *store, const char *model, int64_t version,
                                  lathe_error *err);
 
+/* An endpoint stays in its project: LATHE_E_EXISTS where the model is of another. One that is yet to be made may serve any. */
+int32_t lathe_store_may_serve(lathe_store *store, const char *endpoint, const char *model,
+                              lathe_error *err);
+
 /* Within a transaction: moves an alias, with every endpoint that follows it. action: "set" or "rollback". */
 int32_t lathe_store_alias_move(lathe_store *store, const char *model, const char *alias,
                                int64_t version, const char *action, const char *reason,

@@ -22,7 +22,7 @@ int32_t lathe_store_project_need(lathe_store *store, const char *project, lathe_
     int32_t rc = lathe_store_check_name(project, "the project's name", err);
     if (rc == LATHE_OK)
         rc = lathe_db_run(store, NULL, err,
-                          "INSERT INTO projects(name, created) VALUES(?, ?) "
+                          "INSERT INTO main.projects(name, created) VALUES(?, ?) "
                           "ON CONFLICT(name) DO NOTHING",
                           "ti", project, lathe_wall_us());
     return rc;
@@ -89,7 +89,7 @@ int32_t lathe_store_run_begin(lathe_store *store, const lathe_run_new *info, cha
     if (rc == LATHE_OK)
         rc = lathe_db_run(
             store, NULL, err,
-            "INSERT INTO runs(id, project, pipeline, document, document_sha256, seed, "
+            "INSERT INTO main.runs(id, project, pipeline, document, document_sha256, seed, "
             "status, started, version, machine, plugins, data) "
             "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             "tttttititttt", made, project, info->pipeline, info->document, hash, info->seed,
@@ -124,7 +124,7 @@ int32_t lathe_store_run_facts(lathe_store *store, const char *id, const char *ma
     rc = lathe_store_run_need(store, id, true, err);
     if (rc == LATHE_OK)
         rc = lathe_db_run(store, NULL, err,
-                          "UPDATE runs SET machine = coalesce(?, machine), "
+                          "UPDATE main.runs SET machine = coalesce(?, machine), "
                           "plugins = coalesce(?, plugins), data = coalesce(?, data) WHERE id = ?",
                           "tttt", machine, plugins, data, id);
     return lathe_db_end(store, rc, err);
@@ -147,7 +147,7 @@ int32_t lathe_store_run_finish(lathe_store *store, const char *id, const char *s
     rc = lathe_store_run_need(store, id, true, err);
     if (rc == LATHE_OK)
         rc = lathe_db_run(store, NULL, err,
-                          "UPDATE runs SET status = ?, finished = ?, reason = ?, result = ? "
+                          "UPDATE main.runs SET status = ?, finished = ?, reason = ?, result = ? "
                           "WHERE id = ?",
                           "tittt", status, lathe_wall_us(), reason != NULL ? reason : "",
                           or_empty(result), id);

@@ -371,6 +371,7 @@ void lathe_store_close(lathe_store *store) {
     if (store->lock_fd >= 0)
         close(store->lock_fd);
     free(store->actor);
+    free(store->scope);
     free(store->db_path);
     free(store->home);
     free(store);

@@ -92,6 +92,27 @@ int32_t lathe_store_set_actor(lathe_store *store, const char *actor, lathe_error
 /* Valid until the next lathe_store_set_actor. */
 const char *lathe_store_get_actor(const lathe_store *store);
 
+/* Which project this connection is for from now on; NULL or "": all, as at first. Everything of another project is then
+ * as if it were not there, for every function of host/store that reads or changes: not found, not in lists, not counted. What
+ * belongs to no project (artifacts, cached steps, the audit log) is not touched by it. Names of models, endpoints and
+ * schedules are one for the home: LATHE_E_EXISTS where one is to be made that another project has. */
+int32_t lathe_store_set_scope(lathe_store *store, const char *project, lathe_error *err);
+/* NULL: all. Valid until the next lathe_store_set_scope. */
+const char *lathe_store_get_scope(const lathe_store *store);
+
+typedef enum lathe_store_named {
+    LATHE_STORE_MODEL,
+    LATHE_STORE_ENDPOINT, /* it belongs to the project of the model that it serves */
+    LATHE_STORE_SCHEDULE
+} lathe_store_named;
+
+/* The project that a name belongs to, whatever the scope; *project NULL: nobody has the name. */
+int32_t lathe_store_owner(lathe_store *store, lathe_store_named what, const char *name,
+                          lathe_arena *arena, const char **project, lathe_error *err);
+/* May the project (NULL: any) use the name? LATHE_E_EXISTS: another project has it. */
+int32_t lathe_store_claim(lathe_store *store, lathe_store_named what, const char *name,
+                          const char *project, lathe_error *err);
+
 /* Names of models, aliases, endpoints, projects and tokens: 1 to 128 bytes of A-Z a-z 0-9 . _ - that do not
  * begin with '.' or '-'. `what` is for the message: "the model name". LATHE_E_INVALID. */
 int32_t lathe_store_check_name(const char *name, const char *what, lathe_error *err);

@@ -101,8 +101,9 @@ static char *new_json(const lathe_token_new *info, bool scope) {
 static int32_t need_free_name(lathe_store *store, const char *name, lathe_error *err) {
     int64_t revoked = 0;
     bool found = false;
-    int32_t rc = lathe_db_int(store, &revoked, &found, err,
-                              "SELECT coalesce(revoked, 0) FROM tokens WHERE name = ?", "t", name);
+    int32_t rc =
+        lathe_db_int(store, &revoked, &found, err,
+                     "SELECT coalesce(revoked, 0) FROM main.tokens WHERE name = ?", "t", name);
     if (rc != LATHE_OK || !found)
         return rc;
     return lathe_fail(err, LATHE_E_EXISTS, store->home,
@@ -132,11 +133,12 @@ int32_t lathe_store_token_create(lathe_store *store, const lathe_token_new *info
     if (rc == LATHE_OK)
         rc = make_secret(secret, sha256, err);
     if (rc == LATHE_OK)
-        rc = lathe_db_run(store, NULL, err,
-                          "INSERT INTO tokens(name, secret_sha256, role, scope, created, expires) "
-                          "VALUES(?, ?, ?, ?, ?, ?)",
-                          "ttttin", info->name, sha256, lathe_role_name(info->role), scope,
-                          lathe_wall_us(), info->expires);
+        rc = lathe_db_run(
+            store, NULL, err,
+            "INSERT INTO main.tokens(name, secret_sha256, role, scope, created, expires) "
+            "VALUES(?, ?, ?, ?, ?, ?)",
+            "ttttin", info->name, sha256, lathe_role_name(info->role), scope, lathe_wall_us(),
+            info->expires);
     if (rc == LATHE_OK)
         rc = lathe_store_audit_add(store, "token.create", info->name, detail, err);
     free(scope);
@@ -228,12 +230,12 @@ static int32_t write_rotation(lathe_store *store, const lathe_token_record *toke
     int32_t rc;
     if (grace > 0)
         rc = lathe_db_run(store, NULL, err,
-                          "UPDATE tokens SET secret_sha256 = ?, scope = json_set(scope, "
+                          "UPDATE main.tokens SET secret_sha256 = ?, scope = json_set(scope, "
                           "'$.previous', ?, '$.previous_until', ?) WHERE id = ?",
                           "ttii", sha256, token->sha256, until, token->id);
     else
         rc = lathe_db_run(store, NULL, err,
-                          "UPDATE tokens SET secret_sha256 = ?, scope = json_remove(scope, "
+                          "UPDATE main.tokens SET secret_sha256 = ?, scope = json_remove(scope, "
                           "'$.previous', '$.previous_until') WHERE id = ?",
                           "ti", sha256, token->id);
     if (rc != LATHE_OK)
@@ -276,7 +278,7 @@ int32_t lathe_store_token_revoke(lathe_store *store, const char *name, const cha
     if (rc == LATHE_OK && token.revoked == 0) {
         char *detail = lathe_store_detail("reason", reason, (const char *)NULL);
         rc = detail != NULL
-                 ? lathe_db_run(store, NULL, err, "UPDATE tokens SET revoked = ? WHERE id = ?",
+                 ? lathe_db_run(store, NULL, err, "UPDATE main.tokens SET revoked = ? WHERE id = ?",
                                 "ii", lathe_wall_us(), token.id)
                  : lathe_db_oom(store, err);
         if (rc == LATHE_OK)
@@ -293,7 +295,7 @@ int32_t lathe_store_token_used(lathe_store *store, int64_t id, int64_t time, lat
     if (rc != LATHE_OK)
         return rc;
     rc = lathe_db_run(store, NULL, err,
-                      "UPDATE tokens SET used = ?1 WHERE id = ?2 AND coalesce(used, 0) < ?1", "ii",
-                      minute, id);
+                      "UPDATE main.tokens SET used = ?1 WHERE id = ?2 AND coalesce(used, 0) < ?1",
+                      "ii", minute, id);
     return lathe_db_end(store, rc, err);
 }

@@ -131,12 +131,13 @@ static int32_t write_project(lathe_store *store, const char *name, const char *q
                              lathe_error *err) {
     int64_t changed = 0;
     int32_t rc =
-        create ? lathe_db_run(store, &changed, err,
-                              "INSERT INTO projects(name, created, quota) VALUES(?, ?, ?) "
-                              "ON CONFLICT(name) DO NOTHING",
-                              "tit", name, lathe_wall_us(), quota)
-               : lathe_db_run(store, &changed, err, "UPDATE projects SET quota = ? WHERE name = ?",
-                              "tt", quota, name);
+        create
+            ? lathe_db_run(store, &changed, err,
+                           "INSERT INTO main.projects(name, created, quota) VALUES(?, ?, ?) "
+                           "ON CONFLICT(name) DO NOTHING",
+                           "tit", name, lathe_wall_us(), quota)
+            : lathe_db_run(store, &changed, err,
+                           "UPDATE main.projects SET quota = ? WHERE name = ?", "tt", quota, name);
     if (rc == LATHE_OK && changed == 0)
         rc = create ? lathe_fail(err, LATHE_E_EXISTS, store->home,
                                  "there is a project '%s' already; set its quota instead", name)
@@ -171,13 +172,14 @@ int32_t lathe_store_usage_add(lathe_store *store, const lathe_usage *items, size
     if (rc != LATHE_OK)
         return rc;
     for (size_t i = 0; rc == LATHE_OK && i < n; i++)
-        rc = lathe_db_run(store, NULL, err,
-                          "INSERT INTO usage(day, project, token, requests, rows, training_ms) "
-                          "VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT(day, project, token) DO UPDATE SET "
-                          "requests = requests + excluded.requests, rows = rows + excluded.rows, "
-                          "training_ms = training_ms + excluded.training_ms",
-                          "ittiii", items[i].day, items[i].project, items[i].token,
-                          items[i].requests, items[i].rows, items[i].training_ms);
+        rc =
+            lathe_db_run(store, NULL, err,
+                         "INSERT INTO main.usage(day, project, token, requests, rows, training_ms) "
+                         "VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT(day, project, token) DO UPDATE SET "
+                         "requests = requests + excluded.requests, rows = rows + excluded.rows, "
+                         "training_ms = training_ms + excluded.training_ms",
+                         "ittiii", items[i].day, items[i].project, items[i].token,
+                         items[i].requests, items[i].rows, items[i].training_ms);
     return lathe_db_end(store, rc, err);
 }
 

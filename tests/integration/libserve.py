@@ -17,7 +17,7 @@ from liblathe import BIN, SLOWER
 
 
 class Service:
-    def __init__(self, lathe, *args, config=None):
+    def __init__(self, lathe, *args, config=None, token=None):
         self.lathe = lathe
         self.log = os.path.join(lathe.dir, f"serve{time.monotonic_ns()}.log")
         more = ["--config", lathe.write("serve.json", config)] if config is not None else []
@@ -25,7 +25,7 @@ class Service:
             self.process = subprocess.Popen([BIN, "serve", "--listen", "127.0.0.1:0", "--inference", "127.0.0.1:0",
                                              *args, *more], env=lathe.env, stderr=out, stdout=out)
         self.ports = {}
-        self.token = None
+        self.token = token
         if not self.until(self.started) or not self.until(self.ready):
             self.kill()
             raise RuntimeError("the service does not start:\n" + self.text())
@@ -58,8 +58,8 @@ class Service:
             time.sleep(0.02)
         return False
 
-    def call(self, port, method, path, body=None, token=None, headers=()):
-        """Status, body (JSON where it is), headers in lower case."""
+    def call(self, port, method, path, body=None, token=None, headers=(), raw=False):
+        """Status, body (JSON where it is; bytes where raw), headers in lower case."""
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20 * SLOWER)
         send = dict(headers)
         if token or self.token:
@@ -69,10 +69,13 @@ class Service:
         try:
             connection.request(method, path, body, send)
             response = connection.getresponse()
-            text = response.read().decode()
+            content = response.read()
         finally:
             connection.close()
         got = {k.lower(): v for k, v in response.getheaders()}
+        if raw:
+            return response.status, content, got
+        text = content.decode("utf-8", "replace")
         is_json = got.get("content-type", "").startswith("application/json")
         return response.status, json.loads(text) if is_json else text, got
 

@@ -12,6 +12,7 @@ from libserve import Service
 checks = Checks()
 BODY = json.dumps({"inputs": [{"name": "x", "shape": [3, 2], "datatype": "FP64", "data": [1, 2, 3, 4, 5, 6]}]})
 PATH = "/v2/models/numbers/infer"
+SMALL, WIDE = "/v2/models/small-numbers", "/v2/models/wide-numbers/infer"
 
 
 def document(data, name="numbers"):
@@ -35,17 +36,25 @@ def usage_of(service, admin, name, **more):
     return tuple(sum(row[k] for row in rows) for k in ("requests", "rows", "training_seconds"))
 
 
+def give(service, admin, operate, project):
+    """The model once more, as the project's own."""
+    path = "/api/v1/models/numbers/versions/1/file"
+    content = service.call(service.ports["control"], "GET", path, token=admin, raw=True)[1]
+    status = service.control("POST", f"/api/v1/models/{project}-numbers/import", content, token=operate)[0]
+    checks.equal(f"a model of {project}", status, 201)
+
+
 def check_quota_of_requests(service, secret):
     seen, answers = [], 0
     for _ in range(25):
-        status, answer, headers = service.infer("POST", PATH, BODY, token=secret)
+        status, answer, headers = service.infer("POST", SMALL + "/infer", BODY, token=secret)
         seen.append(status)
         if status == 429:
             answers += 1
             checks.has("names the quota", answer["error"], "requests_per_day", "20", "small")
             checks.that("says when", 0 < int(headers["retry-after"]) <= 86400, headers.get("retry-after"))
     checks.equal("as many as the quota, over all workers", (seen.count(200), answers), (20, 5))
-    checks.equal("other paths go on", service.infer("GET", "/v2/models/numbers", token=secret)[0], 200)
+    checks.equal("other paths go on", service.infer("GET", SMALL, token=secret)[0], 200)
 
 
 with Lathe() as lathe:
@@ -62,20 +71,23 @@ with Lathe() as lathe:
     admin = token(lathe, "root", "--role", "admin")
     small = token(lathe, "tiny", "--role", "infer", "--project", "small")
     rows = token(lathe, "rows", "--role", "infer", "--project", "wide")
+    owners = {p: token(lathe, p + "-ops", "--role", "operate", "--project", p) for p in ("small", "wide")}
     operate = token(lathe, "ops", "--role", "operate", "--project", "train")
     slow = token(lathe, "slow", "--role", "infer", "--rate", "5")
     config = {"data_roots": [lathe.dir], "workers": 2}
     with Service(lathe, config=config) as service:
+        for project, owner in owners.items():
+            give(service, admin, owner, project)
         check_quota_of_requests(service, small)
 
         # rows: the request that crosses the bound is answered, the next is not
         status, answer, _ = service.control("PUT", "/api/v1/projects/wide", {"rows_per_day": 10}, token=admin)
         checks.equal("quota by the API", (status, answer.get("quota")), (200, {"rows_per_day": 10}))
-        checks.equal("rows", [service.infer("POST", PATH, BODY, token=rows)[0] for _ in range(6)],
+        checks.equal("rows", [service.infer("POST", WIDE, BODY, token=rows)[0] for _ in range(6)],
                      [200, 200, 200, 200, 429, 429])
-        checks.has("its message", service.infer("POST", PATH, BODY, token=rows)[1]["error"], "rows_per_day", "wide")
+        checks.has("its message", service.infer("POST", WIDE, BODY, token=rows)[1]["error"], "rows_per_day", "wide")
         status = service.control("PUT", "/api/v1/projects/wide", {"rows_per_day": 0}, token=admin)[0]
-        checks.equal("no quota any more", (status, service.infer("POST", PATH, BODY, token=rows)[0]), (200, 200))
+        checks.equal("no quota any more", (status, service.infer("POST", WIDE, BODY, token=rows)[0]), (200, 200))
         checks.equal("not by any token", service.control("PUT", "/api/v1/projects/wide", {"rows_per_day": 9},
                                                          token=operate)[0], 403)
         checks.equal("unknown project", service.control("PUT", "/api/v1/projects/widee", {"rows_per_day": 9},
@@ -106,7 +118,7 @@ with Lathe() as lathe:
         # a worker that is killed takes no count with it
         os.kill(service.workers()[0], signal.SIGKILL)
         service.until(lambda: service.metric_of(admin) >= 1)
-        service.until(lambda: service.infer("POST", PATH, BODY, token=rows)[0] == 200)
+        service.until(lambda: service.infer("POST", WIDE, BODY, token=rows)[0] == 200)
         checks.that("written while it runs", service.until(lambda: usage_of(service, admin, "tiny") == (20, 60, 0), 30),
                     usage_of(service, admin, "tiny"))
         checks.that("training time", service.until(lambda: usage_of(service, admin, "ops")[2] > 0),
@@ -115,7 +127,7 @@ with Lathe() as lathe:
         checks.equal("a project's token sees its own", {u["project"] for u in mine} - {"train"}, set())
         checks.that("a bad day", service.control("GET", "/api/v1/usage?from=2026-02-31", token=admin)[0] in (400, 422))
         done = usage_of(service, admin, "rows")
-        service.infer("POST", PATH, BODY, token=rows)
+        service.infer("POST", WIDE, BODY, token=rows)
         checks.equal("orderly stop", service.stop(), 0)
 
     out = json.loads(lathe.run("usage", "--token", "rows", "--json").stdout)
@@ -123,9 +135,9 @@ with Lathe() as lathe:
     checks.has("as a table", lathe.run("usage", "--project", "small").stdout, "tiny", "20", "60")
     # what was used today still counts after a start
     with Service(lathe, config=config) as service:
-        checks.equal("the quota is still used", service.infer("POST", PATH, BODY, token=small)[0], 429)
+        checks.equal("the quota is still used", service.infer("POST", SMALL + "/infer", BODY, token=small)[0], 429)
         service.control("PUT", "/api/v1/projects/train", {"training_seconds_per_day": 1}, token=admin)
         checks.equal("raised", service.control("PUT", "/api/v1/projects/small", {"requests_per_day": 21},
                                                token=admin)[0], 200)
-        checks.equal("one more", [service.infer("POST", PATH, BODY, token=small)[0] for _ in range(2)], [200, 429])
+        checks.equal("one more", [service.infer("POST", SMALL + "/infer", BODY, token=small)[0] for _ in range(2)], [200, 429])
 checks.end()

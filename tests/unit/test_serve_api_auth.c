@@ -223,7 +223,13 @@ START_TEST(who_did_what_is_in_the_audit_log) {
     ck_assert_str_eq(newest_audit().actor, "token:ci");
     ck_assert_int_eq(request(ci.text, "POST", "/api/v1/models/income/rollback", NULL), 200);
     ck_assert_str_eq(newest_audit().actor, "token:ci");
-    ck_ok(lathe_supervisor_admin(&s, "unload", "income", "token:ci", NULL, NULL, &err));
+    const lathe_auth_who who = {
+        .actor = "token:ci", .project = "default", .role = LATHE_ROLE_OPERATE};
+    const lathe_auth_who other = {
+        .actor = "token:ot", .project = "other", .role = LATHE_ROLE_OPERATE};
+    ck_assert_int_eq(lathe_supervisor_admin(&s, "unload", "income", &other, NULL, NULL, &err),
+                     LATHE_E_NOT_FOUND);
+    ck_ok(lathe_supervisor_admin(&s, "unload", "income", &who, NULL, NULL, &err));
     ck_assert_str_eq(newest_audit().action, "serve.unload");
     ck_assert_str_eq(newest_audit().actor, "token:ci");
     ck_assert_str_eq(lathe_store_get_actor(s.store), "service");

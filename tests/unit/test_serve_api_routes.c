@@ -111,6 +111,8 @@ START_TEST(every_route_is_described) {
             ck_assert_msg(r->body == NULL || r->body_schema == NULL, "%s has two bodies", r->path);
             ck_assert_msg(r->role != LATHE_ROLE_NONE || strcmp(r->path, "/api/v1/health") == 0,
                           "%s needs no token", r->path);
+            ck_assert_msg(r->scope != API_UNSCOPED, "%s %s does not say whose it is", r->method,
+                          r->path);
             check_fields(r, r->query);
             check_fields(r, r->body);
         }

@@ -140,6 +140,8 @@ static void on_work(uv_work_t *work) {
     if (c->route->place == API_STORE && c->rc == LATHE_OK)
         c->rc = lathe_store_set_actor(
             c->store, c->who.actor[0] != 0 ? c->who.actor : c->s->own_actor, &c->err);
+    if (c->route->place == API_STORE && c->rc == LATHE_OK)
+        c->rc = lathe_store_set_scope(c->store, c->who.project, &c->err);
     if (c->rc == LATHE_OK)
         c->rc = run(c, c->user);
 }
@@ -221,7 +223,16 @@ static bool admit(api_call *c) {
         c->who = (lathe_auth_who){.role = LATHE_ROLE_ADMIN};
         return true;
     }
-    return lathe_auth_admit(c->s->auth, c->exchange, need, &c->who);
+    if (!lathe_auth_admit(c->s->auth, c->exchange, need, &c->who))
+        return false;
+    if (c->who.project[0] == 0 || c->route == NULL || c->route->scope == API_PROJECT ||
+        c->route->scope == API_SHARED)
+        return true;
+    lathe_http_fail(c->exchange, 403, NULL,
+                    "this is about the service as a whole, and the token is of the project "
+                    "\"%.100s\" alone",
+                    c->who.project);
+    return false;
 }
 
 static void take(lathe_supervisor *s, lathe_exchange *exchange, bool local) {

@@ -41,6 +41,16 @@ typedef enum api_place {
     API_LOOP
 } api_place;
 
+/* Whose a route is: what a token of one project may do there. */
+typedef enum api_scope {
+    API_UNSCOPED = 0, /* no route is: somebody forgot to say */
+    /* The rows of the store: c->store sees the project's alone (lathe_store_set_scope), so that what belongs to another is
+     * 404, and lists leave it out. A function of the loop, or a stream, sees to it by itself. */
+    API_PROJECT,
+    API_SERVICE, /* the service as a whole: 403 */
+    API_SHARED   /* the same for all: health, plugins, the description */
+} api_scope;
+
 /* What the loop does after an API_STORE function that returned LATHE_OK, before the answer goes out. */
 enum {
     API_REAUTH = 1 << 0,  /* tokens have changed: read them anew and send them to the workers */
@@ -80,6 +90,7 @@ struct api_route {
     const char *method; /* NULL ends a table */
     const char *path;   /* "/api/v1/models/{model}/promote" */
     lathe_role role;    /* that it needs at least */
+    api_scope scope;
     const char *summary;
     int32_t (*run)(api_call *c);
     api_place place;

@@ -156,6 +156,7 @@ const api_route api_feature_routes[] = {
     {.method = "GET",
      .path = "/api/v1/models/{model}/versions/{version}/features",
      .role = LATHE_ROLE_READ,
+     .scope = API_PROJECT,
      .summary = "Statistics of the rows that this service has answered since it started, a feature "
                 "at a time, beside those of training",
      .run = get_features,

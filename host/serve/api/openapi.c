@@ -183,6 +183,10 @@ static void add_operation(cJSON *paths, const api_route *r) {
     cJSON_AddStringToObject(operation, "operationId", id);
     cJSON_AddStringToObject(operation, "summary", r->summary);
     cJSON_AddStringToObject(operation, "x-role", lathe_role_name(r->role));
+    cJSON_AddStringToObject(operation, "x-scope",
+                            r->scope == API_PROJECT  ? "project"
+                            : r->scope == API_SHARED ? "shared"
+                                                     : "service");
     if (r->role == LATHE_ROLE_NONE)
         cJSON_AddArrayToObject(operation, "security");
     add_parameters(operation, r);

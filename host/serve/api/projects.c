@@ -24,11 +24,6 @@ static cJSON *project_json(const lathe_project_record *p) {
     return out;
 }
 
-/* A token of one project sees that one. */
-static bool may_see(const api_call *c, const char *project) {
-    return c->who.project[0] == 0 || strcmp(c->who.project, project) == 0;
-}
-
 static int32_t get_projects(api_call *c) {
     lathe_project_list list;
     const int32_t rc = lathe_store_projects(c->store, c->arena, &list, &c->err);
@@ -38,7 +33,7 @@ static int32_t get_projects(api_call *c) {
     int64_t left = api_limit(c);
     const char *last = NULL;
     for (size_t i = 0; i < list.count; i++) {
-        if (!api_after_cursor(c, list.items[i].name) || !may_see(c, list.items[i].name))
+        if (!api_after_cursor(c, list.items[i].name))
             continue;
         if (left-- == 0) {
             cJSON_AddStringToObject(out, "next", last);
@@ -97,15 +92,13 @@ static int32_t read_day(api_call *c, const char *key, int64_t def, int64_t *day)
 
 static int32_t get_usage(api_call *c) {
     const int64_t today = lathe_wall_us() / LATHE_DAY_US;
-    const char *project = api_text(c->query, "project", NULL);
     int64_t first, last;
     lathe_usage_list list;
     int32_t rc = read_day(c, "to", today, &last);
     if (rc == LATHE_OK)
         rc = read_day(c, "from", last - USAGE_DAYS + 1, &first);
     if (rc == LATHE_OK)
-        rc = lathe_store_usage(c->store, first, last,
-                               c->who.project[0] != 0 ? c->who.project : project,
+        rc = lathe_store_usage(c->store, first, last, api_text(c->query, "project", NULL),
                                api_text(c->query, "token", NULL), c->arena, &list, &c->err);
     if (rc != LATHE_OK)
         return rc;
@@ -113,8 +106,6 @@ static int32_t get_usage(api_call *c) {
     for (size_t i = 0; i < list.count; i++) {
         const lathe_usage *u = &list.items[i];
         char day[LATHE_DAY_TEXT];
-        if (project != NULL && strcmp(project, u->project) != 0)
-            continue;
         cJSON *item = cJSON_CreateObject();
         cJSON_AddStringToObject(item, "day", lathe_day_text(u->day, day));
         cJSON_AddStringToObject(item, "project", u->project);
@@ -155,6 +146,7 @@ const api_route api_project_routes[] = {
     {.method = "GET",
      .path = "/api/v1/projects",
      .role = LATHE_ROLE_READ,
+     .scope = API_PROJECT,
      .summary = "Projects and their quotas",
      .run = get_projects,
      .query = page,
@@ -162,6 +154,7 @@ const api_route api_project_routes[] = {
     {.method = "POST",
      .path = "/api/v1/projects",
      .role = LATHE_ROLE_ADMIN,
+     .scope = API_SERVICE,
      .summary = "Make a project",
      .run = create_project,
      .body = create_body,
@@ -170,6 +163,7 @@ const api_route api_project_routes[] = {
     {.method = "PUT",
      .path = "/api/v1/projects/{project}",
      .role = LATHE_ROLE_ADMIN,
+     .scope = API_SERVICE,
      .summary = "Set quotas of a project; those that are not named stay",
      .run = set_project,
      .body = set_body,
@@ -177,6 +171,7 @@ const api_route api_project_routes[] = {
     {.method = "GET",
      .path = "/api/v1/usage",
      .role = LATHE_ROLE_READ,
+     .scope = API_PROJECT,
      .summary = "Requests, rows and training time by day, project and token; what was used in the "
                 "last \"delay_seconds\" may be missing",
      .run = get_usage,

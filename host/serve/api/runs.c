@@ -52,7 +52,6 @@ static int32_t get_runs(api_call *c) {
     lathe_run_list list;
     const int64_t limit = api_limit(c);
     const lathe_run_filter filter = {.limit = limit + 1,
-                                     .project = c->who.project[0] ? c->who.project : NULL,
                                      .pipeline = api_text(c->query, "pipeline", NULL),
                                      .status = api_text(c->query, "status", NULL),
                                      .before = api_text(c->query, "cursor", NULL)};
@@ -208,7 +207,7 @@ static int32_t stream_run_events(api_call *c) {
     if (!stream_after(c, 0, &after))
         return LATHE_E_INVALID;
     c->taken = true;
-    lathe_sse_open(c->s->sse, c->exchange, api_part(c, "run"), after);
+    lathe_sse_open(c->s->sse, c->exchange, api_part(c, "run"), c->who.project, after);
     return LATHE_OK;
 }
 
@@ -218,7 +217,7 @@ static int32_t stream_events(api_call *c) {
     if (!stream_after(c, -1, &after))
         return LATHE_E_INVALID;
     c->taken = true;
-    lathe_sse_open(c->s->sse, c->exchange, NULL, after);
+    lathe_sse_open(c->s->sse, c->exchange, NULL, "", after);
     return LATHE_OK;
 }
 
@@ -329,6 +328,7 @@ const api_route api_run_routes[] = {
     {.method = "GET",
      .path = "/api/v1/runs",
      .role = LATHE_ROLE_READ,
+     .scope = API_PROJECT,
      .summary = "Runs, newest first",
      .run = get_runs,
      .query = list_query,
@@ -336,6 +336,7 @@ const api_route api_run_routes[] = {
     {.method = "POST",
      .path = "/api/v1/runs",
      .role = LATHE_ROLE_OPERATE,
+     .scope = API_PROJECT,
      .summary = "Submit a pipeline document: it is queued, or, with \"schedule\", run by the clock",
      .run = api_submit,
      .body_schema = "Submission",
@@ -344,6 +345,7 @@ const api_route api_run_routes[] = {
     {.method = "GET",
      .path = "/api/v1/runs/compare",
      .role = LATHE_ROLE_READ,
+     .scope = API_PROJECT,
      .summary = "What differs between two runs",
      .run = compare_runs,
      .query = compare_query,
@@ -351,12 +353,14 @@ const api_route api_run_routes[] = {
     {.method = "GET",
      .path = "/api/v1/runs/{run}",
      .role = LATHE_ROLE_READ,
+     .scope = API_PROJECT,
      .summary = "One run, by its id, the beginning of its id, or \"latest\"",
      .run = get_run,
      .answer = "Run"},
     {.method = "GET",
      .path = "/api/v1/runs/{run}/files/{file}",
      .role = LATHE_ROLE_READ,
+     .scope = API_PROJECT,
      .summary = "A file of a run, such as report.html",
      .run = get_run_file,
      .answer = "Binary",
@@ -364,6 +368,7 @@ const api_route api_run_routes[] = {
     {.method = "GET",
      .path = "/api/v1/runs/{run}/events",
      .role = LATHE_ROLE_READ,
+     .scope = API_PROJECT,
      .summary =
          "Events of a run, oldest first; with \"Accept: text/event-stream\" as a live stream "
          "(resumed by Last-Event-ID) that ends with \"event: end\"",
@@ -374,6 +379,7 @@ const api_route api_run_routes[] = {
     {.method = "POST",
      .path = "/api/v1/runs/{run}/cancel",
      .role = LATHE_ROLE_OPERATE,
+     .scope = API_PROJECT,
      .summary = "Cancel a run that waits or runs",
      .run = cancel_run,
      .body = cancel_body,
@@ -381,6 +387,7 @@ const api_route api_run_routes[] = {
     {.method = "POST",
      .path = "/api/v1/validate",
      .role = LATHE_ROLE_READ,
+     .scope = API_SHARED,
      .summary = "Check a pipeline document",
      .run = api_validate,
      .body_schema = "Submission",
@@ -388,6 +395,7 @@ const api_route api_run_routes[] = {
     {.method = "GET",
      .path = "/api/v1/events",
      .role = LATHE_ROLE_READ,
+     .scope = API_SERVICE,
      .summary = "Changes of the service as a live stream (resumed by Last-Event-ID)",
      .run = stream_events,
      .place = API_LOOP,
@@ -398,6 +406,7 @@ const api_route api_run_routes[] = {
     {.method = "GET",
      .path = "/api/v1/queue",
      .role = LATHE_ROLE_READ,
+     .scope = API_PROJECT,
      .summary = "Submitted runs that wait or run",
      .run = get_queue,
      .query = numbered,
@@ -405,6 +414,7 @@ const api_route api_run_routes[] = {
     {.method = "GET",
      .path = "/api/v1/schedules",
      .role = LATHE_ROLE_READ,
+     .scope = API_PROJECT,
      .summary = "Schedules by name",
      .run = get_schedules,
      .query = page,
@@ -412,6 +422,7 @@ const api_route api_run_routes[] = {
     {.method = "DELETE",
      .path = "/api/v1/schedules/{schedule}",
      .role = LATHE_ROLE_OPERATE,
+     .scope = API_PROJECT,
      .summary = "Remove a schedule",
      .run = remove_schedule},
     {0}};

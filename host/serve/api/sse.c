@@ -22,6 +22,7 @@ typedef struct stream {
     lathe_exchange *exchange; /* NULL: the client has left */
     char run[64];             /* its id; before the first read as asked for; "": the audit log */
     char found[64];           /* the read's: its id */
+    char project[129];        /* whose runs alone; "": all */
     int64_t last;             /* number of the last event sent */
     bool begun, reading, again;
     /* of the read */
@@ -161,6 +162,8 @@ static void on_work(uv_work_t *work) {
     if (st->rc == LATHE_OK && st->store == NULL)
         st->rc = lathe_store_open_beside(st->sse->owner, &st->store, &st->err);
     if (st->rc == LATHE_OK)
+        st->rc = lathe_store_set_scope(st->store, st->project, &st->err);
+    if (st->rc == LATHE_OK)
         st->rc = st->run[0] != 0 ? read_run(st, arena) : read_audit(st, arena);
     lathe_arena_free(arena);
 }
@@ -241,7 +244,8 @@ void lathe_sse_stop(lathe_sse *sse) {
     }
 }
 
-void lathe_sse_open(lathe_sse *sse, lathe_exchange *exchange, const char *run, int64_t after) {
+void lathe_sse_open(lathe_sse *sse, lathe_exchange *exchange, const char *run, const char *project,
+                    int64_t after) {
     stream *st =
         sse != NULL && !sse->stopped && sse->n_streams < MAX_STREAMS ? calloc(1, sizeof *st) : NULL;
     if (st == NULL) {
@@ -251,6 +255,7 @@ void lathe_sse_open(lathe_sse *sse, lathe_exchange *exchange, const char *run, i
     }
     *st = (stream){.next = sse->streams, .sse = sse, .exchange = exchange, .last = after};
     snprintf(st->run, sizeof st->run, "%s", run ? run : "");
+    snprintf(st->project, sizeof st->project, "%s", project);
     if (sse->n_streams++ == 0)
         uv_timer_start(&sse->timer, on_tick, TICK_MS, TICK_MS);
     sse->streams = st;

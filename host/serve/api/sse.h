@@ -20,8 +20,10 @@ lathe_sse *lathe_sse_new(uv_loop_t *loop, const lathe_store *owner);
 void lathe_sse_stop(lathe_sse *sse);
 
 /* Answers a request by a stream of a run's events (run NULL: of the audit log) after number `after`; < 0: only what comes from
- * now on. 404 where there is no such run, 503 where there are too many streams. */
-void lathe_sse_open(lathe_sse *sse, lathe_exchange *exchange, const char *run, int64_t after);
+ * now on. project: whose runs there are for who asks; "": all. 404 where there is no such run, 503 where there are too many
+ * streams. */
+void lathe_sse_open(lathe_sse *sse, lathe_exchange *exchange, const char *run, const char *project,
+                    int64_t after);
 
 /* More of a run may be in the store. run NULL: of all. */
 void lathe_sse_poke(lathe_sse *sse, const char *run);

@@ -161,6 +161,17 @@ static void wake(api_call *c) {
     lathe_sse_poke(c->s->sse, NULL);
 }
 
+/* The project has used what it may: 429. */
+static int32_t check_quota(api_call *c, const char *project) {
+    int64_t retry_after = 10;
+    const int32_t rc = lathe_metering_check_run(c->store, project, &retry_after, &c->err);
+    if (rc == LATHE_E_STATE) {
+        c->status = 429;
+        snprintf(c->headers, sizeof c->headers, "retry-after: %" PRId64 "\r\n", retry_after);
+    }
+    return rc;
+}
+
 static int32_t keep_schedule(api_call *c, const lathe_submission *what,
                              const lathe_run_schedule *schedule) {
     lathe_schedule_record record = {.name = what->pipeline,
@@ -185,15 +196,11 @@ static int32_t keep_schedule(api_call *c, const lathe_submission *what,
 static int32_t keep_run(api_call *c, const lathe_submission *what) {
     char run[LATHE_RUN_ID];
     int64_t number = 0;
-    int64_t retry_after = 10;
-    int32_t rc = lathe_metering_check_run(
-        c->store, what->project ? what->project : LATHE_METERING_PROJECT, &retry_after, &c->err);
     const int64_t room = (int64_t)c->config.run_queue + c->config.run_concurrent;
-    if (rc == LATHE_OK)
-        rc = lathe_store_queue_add(c->store, what, NULL, room, run, &number, &c->err);
+    const int32_t rc = lathe_store_queue_add(c->store, what, NULL, room, run, &number, &c->err);
     if (rc == LATHE_E_STATE) {
         c->status = 429;
-        snprintf(c->headers, sizeof c->headers, "retry-after: %" PRId64 "\r\n", retry_after);
+        snprintf(c->headers, sizeof c->headers, "retry-after: 10\r\n");
     }
     if (rc != LATHE_OK)
         return rc;
@@ -204,10 +211,40 @@ static int32_t keep_run(api_call *c, const lathe_submission *what) {
     return api_answer(c, out);
 }
 
+/* Whose a run is: the token's; where that is of all, the model's or endpoint's that it deploys, else the schedule's that it
+ * replaces, else "default". LATHE_E_EXISTS: what it deploys, or its schedule, is another project's. */
+static int32_t find_project(api_call *c, const lathe_pipeline *p, bool scheduled,
+                            const char **project) {
+    const struct {
+        lathe_store_named what;
+        const char *name;
+    } names[] = {{LATHE_STORE_MODEL, p->deploy.present ? p->deploy.model : NULL},
+                 {LATHE_STORE_ENDPOINT, p->deploy.present ? p->deploy.endpoint : NULL},
+                 {LATHE_STORE_SCHEDULE, scheduled ? p->name : NULL}};
+    int32_t rc = LATHE_OK;
+    *project = c->who.project[0] != 0 ? c->who.project : NULL;
+    for (size_t i = 0; i < 3 && rc == LATHE_OK && *project == NULL; i++)
+        if (names[i].name != NULL)
+            rc = lathe_store_owner(c->store, names[i].what, names[i].name, c->arena, project,
+                                   &c->err);
+    if (*project == NULL)
+        *project = LATHE_METERING_PROJECT;
+    for (size_t i = 0; i < 3 && rc == LATHE_OK; i++)
+        if (names[i].name != NULL)
+            rc = lathe_store_claim(c->store, names[i].what, names[i].name, *project, &c->err);
+    return rc;
+}
+
 static int32_t keep(api_call *c, const submission *in, const lathe_pipeline *p) {
     const lathe_retry *retry = in->has_retry ? &in->retry : &p->retry;
     const lathe_run_schedule *schedule = in->has_schedule ? &in->schedule : &p->schedule;
-    const lathe_submission what = {.project = c->who.project[0] ? c->who.project : NULL,
+    const char *project = NULL;
+    int32_t rc = find_project(c, p, schedule->cron != NULL, &project);
+    if (rc == LATHE_OK)
+        rc = check_quota(c, project);
+    if (rc != LATHE_OK)
+        return rc;
+    const lathe_submission what = {.project = project,
                                    .pipeline = p->name,
                                    .text = lathe_arena_strndup(c->arena, in->text, in->len),
                                    .file = in->file,

@@ -72,13 +72,19 @@ static int32_t answer_change(api_call *c, int32_t rc, const char *verb, const ch
     return rc;
 }
 
+/* An admin of one project makes tokens of that one. */
 static int32_t create_token(api_call *c) {
     char secret[LATHE_TOKEN_TEXT] = "";
+    const char *own = c->who.project[0] != 0 ? c->who.project : NULL,
+               *project = api_text(c->body, "project", own);
+    if (own != NULL && strcmp(own, project) != 0)
+        return lathe_fail(&c->err, LATHE_E_NOT_FOUND, NULL, "there is no project \"%.128s\"",
+                          project);
     const double seconds = api_number(c->body, "expires_seconds", 0);
     const lathe_token_new info = {
         .name = api_text(c->body, "name", NULL),
         .role = lathe_role_parse(api_text(c->body, "role", NULL)),
-        .project = api_text(c->body, "project", NULL),
+        .project = project,
         .rate = api_number(c->body, "rate", 0),
         .expires = seconds > 0 ? lathe_wall_us() + (int64_t)ceil(seconds * 1e6) : 0};
     int32_t rc = lathe_store_token_create(c->store, &info, secret, &c->err);
@@ -123,6 +129,7 @@ const api_route api_token_routes[] = {
     {.method = "GET",
      .path = "/api/v1/tokens",
      .role = LATHE_ROLE_ADMIN,
+     .scope = API_PROJECT,
      .summary = "Tokens in the order of their creation, without secrets",
      .run = get_tokens,
      .query = page,
@@ -130,6 +137,7 @@ const api_route api_token_routes[] = {
     {.method = "POST",
      .path = "/api/v1/tokens",
      .role = LATHE_ROLE_ADMIN,
+     .scope = API_PROJECT,
      .summary = "Make a token; the answer alone holds its secret",
      .run = create_token,
      .body = create_body,
@@ -138,6 +146,7 @@ const api_route api_token_routes[] = {
     {.method = "POST",
      .path = "/api/v1/tokens/{token}/rotate",
      .role = LATHE_ROLE_ADMIN,
+     .scope = API_PROJECT,
      .summary = "A new secret for a token",
      .run = rotate_token,
      .body = rotate_body,
@@ -145,6 +154,7 @@ const api_route api_token_routes[] = {
     {.method = "POST",
      .path = "/api/v1/tokens/{token}/revoke",
      .role = LATHE_ROLE_ADMIN,
+     .scope = API_PROJECT,
      .summary = "End a token for ever",
      .run = revoke_token,
      .body = revoke_body,

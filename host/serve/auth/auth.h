@@ -80,6 +80,8 @@ bool lathe_auth_token_at(const lathe_auth *auth, size_t place, const char **name
 
 /* Of the request that was checked last. */
 const lathe_auth_meter *lathe_auth_last(const lathe_auth *auth);
+/* May the one who was checked last touch what is of a project? */
+bool lathe_auth_sees(const lathe_auth *auth, const char *project);
 /* The project at a place among the quotas, for messages. */
 const char *lathe_auth_quota_project(const lathe_auth *auth, int place);
 

@@ -215,6 +215,7 @@ void lathe_auth_check(lathe_auth *auth, lathe_http_text authorization, lathe_htt
                       lathe_auth_verdict *verdict) {
     lathe_http_text secret;
     auth->last = auth->nobody;
+    auth->last_project[0] = 0;
     if (is_open(auth, need, verdict) || !find_secret(authorization, api_key, &secret, verdict))
         return;
     const lathe_auth_token *token = authorise(auth, secret, need, now_us, verdict);
@@ -222,6 +223,8 @@ void lathe_auth_check(lathe_auth *auth, lathe_http_text authorization, lathe_htt
         return;
     grant(token, verdict);
     auth->last = token->meter;
+    if (token->project[0] != 0)
+        memcpy(auth->last_project, token->project, sizeof auth->last_project);
     check_rate(auth, token, now_ns, verdict);
 }
 

@@ -27,8 +27,9 @@ struct lathe_auth {
     lathe_auth_token *tokens;
     size_t count;
     bool required, insecure;
-    lathe_auth_meter nobody, last; /* of requests without a token; of the one checked last */
-    _Atomic uint64_t *buckets;     /* [n_buckets], the caller's or NULL */
+    lathe_auth_meter nobody, last;      /* of requests without a token; of the one checked last */
+    char last_project[LATHE_AUTH_NAME]; /* of the one checked last; "": all */
+    _Atomic uint64_t *buckets;          /* [n_buckets], the caller's or NULL */
     size_t n_buckets;
     _Atomic uint64_t *own; /* [n_own]: for those beyond */
     size_t n_own;

@@ -8,6 +8,10 @@ const lathe_auth_meter *lathe_auth_last(const lathe_auth *auth) {
     return &auth->last;
 }
 
+bool lathe_auth_sees(const lathe_auth *auth, const char *project) {
+    return auth->last_project[0] == 0 || strcmp(auth->last_project, project) == 0;
+}
+
 bool lathe_auth_token_at(const lathe_auth *auth, size_t place, const char **name,
                          const char **project) {
     for (size_t i = 0; i < auth->count; i++)

@@ -70,7 +70,8 @@ static void get_all_stats(infer_worker *w, lathe_exchange *exchange) {
     lathe_buf_clear(&w->body);
     lathe_buf_append_str(&w->body, "{\"model_stats\":[");
     for (size_t i = 0; w->table != NULL && i < w->table->n_routes; i++)
-        if (w->table->routes[i].model != NULL)
+        if (w->table->routes[i].model != NULL &&
+            lathe_auth_sees(w->auth, w->table->routes[i].project))
             put_stats(w, &w->table->routes[i], &any);
     lathe_buf_append_str(&w->body, "]}");
     infer_reply(exchange, &w->body);
@@ -104,7 +105,11 @@ static infer_route *find_route(infer_worker *w, lathe_exchange *exchange, const 
         return NULL;
     }
     const infer_group *group = infer_table_find(w->table, p->name, p->name_len);
-    if (group == NULL && infer_table_is_unloaded(w->table, p->name, p->name_len)) {
+    const char *unloaded =
+        group == NULL ? infer_table_unloaded(w->table, p->name, p->name_len) : NULL;
+    if (group != NULL && !lathe_auth_sees(w->auth, w->table->routes[group->first].project))
+        group = NULL; /* another project's is as if it were not there */
+    if (unloaded != NULL && lathe_auth_sees(w->auth, unloaded)) {
         lathe_http_fail(exchange, 503, NULL, "\"%.*s\" is unloaded",
                         (int)(p->name_len < 100 ? p->name_len : 100), p->name);
         return NULL;

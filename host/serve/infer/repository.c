@@ -23,7 +23,7 @@ static void post_index(infer_worker *w, lathe_exchange *exchange) {
     lathe_jsonw_begin_array(&out);
     for (size_t i = 0; w->table != NULL && i < w->table->n_routes; i++) {
         const infer_route *r = &w->table->routes[i];
-        if (only && r->model == NULL)
+        if ((only && r->model == NULL) || !lathe_auth_sees(w->auth, r->project))
             continue;
         lathe_jsonw_begin_object(&out);
         lathe_jsonw_kv_str(&out, "name", r->name);
@@ -34,6 +34,8 @@ static void post_index(infer_worker *w, lathe_exchange *exchange) {
     }
     const cJSON *names = w->table != NULL && !only ? w->table->unloaded : NULL, *unloaded;
     cJSON_ArrayForEach(unloaded, names) {
+        if (!cJSON_IsString(unloaded) || !lathe_auth_sees(w->auth, unloaded->valuestring))
+            continue;
         lathe_jsonw_begin_object(&out);
         lathe_jsonw_kv_str(&out, "name", unloaded->string);
         lathe_jsonw_kv_str(&out, "state", "UNAVAILABLE");

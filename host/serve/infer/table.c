@@ -48,6 +48,7 @@ static void free_route(infer_route *r) {
     lathe_buf_free(&r->metadata);
     lathe_buf_free(&r->config);
     free(r->name);
+    free(r->project);
     free(r->version);
     free(r->step);
     free(r->error);
@@ -68,6 +69,7 @@ void infer_table_free(infer_table *t) {
 /* A route without its model and shadow. */
 static bool begin_route(infer_route *r, const infer_route *like) {
     *r = (infer_route){.name = strdup(like->name),
+                       .project = strdup(like->project),
                        .version = strdup(like->version),
                        .step = strdup(like->step),
                        .sticky = like->sticky ? strdup(like->sticky) : NULL,
@@ -77,7 +79,7 @@ static bool begin_route(infer_route *r, const infer_route *like) {
                        .arm = like->arm,
                        .batch_rows = like->batch_rows,
                        .batch_delay_us = like->batch_delay_us};
-    return r->name != NULL && r->version != NULL && r->step != NULL &&
+    return r->name != NULL && r->project != NULL && r->version != NULL && r->step != NULL &&
            (r->sticky != NULL || like->sticky == NULL);
 }
 
@@ -258,8 +260,10 @@ static bool add_route(building *b, const cJSON *route) {
         snprintf(version, sizeof version, "%s", shown->valuestring);
     else
         snprintf(version, sizeof version, "%.0f", number_of(route, "version"));
-    infer_route like = {
-        .name = (char *)(uintptr_t)text_of(route, "name"), .version = version, .step = step};
+    infer_route like = {.name = (char *)(uintptr_t)text_of(route, "name"),
+                        .project = (char *)(uintptr_t)text_of(route, "project"),
+                        .version = version,
+                        .step = step};
     read_route(route, &like);
     read_batching(b, route, &like);
     infer_route *r = &t->routes[t->n_routes++];
@@ -368,11 +372,12 @@ const infer_group *infer_table_find(const infer_table *t, const char *name, size
     return g < 0 ? NULL : &t->groups[g];
 }
 
-bool infer_table_is_unloaded(const infer_table *t, const char *name, size_t len) {
+const char *infer_table_unloaded(const infer_table *t, const char *name, size_t len) {
     const cJSON *item;
     cJSON_ArrayForEach(item, t->unloaded) if (strlen(item->string) == len &&
-                                              memcmp(item->string, name, len) == 0) return true;
-    return false;
+                                              memcmp(item->string, name, len) == 0 &&
+                                              cJSON_IsString(item)) return item->valuestring;
+    return NULL;
 }
 
 static infer_route *pick_weighted(const infer_table *t, const infer_group *group, uint64_t key) {

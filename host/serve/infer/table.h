@@ -73,6 +73,7 @@ typedef struct infer_route {
     cJSON *validation;          /* the endpoint's settings; NULL: the model's own */
     lathe_buf metadata, config; /* answers */
     char *error;
+    char *project; /* whose it is */
     double weight;
     int rank; /* order in which the routes of a name share the line of keys */
     int slot; /* of the counters */
@@ -99,7 +100,7 @@ typedef struct infer_table {
     infer_group *groups;
     lathe_text_map names;                /* name → group */
     int64_t timeout_us, max_queued_rows; /* 0: none, no bound */
-    cJSON *unloaded; /* names that an administrator unloaded: {"name": true}; may be NULL */
+    cJSON *unloaded; /* names that were unloaded: {"name": "its project"}; may be NULL */
 } infer_table;
 
 /* [worker] Makes a table of {"generation", "routes"}; models that `old` (may be NULL) has are shared. A route whose model
@@ -117,7 +118,8 @@ void infer_batch_free(infer_batch *batch); /* NULL is fine */
 
 /* [serve] NULL: no such name. */
 const infer_group *infer_table_find(const infer_table *table, const char *name, size_t len);
-bool infer_table_is_unloaded(const infer_table *table, const char *name, size_t len);
+/* The project of a name that was unloaded; NULL: it is none. */
+const char *infer_table_unloaded(const infer_table *table, const char *name, size_t len);
 /* [serve] The route of a version; version NULL: by weight, the point `key` of 2^64. Each route takes a piece of that line as
  * long as its weight, in the order of their ranks: a canary (rank 0) that grows keeps the keys it has. NULL: no such version. */
 infer_route *infer_table_pick(const infer_table *table, const infer_group *group,

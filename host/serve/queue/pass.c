@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "pipeline/timing.h"
+#include "serve/metering.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -235,6 +236,27 @@ static bool clear_the_way(lathe_queue *q, const lathe_schedule_record *s, lathe_
     return !busy || strcmp(s->overlap, "cancel") == 0;
 }
 
+/* Has the schedule's project used what it may? Then its people are told by an alert. */
+static bool has_quota(lathe_queue *q, const lathe_schedule_record *s, int64_t now) {
+    lathe_error err = {0};
+    int64_t retry_after;
+    const int32_t rc = lathe_metering_check_run(q->store, s->what.project, &retry_after, &err);
+    if (rc == LATHE_OK)
+        return true;
+    lathe_log(LATHE_LEVEL_WARN, "serve", "schedule \"%s\" is due; skipped: %s", s->name,
+              err.message);
+    if (rc != LATHE_E_STATE)
+        return false;
+    const lathe_alert_new alert = {.time = now,
+                                   .severity = "warning",
+                                   .kind = "schedule_skipped",
+                                   .message = err.message,
+                                   .model = s->name};
+    if (lathe_store_alerts_add(q->store, &alert, 1, &err) != LATHE_OK)
+        complain(q, s->name, &err);
+    return false;
+}
+
 static void fire(lathe_queue *q, const lathe_schedule_record *s, int64_t now, lathe_arena *arena) {
     char run[LATHE_RUN_ID] = "";
     lathe_error err = {0};
@@ -247,6 +269,8 @@ static void fire(lathe_queue *q, const lathe_schedule_record *s, int64_t now, la
     else if (!(submit = clear_the_way(q, s, arena)))
         lathe_log(LATHE_LEVEL_WARN, "serve",
                   "schedule \"%s\" is due while its last run is under way; skipped", s->name);
+    else
+        submit = has_quota(q, s, now);
     int32_t rc = lathe_schedule_next(s->cron, s->timezone, now, &next, &err);
     if (rc != LATHE_OK) { /* the machine's time zones have changed: it stays, and is told again */
         complain(q, s->name, &err);
