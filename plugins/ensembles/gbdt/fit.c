@@ -189,7 +189,7 @@ static int32_t prepare_children(gbdt_run *r, lathe_error *err) {
     const lathe_learner *table = member_table(child);
     r->renews = (g->loss.descriptor->flags & LATHE_LOSS_ZERO_HESSIAN) && r->table->renew &&
                 r->k == 1 && (child->descriptor->flags & LATHE_LEARNER_GIVES_LEAVES) &&
-                table->leaves && table->set_leaf_values;
+                table->leaves && table->leaf_values && table->set_leaf_values;
     if (r->renews) {
         int64_t n = r->train.n;
         r->leaf = members_alloc(host, n, sizeof *r->leaf);

@@ -103,6 +103,8 @@ static int32_t renew_leaves(gbdt_run *r, const lathe_instance *child, void *cont
         return members_fail(err, rc, "loss", "renewing the leaves of round %lld failed",
                             (long long)r->round);
     rc = table->set_leaf_values(child->self, r->leaf_value, err);
+    if (rc == LATHE_OK) /* it may have brought them within bounds */
+        rc = table->leaf_values(child->self, r->leaf_value, err);
     for (int64_t i = 0; rc == LATHE_OK && i < r->train.n; i++)
         r->train.step[i] = r->leaf_value[r->leaf[i]];
     return rc;

@@ -50,6 +50,7 @@ void tree_close(void *self, void *context) {
     host->free(host, c->gain);
     host->free(host, c->left_bins);
     host->free(host, c->words);
+    host->free(host, c->monotone);
     host->free(host, c);
 }
 
@@ -104,6 +105,9 @@ int32_t tree_open(void *self, const lathe_open *open, void **context, lathe_erro
         goto fail;
     c->n_rows = info.n_rows;
     c->n_features = info.n_features;
+    rc = tree_monotone_open(c, err);
+    if (rc != LATHE_OK)
+        goto fail;
     rc = c->datasets->bins(open->data, (int32_t)c->config->max_bins, &c->bins, err);
     if (rc != LATHE_OK)
         goto fail;

@@ -106,6 +106,8 @@ void tree_expansion_reserve(tree_context *c, tree_expansion *x) {
     new_child(item, &c->item[x->first], l, 0);
     new_child(item, &c->item[x->first + 1], r, 1);
     item->children = x->first;
+    if (c->monotone)
+        tree_bounds_hand_down(c, item, &c->item[x->first], &c->item[x->first + 1]);
     int64_t all = tree_count(c, item->sum.hc), few = count_of(c, x->first), many = all - few;
     if (few > many) {
         int64_t swap = few;
@@ -203,6 +205,8 @@ void tree_start_root(tree_context *c) {
     root->children = -1;
     root->key = tree_mix(c->key);
     root->sum = c->root_sum;
+    root->low = -INFINITY;
+    root->high = INFINITY;
     int64_t rows = tree_count(c, root->sum.hc);
     if (wants_histogram(c, rows, 0))
         root->histogram = slot_take(c, slots_of(c, rows));

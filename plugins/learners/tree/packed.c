@@ -278,8 +278,8 @@ static void finish(const cut *t, tree_split *s, int n_values, int has_missing) {
     tree_finish_numeric(t->c, t->item, s, list, next < n_values ? 2 : 1, 0, has_missing);
 }
 
-/* Categories: few, and in an order of their own; scan.c does it on wide cells. */
-static int search_category(const cut *t, tree_split *s) {
+/* Categories, which have an order of their own, and constrained features: scan.c does it on wide cells. */
+static int search_wide(const cut *t, tree_split *s) {
     tree_cell cells[PACKED_BINS];
     uint8_t bins[PACKED_BINS];
     const tree_context *c = t->c;
@@ -304,8 +304,8 @@ static int is_constant(const cut *t, int n_bins) {
 static int search_cells(cut *t, tree_split *s) {
     const lathe_bin_feature *f = lathe_bin_feature_at(t->c->bins, s->feature);
     s->gain = 0;
-    if (f->type == LATHE_FEATURE_CATEGORY)
-        return search_category(t, s);
+    if (f->type == LATHE_FEATURE_CATEGORY || tree_is_bounded(t->c, t->item, s->feature))
+        return search_wide(t, s);
     int missing = f->missing_bin, n_values = missing >= 0 ? missing : f->n_bins;
     int has_missing = missing >= 0 && !is_empty(t, missing);
     t->best = -1;

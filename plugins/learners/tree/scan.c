@@ -55,9 +55,10 @@ typedef struct scan {
     const tree_item *item;
     int64_t min_rows;
     double min_hessian;
-    int64_t n_rows; /* in the node, repeats counted */
-    double best;    /* score(left) + score(right), or what grows with it */
-    int position;   /* the last of the list on the left; -1: none found */
+    int bounded, sign; /* monotone.c */
+    int64_t n_rows;    /* in the node, repeats counted */
+    double best;       /* score(left) + score(right), or what grows with it */
+    int position;      /* the last of the list on the left; -1: none found */
     int missing_left;
     tree_cell left;
 } scan;
@@ -84,7 +85,9 @@ static void scan_list(scan *s, const tree_cell *cells, const uint8_t *list, int 
         if (!side_is_allowed(s, rows, hl) || !side_is_allowed(s, s->n_rows - rows, hr))
             continue;
         double score;
-        if (c->mode == TREE_MODE_BINARY && !c->entropy) {
+        if (s->bounded) {
+            score = tree_bounded_score(c, s->item, s->sign, gl, hl, gr, hr);
+        } else if (c->mode == TREE_MODE_BINARY && !c->entropy) {
             /* (gl^2 + (hl - gl)^2) / hl + the same right, less the node's
              * = 2 (gl H - G hl)^2 / (H hl hr), in whole numbers exactly */
             double d = gl * (hl + hr) - (gl + gr) * hl;
@@ -220,11 +223,14 @@ void tree_scan(const tree_context *c, const tree_item *item, int32_t feature,
     s.min_rows = c->config->min_rows;
     s.min_hessian = c->config->min_hessian;
     s.n_rows = tree_count(c, item->sum.hc);
+    s.bounded = tree_is_bounded(c, item, feature);
+    s.sign = s.bounded ? c->monotone[feature] : 0;
     if (lathe_bin_feature_at(c->bins, feature)->type == LATHE_FEATURE_CATEGORY)
         scan_category(&s, split, cells, bins, n_bins);
     else
         scan_numeric(&s, split, cells, bins, n_bins);
     if (s.position < 0)
         return;
-    split->gain = tree_split_gain(c, item->sum, split->left);
+    split->gain = s.bounded ? tree_bounded_gain(c, item, s.sign, split->left)
+                            : tree_split_gain(c, item->sum, split->left);
 }

@@ -90,8 +90,8 @@ void tree_subtree_free(const lathe_host *host, tree_subtree *s) {
 int32_t tree_subtree_prepare(tree_context *c, lathe_error *err) {
     const lathe_host *host = c->host;
     int64_t n = most_rows(c), stride = n + COLUMN_PAD;
-    c->has_subtrees =
-        c->packed && c->count_is_h && n > 0 && c->config->max_leaves == LATHE_INT_NULL;
+    c->has_subtrees = c->packed && c->count_is_h && n > 0 &&
+                      c->config->max_leaves == LATHE_INT_NULL && !c->monotone;
     if (!c->has_subtrees)
         return LATHE_OK;
     if (c->subtree && c->subtree->most_rows == n)

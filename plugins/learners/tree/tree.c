@@ -66,6 +66,12 @@ static const lathe_param params[] = {
         "With packed sums: levels of a gradient, half of them below 0. Few, such as 4, make "
         "the splits a little random, which can help with many noisy rows; null: as many as "
         "fit, 256 and more."),
+    {LATHE_P_(tree_config, monotone, LATHE_PARAM_INT,
+              LATHE_PARAM_MAP | LATHE_PARAM_HAS_MIN | LATHE_PARAM_HAS_MAX, "{}"),
+     .min = -1, .max = 1,
+     .doc = "Columns of numbers with which the prediction may only rise (1) or only fall (-1), all "
+            "others being equal: {\"age\": 1}. For values, probabilities of two classes, and each "
+            "score that boosting fits."},
 };
 
 static int32_t create(const lathe_host *host, const void *config, void **self, lathe_error *err) {
@@ -83,6 +89,7 @@ static void destroy(void *self) {
     if (!t)
         return;
     tree_model_free(t->host, &t->model);
+    tree_bounds_free(t->host, &t->bounds);
     t->host->free(t->host, t);
 }
 
@@ -129,8 +136,10 @@ static int32_t take_model(tree *t, tree_context *c, const lathe_fit *fit, lathe_
     }
     if (c->n_words > 0)
         memcpy(m.words, c->words, (size_t)c->n_words * sizeof *m.words);
+    lathe_fit without = *fit;
+    without.fitted = c->monotone ? NULL : fit->fitted; /* the values may change yet */
     if (packed_rounds(c))
-        rc = packed_leaf_values(c, m.value, fit, err);
+        rc = packed_leaf_values(c, m.value, &without, err);
     else
         for (int64_t i = 0; i < c->n_items; i++)
             if (c->item[i].leaf >= 0)
@@ -138,6 +147,8 @@ static int32_t take_model(tree *t, tree_context *c, const lathe_fit *fit, lathe_
                            c->class_scratch);
     for (int64_t i = 0; i < c->n_sub_leaves; i++)
         m.value[c->sub_leaf[i].number] = c->sub_leaf[i].value;
+    if (rc == LATHE_OK)
+        rc = tree_bounds_take(c, t->host, m.n_leaves, m.value, &t->bounds, err);
     tree_model_free(t->host, &t->model);
     if (rc != LATHE_OK) {
         tree_model_free(t->host, &m);
@@ -152,7 +163,7 @@ static int32_t take_model(tree *t, tree_context *c, const lathe_fit *fit, lathe_
 
 static int32_t fill_fitted(const tree *t, tree_context *c, const lathe_fit *fit, lathe_error *err) {
     int64_t width = t->model.leaf_width;
-    if (packed_rounds(c) && c->n_used == c->n_rows)
+    if (packed_rounds(c) && c->n_used == c->n_rows && !c->monotone)
         return LATHE_OK; /* packed_leaf_values did it on the way */
     int32_t rc = tree_assign_leaves(c, err);
     if (rc != LATHE_OK)
@@ -251,6 +262,10 @@ static int32_t set_leaf_values(void *self, const float *values, lathe_error *err
         return rc;
     memcpy(t->model.value, values,
            (size_t)(t->model.n_leaves * t->model.leaf_width) * sizeof *values);
+    /* a caller's map of probabilities has other units, and keeps their order */
+    for (int64_t i = 0;
+         t->bounds.low && t->model.type == LATHE_OUTPUT_VALUE && i < t->model.n_leaves; i++)
+        t->model.value[i] = tree_bounds_apply(&t->bounds, i, values[i]);
     tree_scorer_free(t->host, t->model.scorer); /* it has the values of before */
     t->model.scorer = NULL;
     return LATHE_OK;

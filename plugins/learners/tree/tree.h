@@ -7,6 +7,7 @@
  *               several to a word
  *   histogram.c sums of the statistics by bin, and their subtraction
  *   scan.c, scan_classes.c   the best split of one feature from its histogram
+ *   monotone.c  bounds of values, where predictions must rise or fall with a feature
  *   search.c    the best split of a node
  *   partition.c the rows of a node, divided among its children
  *   grow.c      growing: which node next, and the histograms of its children
@@ -21,6 +22,7 @@
 #define LATHE_TREE_H
 
 #include <lathe/learner.h>
+#include <math.h>
 
 enum { TREE_GINI = 0, TREE_ENTROPY = 1 };
 enum { TREE_SUMS_AUTO = 0, TREE_SUMS_EXACT, TREE_SUMS_PACKED };
@@ -39,6 +41,7 @@ typedef struct tree_config {
     lathe_int_or_enum features_per_split;
     int32_t sums;
     int64_t gradient_levels; /* LATHE_INT_NULL: as many as fit */
+    lathe_map monotone;      /* int64_t: 1, -1 or 0, by the feature's name */
 } tree_config;
 
 /* ---- the fitted trees ------------------------------------------------------------------------ */
@@ -79,6 +82,12 @@ typedef struct tree_model {
     struct tree_scorer *scorer; /* score.h; NULL: not compiled */
 } tree_model;
 
+/* Between what the values of leaves must stay, by leaf; NULL: no bounds. */
+typedef struct tree_bounds {
+    float *low;
+    float *high;
+} tree_bounds;
+
 typedef struct tree {
     const lathe_host *host;
     const tree_config *config;
@@ -86,6 +95,7 @@ typedef struct tree {
     tree_model model;
     const void *fit_context; /* where it was fitted, and as which fit; compared only */
     int64_t fit_serial;
+    tree_bounds bounds; /* of the last fit, for renewed values; not saved */
 } tree;
 
 /* ---- what a fit works on --------------------------------------------------------------------- */
@@ -142,6 +152,7 @@ typedef struct tree_item {
     int32_t children;  /* number of the first of two items, once it is expanded; else -1 */
     int64_t order;     /* of becoming a leaf; breaks ties */
     uint64_t key;      /* of the features it draws */
+    double low, high;  /* of its leaves' values, less the centre; where c->monotone is set */
     tree_split split;
 } tree_item;
 
@@ -166,6 +177,7 @@ typedef struct tree_context {
     int32_t task;
     int32_t n_workers;
     int64_t n_classes;
+    int8_t *monotone; /* [n_features] 1, -1 or 0; NULL: none is constrained */
 
     /* the rows of this fit (rows.c) */
     int32_t mode;
@@ -301,6 +313,25 @@ void tree_finish_numeric(const tree_context *c, const tree_item *item, tree_spli
                          const uint8_t *list, int n, int position, int has_missing);
 void tree_finish_category(const tree_context *c, const tree_item *item, tree_split *s,
                           const uint8_t *list, int n, int position);
+
+/* monotone.c */
+int32_t tree_monotone_open(tree_context *c, lathe_error *err);
+/* Must this feature's splits of the item mind bounds? Then the scores are these; sign: of the feature; -INFINITY: the
+ * split is not allowed. */
+static inline int tree_is_bounded(const tree_context *c, const tree_item *item, int32_t feature) {
+    return c->monotone && (c->monotone[feature] || item->low > -INFINITY || item->high < INFINITY);
+}
+double tree_bounded_score(const tree_context *c, const tree_item *item, int sign, double gl,
+                          double hl, double gr, double hr);
+double tree_bounded_gain(const tree_context *c, const tree_item *item, int sign, tree_cell left);
+/* The bounds of the children of an item that will be split so. */
+void tree_bounds_hand_down(const tree_context *c, const tree_item *item, tree_item *left,
+                           tree_item *right);
+/* Takes the bounds of the grown leaves and brings the values within them. */
+int32_t tree_bounds_take(const tree_context *c, const lathe_host *host, int64_t n_leaves,
+                         float *value, tree_bounds *b, lathe_error *err);
+float tree_bounds_apply(const tree_bounds *b, int64_t leaf, float value);
+void tree_bounds_free(const lathe_host *host, tree_bounds *b);
 
 /* search.c: fills item->split; histogram NULL: made from the rows. `worker`: who searches. */
 void tree_search(tree_context *c, tree_item *item, const int64_t *histogram, int32_t worker);

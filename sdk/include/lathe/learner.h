@@ -140,7 +140,8 @@ typedef struct lathe_learner {
      * leaf NULL: only *n_leaves is wanted, of a fitted instance with or without its context. */
     int32_t (*leaves)(const void *self, void *context, int32_t *leaf, int64_t *n_leaves,
                       lathe_error *err);
-    /* [worker & fitted] float32 [n_leaves, n_outputs] */
+    /* [worker & fitted] float32 [n_leaves, n_outputs]. What is set may be limited, by a learner whose leaves must
+     * keep an order, say: leaf_values tells what became of it. */
     int32_t (*leaf_values)(const void *self, float *values, lathe_error *err);
     int32_t (*set_leaf_values)(void *self, const float *values, lathe_error *err);
     /* [worker & !fitted] Makes self the sum of others; self was created from the same component. It keeps nothing
