@@ -297,6 +297,106 @@ START_TEST(threads_change_no_bit) {
 }
 END_TEST
 
+/* One leaf a tree, rate 1: a round adds the mean residual of its rows, so the mean over many samples is the mean
+ * of all where the sums keep their expectation. The residuals are skewed: the large ones alone would be far off. */
+START_TEST(gradient_sampling_keeps_the_sums) {
+    enum { ROWS = 1000, TRIES = 300 };
+    float ones[ROWS] = {0};
+    double mean = 0, square = 0, got = 0;
+    for (int i = 0; i < ROWS; i++) {
+        y[i] = (float)-log(1 - some(3, i));
+        mean += (double)y[i] / ROWS;
+    }
+    for (int i = 0; i < ROWS; i++)
+        ones[i] = i % 2;
+    lathe_dataset *data = make_data(LATHE_TASK_REGRESSION, 0, ROWS, 1, ones, y, NULL, NULL);
+    for (int t = 0; t < TRIES; t++) {
+        lathe_instance g;
+        lathe_fit fit = {.key = 100 + (uint64_t)t};
+        must_fit(ENSEMBLE,
+                 "{\"gbdt\": {\"rounds\": 1, \"learning_rate\": 1, \"sampling\": \"gradient\", "
+                 "\"top_share\": 0.1, \"other_share\": 0.1, \"base\": {\"tree\": {\"max_leaves\": "
+                 "1}}}}",
+                 LATHE_TASK_REGRESSION, 0, data, &fit, &g);
+        double p = predict_one(&g, 1, ones);
+        got += p / TRIES;
+        square += (p - mean) * (p - mean) / TRIES;
+        lathe_instance_destroy(&g);
+    }
+    double error = sqrt(square / TRIES);
+    ck_assert_msg(error > 1e-4, "there is no sampling");
+    ck_assert_msg(fabs(got - mean) < 4 * error + 0.002, "%g, not %g (error %g)", got, mean, error);
+    fixture_datasets(&fx)->release(data);
+}
+END_TEST
+
+START_TEST(gradient_sampling_learns_as_well) {
+    static const char *const uses[] = {
+        "{\"gbdt\": {\"rounds\": 80, \"base\": {\"tree\": {\"max_leaves\": 15}}}}",
+        "{\"gbdt\": {\"rounds\": 80, \"sampling\": \"gradient\", \"base\": {\"tree\": "
+        "{\"max_leaves\": "
+        "15}}}}"};
+    double rmse[2];
+    lathe_dataset *data = signal_set(LATHE_TASK_REGRESSION, 0);
+    for (int u = 0; u < 2; u++) {
+        lathe_instance g;
+        double sum = 0;
+        must_fit(ENSEMBLE, uses[u], LATHE_TASK_REGRESSION, 0, data, NULL, &g);
+        predict(&g, N + M, F, x, out);
+        for (int i = N; i < N + M; i++)
+            sum += ((double)out[i] - y[i]) * ((double)out[i] - y[i]);
+        rmse[u] = sqrt(sum / M);
+        lathe_instance_destroy(&g);
+    }
+    ck_assert_msg(rmse[1] < 1.25 * rmse[0], "all rows %g, sampled %g", rmse[0], rmse[1]);
+    fixture_datasets(&fx)->release(data);
+}
+END_TEST
+
+/* Equal gradients: as many of them are taken as wanted, not all. A third of the rows cannot be split into leaves of 400
+ * rows; nearly all can. */
+START_TEST(equal_gradients_do_not_count_as_large) {
+    lathe_instance g;
+    lathe_dataset *data;
+    for (int i = 0; i < N; i++) {
+        x[i] = (float)(i % 50);
+        y[i] = (float)(i % 50 >= 25);
+    }
+    data = make_data(LATHE_TASK_BINARY, 2, N, 1, x, y, NULL, NULL);
+    for (int share = 0; share < 2; share++) {
+        must_fit(ENSEMBLE,
+                 share
+                     ? "{\"gbdt\": {\"rounds\": 1, \"sampling\": \"gradient\", \"top_share\": 0.9, "
+                       "\"other_share\": 0.05, \"base\": {\"tree\": {\"min_rows\": 400}}}}"
+                     : "{\"gbdt\": {\"rounds\": 1, \"sampling\": \"gradient\", \"top_share\": 0.3, "
+                       "\"other_share\": 0.05, \"base\": {\"tree\": {\"min_rows\": 400}}}}",
+                 LATHE_TASK_BINARY, 2, data, NULL, &g);
+        ck_assert_msg((gain_of(&g, 1) > 0) == share, "share %d", share);
+        lathe_instance_destroy(&g);
+    }
+    fixture_datasets(&fx)->release(data);
+}
+END_TEST
+
+START_TEST(gradient_sampling_is_the_same_on_any_threads) {
+    check_threads(ENSEMBLE,
+                  "{\"gbdt\": {\"rounds\": 6, \"sampling\": \"gradient\", \"feature_share\": 0.8}}",
+                  LATHE_TASK_REGRESSION, 0, 30000);
+    check_threads(ENSEMBLE, "{\"gbdt\": {\"rounds\": 4, \"sampling\": \"gradient\"}}",
+                  LATHE_TASK_MULTICLASS, 3, 9000);
+    check_threads(ENSEMBLE, "{\"gbdt\": {\"rounds\": 6, \"row_share\": 0.4}}", LATHE_TASK_BINARY, 2,
+                  20000);
+}
+END_TEST
+
+START_TEST(gradient_sampling_needs_its_rules) {
+    lathe_dataset *data = signal_set(LATHE_TASK_REGRESSION, 0);
+    must_not_fit(ENSEMBLE, "{\"gbdt\": {\"loss\": \"mae\", \"sampling\": \"gradient\"}}",
+                 LATHE_TASK_REGRESSION, 0, data, NULL, LATHE_E_UNSUPPORTED, "gradients of mae");
+    fixture_datasets(&fx)->release(data);
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("gbdt");
     TCase *c = tcase_create("gbdt");
@@ -312,6 +412,11 @@ int main(void) {
     tcase_add_test(c, hard_data);
     tcase_add_test(c, states_that_lie_are_refused);
     tcase_add_test(c, threads_change_no_bit);
+    tcase_add_test(c, gradient_sampling_keeps_the_sums);
+    tcase_add_test(c, gradient_sampling_learns_as_well);
+    tcase_add_test(c, equal_gradients_do_not_count_as_large);
+    tcase_add_test(c, gradient_sampling_is_the_same_on_any_threads);
+    tcase_add_test(c, gradient_sampling_needs_its_rules);
     suite_add_tcase(s, c);
     return run_suite(s);
 }

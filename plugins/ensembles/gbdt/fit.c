@@ -17,7 +17,6 @@ static void free_run(gbdt_run *r) {
     host->free(host, r->hessian);
     host->free(host, r->used);
     host->free(host, r->rows);
-    host->free(host, r->random);
     host->free(host, r->pool);
     host->free(host, r->features);
     host->free(host, r->errors);
@@ -147,11 +146,10 @@ static int32_t prepare_round(gbdt_run *r, lathe_error *err) {
         host->free(host, r->used);
         r->used = NULL;
     }
-    r->samples_rows = g->config->row_share < 1;
+    r->samples_rows = g->config->row_share < 1 || g->config->sampling == GBDT_SAMPLING_GRADIENT;
     if (r->samples_rows) {
         r->rows = members_alloc(host, n, sizeof *r->rows);
-        r->random = members_alloc(host, n, sizeof *r->random);
-        if (!r->rows || !r->random)
+        if (!r->rows)
             return members_no_memory(err, "gbdt");
     }
     r->n_pool = r->fit->features ? r->fit->n_features_used : r->c->n_features;
@@ -190,6 +188,12 @@ static int32_t prepare_children(gbdt_run *r, lathe_error *err) {
     r->renews = (g->loss.descriptor->flags & LATHE_LOSS_ZERO_HESSIAN) && r->table->renew &&
                 r->k == 1 && (child->descriptor->flags & LATHE_LEARNER_GIVES_LEAVES) &&
                 table->leaves && table->leaf_values && table->set_leaf_values;
+    if ((g->loss.descriptor->flags & LATHE_LOSS_ZERO_HESSIAN) &&
+        g->config->sampling == GBDT_SAMPLING_GRADIENT)
+        return members_fail(err, LATHE_E_UNSUPPORTED, "sampling",
+                            "the gradients of %s do not tell which rows matter; with it use "
+                            "\"sampling\": \"uniform\"",
+                            g->loss.descriptor->name);
     if (r->renews) {
         int64_t n = r->train.n;
         r->leaf = members_alloc(host, n, sizeof *r->leaf);

@@ -7,7 +7,7 @@
  * J. H. Friedman, "Greedy function approximation: a gradient boosting machine", Annals of
  * Statistics 29, 2001, with the second-order step of J. Friedman, T. Hastie & R. Tibshirani,
  * "Additive logistic regression", 2000; row sampling: J. H. Friedman, "Stochastic gradient
- * boosting", 2002; histogram trees: G. Ke et al., "LightGBM", 2017. For k classes a round fits one
+ * boosting", 2002, or by gradient: sample.c; histogram trees: G. Ke et al., "LightGBM", 2017. For k classes a round fits one
  * learner a class, all from the scores at its beginning. A loss with no curvature (absolute,
  * quantile) has its leaves replaced by the loss's best constants (Friedman 2001, algorithm 3);
  * learners without leaves keep the gradient step.
@@ -19,6 +19,8 @@
 
 static const lathe_task_default loss_by_task[] = {{LATHE_TASK_REGRESSION, 0, "\"mse\""},
                                                   {0, 0, NULL}};
+
+static const char *const samplings[] = {"uniform", "gradient", NULL};
 
 static const lathe_param params[] = {
     LATHE_P_INT(gbdt_config, rounds, LATHE_PARAM_TUNABLE, "100", 1, 1e6,
@@ -32,6 +34,17 @@ static const lathe_param params[] = {
                       LATHE_KIND_LEARNER "|" LATHE_KIND_ENSEMBLE, "Learner that each round fits."),
     LATHE_P_FLOAT(gbdt_config, row_share, LATHE_PARAM_EXCL_MIN | LATHE_PARAM_TUNABLE, "1", 0, 1,
                   "Share of the rows that a round draws, without replacement."),
+    LATHE_P_ENUM(gbdt_config, sampling, 0, "\"uniform\"", samplings,
+                 "How a round draws its rows: uniform by row_share, or gradient: all rows of large "
+                 "gradients and some of the others, which then count for those left out."),
+    LATHE_P_FLOAT(gbdt_config, top_share,
+                  LATHE_PARAM_EXCL_MIN | LATHE_PARAM_EXCL_MAX | LATHE_PARAM_TUNABLE, "0.2", 0, 1,
+                  "With gradient sampling: share of the rows, those of the largest gradients, that "
+                  "are all kept."),
+    LATHE_P_FLOAT(
+        gbdt_config, other_share, LATHE_PARAM_EXCL_MIN | LATHE_PARAM_EXCL_MAX | LATHE_PARAM_TUNABLE,
+        "0.1", 0, 1,
+        "With gradient sampling: how many of the other rows are drawn, as a share of all."),
     LATHE_P_FLOAT(gbdt_config, feature_share, LATHE_PARAM_EXCL_MIN | LATHE_PARAM_TUNABLE, "1", 0, 1,
                   "Share of the features that each learner of a round draws."),
     LATHE_P_INT(gbdt_config, early_stopping, LATHE_PARAM_NULLABLE, "null", 1, 1e6,
@@ -40,6 +53,22 @@ static const lathe_param params[] = {
                 "to the best; null: never.",
                 .unit = "rounds"),
 };
+
+static int32_t check_config(const void *config, lathe_error *err) {
+    const gbdt_config *c = config;
+    if (c->sampling != GBDT_SAMPLING_GRADIENT)
+        return LATHE_OK;
+    if (c->row_share < 1)
+        return members_fail(
+            err, LATHE_E_INVALID, "row_share",
+            "row_share is for uniform sampling; with \"sampling\": \"gradient\" set "
+            "top_share and other_share");
+    if (c->top_share + c->other_share > 1)
+        return members_fail(err, LATHE_E_INVALID, "other_share",
+                            "top_share %g and other_share %g are more than all rows together",
+                            c->top_share, c->other_share);
+    return LATHE_OK;
+}
 
 /* ---- instance and context -------------------------------------------------------------------- */
 
@@ -269,6 +298,7 @@ static const lathe_descriptor descriptor = {
     .tasks = LATHE_TASKS_ALL,
     LATHE_PARAMS(params, gbdt_config),
     .interface = &gbdt_table,
+    .check_config = check_config,
     .create = create,
     .destroy = destroy,
 };

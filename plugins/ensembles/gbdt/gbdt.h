@@ -2,7 +2,8 @@
  *
  *   gbdt.c   parameters, method table, predict, save, load
  *   fit.c    a fit: rows and start, the rounds, early stopping
- *   round.c  one round: sampling, fitting its learners, renewing their leaves, new scores
+ *   round.c  one round: fitting its learners, renewing their leaves, new scores
+ *   sample.c the rows and features of a round
  *
  * Legend: n rows, K scores a row (1, or the number of classes), F the ensemble's scores.
  */
@@ -13,12 +14,16 @@
 
 #include <lathe/loss.h>
 
+enum { GBDT_SAMPLING_UNIFORM = 0, GBDT_SAMPLING_GRADIENT };
+
 typedef struct gbdt_config {
     int64_t rounds;
     double learning_rate;
     const lathe_component *loss;
     const lathe_component *base;
     double row_share;
+    int32_t sampling;
+    double top_share, other_share;
     double feature_share;
     int64_t early_stopping; /* LATHE_INT_NULL: off */
 } gbdt_config;
@@ -72,8 +77,7 @@ typedef struct gbdt_run {
     int32_t *rows;  /* [n_rows] of this round */
     int64_t n_rows; /* of this round; rows are given to the learners where samples or used is set */
     int32_t samples_rows;
-    uint64_t *random; /* [n] */
-    int32_t *pool;    /* [n_pool] features that may be used */
+    int32_t *pool; /* [n_pool] features that may be used */
     int64_t n_pool;
     int32_t *features; /* [K, n_pool] of this round */
     int64_t n_features;
@@ -96,6 +100,11 @@ int32_t gbdt_round(gbdt_run *r, lathe_error *err);
  * of the training rows (gradient not NULL) that of a fixed part where they are many. */
 int32_t gbdt_advance(gbdt_run *r, gbdt_part *p, double rate, float *gradient, float *hessian,
                      double *mean, lathe_error *err);
+
+/* sample.c: r->rows and n_rows, where samples_rows is set; by gradient, those that stand for others have theirs
+ * multiplied. features: [n_pool], n_features are chosen, ascending. */
+int32_t gbdt_sample_rows(gbdt_run *r, uint64_t key, lathe_error *err);
+void gbdt_sample_features(const gbdt_run *r, uint64_t key, int32_t *features);
 
 int32_t gbdt_predict_scores(const gbdt *g, int64_t n, const float *x, int64_t stride, float *out,
                             void *scratch, lathe_error *err);

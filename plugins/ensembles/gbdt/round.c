@@ -6,42 +6,6 @@ enum {
     LOSS_VALUES = 1 << 17 /* the training loss is that of rows with about so many scores */
 };
 
-/* ---- sampling -------------------------------------------------------------------------------- */
-
-/* Each row with weight is taken with probability row_share, by a number of its own; an empty sample
- * becomes all. */
-static void sample_rows(gbdt_run *r, uint64_t key) {
-    const gbdt *g = r->g;
-    const lathe_host *host = g->host;
-    r->n_rows = 0;
-    if (!r->samples_rows)
-        return;
-    members_random_rows(host, host->random_key(host, key, 0),
-                        g->members.datasets->row_id(r->c->data), r->train.n, r->random);
-    for (int64_t i = 0; i < r->n_used; i++) {
-        int32_t row = r->used ? r->used[i] : (int32_t)i;
-        r->rows[r->n_rows] = row;
-        r->n_rows += (double)(r->random[row] >> 11) * 0x1p-53 < g->config->row_share;
-    }
-    for (int64_t i = 0; r->n_rows == 0 && i < r->n_used; i++)
-        r->rows[i] = r->used ? r->used[i] : (int32_t)i;
-    if (r->n_rows == 0)
-        r->n_rows = r->n_used;
-}
-
-/* Selection sampling (Knuth, TAOCP 2, 3.4.2, algorithm S): keeps the order. */
-static void sample_features(gbdt_run *r, uint64_t key, int32_t *features) {
-    const lathe_host *host = r->g->host;
-    int64_t taken = 0;
-    for (int64_t i = 0; i < r->n_pool && taken < r->n_features; i++) {
-        uint64_t random;
-        host->random_u64(host, key, (uint64_t)i, &random, 1);
-        double u = (double)(random >> 11) * 0x1p-53;
-        features[taken] = r->pool[i];
-        taken += u * (double)(r->n_pool - i) < (double)(r->n_features - taken);
-    }
-}
-
 /* ---- renewing leaves ------------------------------------------------------------------------- */
 
 static int32_t renew_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
@@ -137,7 +101,7 @@ static int32_t fit_score(gbdt_run *r, int64_t k, int32_t worker, lathe_error *er
     }
     if (r->features) {
         int32_t *features = r->features + k * r->n_pool;
-        sample_features(r, host->random_key(host, key, 1), features);
+        gbdt_sample_features(r, host->random_key(host, key, 1), features);
         fit.features = features;
         fit.n_features_used = r->n_features;
     }
@@ -161,11 +125,11 @@ static int32_t fit_chunk(void *user, int64_t begin, int64_t end, int32_t worker)
 
 int32_t gbdt_round(gbdt_run *r, lathe_error *err) {
     const lathe_host *host = r->g->host;
-    sample_rows(r,
-                host->random_key(host, host->random_key(host, r->fit->key, (uint64_t)r->round), 0));
-    if (r->k == 1)
-        return fit_score(r, 0, 0, err);
-    int32_t rc = host->parallel_for(host, r->k, 1, fit_chunk, r);
+    uint64_t key = host->random_key(host, r->fit->key, (uint64_t)r->round);
+    int32_t rc = gbdt_sample_rows(r, host->random_key(host, key, 0), err);
+    if (rc != LATHE_OK || r->k == 1)
+        return rc != LATHE_OK ? rc : fit_score(r, 0, 0, err);
+    rc = host->parallel_for(host, r->k, 1, fit_chunk, r);
     for (int64_t k = 0; rc != LATHE_OK && k < r->k; k++)
         if (r->errors[k].code != LATHE_OK) {
             *err = r->errors[k];
