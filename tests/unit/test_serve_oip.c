@@ -501,6 +501,7 @@ START_TEST(refusals) {
         {"{\"inputs\":[" BIRDS "],\"parameters\":{\"triton_x\":1}}", "reserved"},
         {"{\"inputs\":[" BIRDS "],\"id\":7}", "a string"},
         {"{\"inputs\":[" BIRDS "],\"id\":\"\\ud800\"}", "an escape"},
+        {"{\"inputs\":[" BIRDS "],\"id\":\"a\\u0000b\"}", "u0000"},
         {"{\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
          "64 levels"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

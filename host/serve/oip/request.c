@@ -436,6 +436,8 @@ static int32_t read_id(lathe_oip *o, lathe_error *err) {
     o->id = (lathe_str){start, o->c.at - start};
     if (!lathe_utf8_valid(start, (size_t)o->id.len, NULL))
         return lathe_fail(err, LATHE_E_INVALID, NULL, "\"id\" is no valid UTF-8");
+    if (memchr(text.ptr, 0, (size_t)text.len) != NULL) /* our own readers refuse it in the answer */
+        return lathe_fail(err, LATHE_E_INVALID, NULL, "\"id\" holds \\u0000: leave it out");
     return LATHE_OK;
 }
 
