@@ -1,6 +1,6 @@
 /* Fitting in one process, from the matrix in memory, as the peers are timed:
  *
- *     fit_rows USE ROWS.f32 TARGET.f32 N_TRAIN FEATURES CLASSES THREADS OUT.f32
+ *     fit_rows USE ROWS.f32 TARGET.f32 N_TRAIN FEATURES CLASSES THREADS OUT.f32 [SEED]
  *
  * ROWS.f32: float32, row-major, FEATURES a row, as the learner takes them (scaled where it wants that); the first N_TRAIN
  * rows train, the others are predicted into OUT.f32. CLASSES 0: a regression. A fit of 400 rows comes first, so that
@@ -73,7 +73,7 @@ static lathe_dataset *make_dataset(const lathe_host *host, int32_t task, int64_t
 
 /* Seconds of open and fit; *m is the fitted instance. */
 static double fit(const char *use, int32_t task, int64_t classes, const lathe_dataset *data,
-                  lathe_instance *m) {
+                  uint64_t seed, lathe_instance *m) {
     lathe_binder binder = {.catalogue = catalogue, .task = task, .load = true};
     lathe_component *c = NULL;
     lathe_error err = {0};
@@ -85,7 +85,7 @@ static double fit(const char *use, int32_t task, int64_t classes, const lathe_da
     const lathe_learner *learner = m->interface;
     const lathe_open open = {
         .struct_size = LATHE_SIZED(lathe_open), .task = task, .n_classes = classes, .data = data};
-    const lathe_fit how = {.struct_size = LATHE_SIZED(lathe_fit), .key = 1};
+    const lathe_fit how = {.struct_size = LATHE_SIZED(lathe_fit), .key = seed};
     const double start = lathe_now_seconds();
     if (learner->open(m->self, &open, &context, &err) != LATHE_OK)
         die("open", &err);
@@ -137,10 +137,12 @@ static double product_gflops(const lathe_host *host) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 9)
-        die("usage: fit_rows USE ROWS.f32 TARGET.f32 N_TRAIN FEATURES CLASSES THREADS OUT.f32",
+    if (argc != 9 && argc != 10)
+        die("usage: fit_rows USE ROWS.f32 TARGET.f32 N_TRAIN FEATURES CLASSES THREADS OUT.f32 "
+            "[SEED]",
             NULL);
     const char *use = argv[1];
+    const uint64_t seed = argc == 10 ? strtoull(argv[9], NULL, 10) : 1;
     const int64_t n = atoll(argv[4]), f = atoll(argv[5]), classes = atoll(argv[6]);
     const int32_t task = classes == 0   ? LATHE_TASK_REGRESSION
                          : classes == 2 ? LATHE_TASK_BINARY
@@ -161,8 +163,8 @@ int main(int argc, char **argv) {
     lathe_dataset *few = make_dataset(host, task, classes, WARM_ROWS, f, x, y);
     lathe_dataset *all = make_dataset(host, task, classes, n, f, x, y);
     lathe_instance warm = {0}, m = {0};
-    fit(use, task, classes, few, &warm);
-    const double seconds = fit(use, task, classes, all, &m);
+    fit(use, task, classes, few, seed, &warm);
+    const double seconds = fit(use, task, classes, all, seed, &m);
     predict(&m, (int64_t)n_x / f - n, f, x + n * f, argv[8]);
     printf("{\"seconds\": %.6f, \"product_gflops\": %.1f}\n", seconds, product_gflops(host));
     return 0;

@@ -20,6 +20,7 @@ class Job:
     def __init__(self, spec):
         self.spec = spec
         self.threads = spec.get("threads")
+        self.seed = spec.get("seed", 1)
         self.settings = spec.get("settings", {})
         self.task, self.metric = spec["task"], spec["metric"]
         self.params = spec.get("params", {})
@@ -71,7 +72,7 @@ def quality(job, y, p):
 def lightgbm_params(job, **more):
     kind = {"regression": "regression"}.get(job.task, "multiclass" if job.classes > 2 else "binary")
     params = dict(objective=kind, num_leaves=job["leaves"], max_bin=255, verbosity=-1,
-                  learning_rate=job["learning_rate"], min_data_in_leaf=20, seed=1, **more)
+                  learning_rate=job["learning_rate"], min_data_in_leaf=20, seed=job.seed, **more)
     if kind == "multiclass":
         params["num_class"] = job.classes
     if job.threads:
@@ -94,7 +95,7 @@ def xgboost(job):
     import xgboost as xgb
     objective = ("reg:squarederror" if job.task == "regression" else
                  "multi:softprob" if job.classes > 2 else "binary:logistic")
-    params = dict(objective=objective, tree_method="hist", max_bin=256, eta=job["learning_rate"], seed=1,
+    params = dict(objective=objective, tree_method="hist", max_bin=256, eta=job["learning_rate"], seed=job.seed,
                   max_leaves=job["leaves"], max_depth=0, grow_policy="lossguide", reg_lambda=0,
                   min_child_weight=20 if job.task == "regression" else 1, verbosity=0)
     if job.classes > 2:
@@ -121,7 +122,7 @@ def hist_gradient_boosting(job):
     def fit(x, y):
         return make(max_iter=job["rounds"], learning_rate=job["learning_rate"], max_bins=255,
                     max_leaf_nodes=job["leaves"], min_samples_leaf=20, early_stopping=False,
-                    categorical_features=job.mask(), random_state=1).fit(x, y)
+                    categorical_features=job.mask(), random_state=job.seed).fit(x, y)
 
     return job.x.astype(np.float64), fit, sklearn_predict, sklearn_version()
 
@@ -144,7 +145,7 @@ def random_forest(job):
     share = 1.0 if regression else "sqrt"  # of the features, drawn for every split
 
     def fit(x, y):
-        return make(job["trees"], max_features=share, n_jobs=job.threads, random_state=1).fit(x, y)
+        return make(job["trees"], max_features=share, n_jobs=job.threads, random_state=job.seed).fit(x, y)
 
     return job.x, fit, sklearn_predict, sklearn_version()
 
@@ -154,7 +155,7 @@ def bagging(job):
 
     def fit(x, y):
         return ensemble.BaggingClassifier(tree.DecisionTreeClassifier(), job["estimators"],
-                                          n_jobs=job.threads, random_state=1).fit(x, y)
+                                          n_jobs=job.threads, random_state=job.seed).fit(x, y)
 
     return job.x, fit, sklearn_predict, sklearn_version()
 
@@ -164,7 +165,7 @@ def adaboost(job):
 
     def fit(x, y):
         stump = tree.DecisionTreeClassifier(max_depth=1)
-        return ensemble.AdaBoostClassifier(stump, n_estimators=job["rounds"], random_state=1).fit(x, y)
+        return ensemble.AdaBoostClassifier(stump, n_estimators=job["rounds"], random_state=job.seed).fit(x, y)
 
     return job.x, fit, sklearn_predict, sklearn_version()
 
@@ -196,7 +197,7 @@ def sklearn_mlp(job):
     def fit(x, y):
         return neural_network.MLPClassifier(job["layers"], batch_size=job["batch"], alpha=0, tol=0,
                                             learning_rate_init=0.001, max_iter=job["epochs"],
-                                            n_iter_no_change=10000, random_state=1).fit(x, y)
+                                            n_iter_no_change=10000, random_state=job.seed).fit(x, y)
 
     return scaled(job, "float32"), fit, sklearn_predict, sklearn_version()
 
@@ -235,7 +236,7 @@ def torch_mlp(job):
                torch.nn.functional.binary_cross_entropy_with_logits)
 
     def fit(x, y):
-        torch.manual_seed(1)
+        torch.manual_seed(job.seed)
         steps = [m for a, b in zip(sizes, sizes[1:]) for m in (torch.nn.Linear(a, b), torch.nn.ReLU())]
         net = torch.nn.Sequential(*steps[:-1])
         optimizer = torch.optim.Adam(net.parameters(), lr=0.001, **job.settings)

@@ -54,10 +54,11 @@ def run_timed(command, env=None, ok=(0,)):
 class Lathe:
     def __init__(self, program, threads, work):
         self.program, self.threads, self.work = str(program), str(threads), work
+        self.seed = 1  # of the repetition
 
     def document(self, case, path, learner):
         import sets
-        return {"lathe": 1, "name": f"bench-{case.name}", "seed": 1, "goal": sets.goal_of(case.data),
+        return {"lathe": 1, "name": f"bench-{case.name}", "seed": self.seed, "goal": sets.goal_of(case.data),
                 "prepare": sets.pipeline_input(case.data, path),
                 "train": {"candidates": {"ours": learner}}}
 
@@ -145,7 +146,7 @@ class Fitter:
     """Ours of a "memory" case: fit_rows.c, on the very matrix that the peers get."""
 
     def __init__(self, lathe, case, goal, path, threads):
-        self.case, self.threads, self.work = case, threads, lathe.work
+        self.case, self.threads, self.work, self.lathe = case, threads, lathe.work, lathe
         self.program = pathlib.Path(lathe.program).parents[1] / "tests/bench/fit_rows"
         self.spec = {"name": case.data, "task": goal["task"], "metric": goal["metric"],
                      "data": str(path.with_suffix(".npz"))}
@@ -160,7 +161,7 @@ class Fitter:
         text, wall, peak = run_timed([
             str(self.program), json.dumps(self.case.learner), str(self.work / "rows.f32"),
             str(self.work / "target.f32"), str(self.shape["train"]), str(self.shape["features"]),
-            str(self.shape["classes"]), str(self.threads), out])
+            str(self.shape["classes"]), str(self.threads), out, str(self.lathe.seed)])
         return json.loads(text) | self.ask({"predictions": out}) | {"wall": wall, "peak_mb": peak}
 
 
@@ -186,10 +187,10 @@ def variants(case, threads, quick):
     return found
 
 
-def run_peer(case, goal, path, variant, work):
+def run_peer(case, goal, path, variant, work, seed=1):
     label, function, settings, threads = variant
     spec = {"peer": function, "name": case.data, "task": goal["task"], "metric": goal["metric"],
-            "threads": threads, "settings": settings, "params": case.params}
+            "threads": threads, "settings": settings, "params": case.params, "seed": seed}
     if case.kind == "process":
         spec |= {"csv": str(path.with_suffix(".csv")), "target": goal["target"],
                  "positive": goal.get("positive")}
@@ -233,11 +234,12 @@ def measure(case, args, lathe):
     result = {"case": case.name, "kind": case.kind, "metric": goal["metric"], "note": case.note, "lathe": [],
               "rows": rows if case.data == "higgs" else None, "peers": {v[0]: [] for v in peers}}
     for turn in range(args.repeats):
+        lathe.seed = turn + 1
         result["lathe"].append(ours())
         tell(case, turn, "lathe", result["lathe"])
         for variant in peers:
             runs = result["peers"][variant[0]]
-            runs.append(run_peer(case, goal, path, variant, lathe.work))
+            runs.append(run_peer(case, goal, path, variant, lathe.work, lathe.seed))
             tell(case, turn, variant[0], runs)
     return result
 

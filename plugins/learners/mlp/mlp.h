@@ -9,7 +9,7 @@
 #include "../support.h"
 #include "kernel.h"
 
-enum { INIT_AUTO, INIT_HE, INIT_GLOROT, INIT_LECUN };
+enum { INIT_AUTO, INIT_HE, INIT_GLOROT, INIT_LECUN, INIT_FAN_IN };
 enum { MOST_LAYERS = 256, MOST_PARAMETERS = 1 << 30 };
 
 typedef struct mlp_layer_config {

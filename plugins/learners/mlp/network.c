@@ -32,40 +32,47 @@ int32_t mlp_shape(mlp *m, int64_t n_features, int64_t k, lathe_error *err) {
 }
 
 /* By the name of the activation of this layer. A stack of many rectifiers needs the larger weights of He, or
- * what passes through it fades; few learn faster from the smaller ones of Glorot. */
+ * what passes through it fades; few learn better from smaller ones. */
 static int32_t kind_of_init(const mlp *m, int64_t l) {
     static const char *const rectifiers[] = {"relu", "leaky_relu", "elu",
                                              "gelu", "silu",       "softplus"};
-    int32_t kind = m->config->initialisation;
+    int32_t kind = m->config->initialisation, deep = m->n_layers > DEEP;
 
     if (kind != INIT_AUTO)
         return kind;
     if (l == m->n_layers - 1)
-        return INIT_GLOROT;
+        return l > 0 && kind_of_init(m, l - 1) == INIT_FAN_IN ? INIT_FAN_IN : INIT_GLOROT;
     const char *name = m->layer[l].activation.descriptor->name;
     if (strcmp(name, "selu") == 0)
         return INIT_LECUN;
     for (size_t i = 0; i < sizeof rectifiers / sizeof rectifiers[0]; i++)
         if (strcmp(name, rectifiers[i]) == 0)
-            return m->n_layers > DEEP ? INIT_HE : INIT_GLOROT;
+            return deep ? INIT_HE : INIT_FAN_IN;
     return INIT_GLOROT;
+}
+
+static void draw_uniform(const mlp *m, uint64_t key, double bound, float *w, int64_t n) {
+    m->host->random_uniform(m->host, key, 0, w, n);
+    for (int64_t i = 0; i < n; i++)
+        w[i] = (float)((2.0 * (double)w[i] - 1.0) * bound);
 }
 
 void mlp_initialise(mlp *m, uint64_t key, float *param) {
     memset(param, 0, (size_t)m->n_params * sizeof *param);
     for (int64_t l = 0; l < m->n_layers; l++) {
         const mlp_layer *layer = &m->layer[l];
-        int64_t n = layer->in * layer->out;
-        float *w = param + layer->weights;
         int32_t kind = kind_of_init(m, l);
         double in = layer->in > 0 ? (double)layer->in : 1.0;
-        double variance = kind == INIT_HE      ? 2.0 / in
-                          : kind == INIT_LECUN ? 1.0 / in
-                                               : 2.0 / (in + (double)layer->out);
+        double variance = kind == INIT_HE       ? 2.0 / in
+                          : kind == INIT_LECUN  ? 1.0 / in
+                          : kind == INIT_FAN_IN ? 1.0 / (3.0 * in)
+                                                : 2.0 / (in + (double)layer->out);
         double bound = sqrt(3.0 * variance); /* of a uniform variable with that variance */
-        m->host->random_uniform(m->host, m->host->random_key(m->host, key, (uint64_t)l), 0, w, n);
-        for (int64_t i = 0; i < n; i++)
-            w[i] = (float)((2.0 * (double)w[i] - 1.0) * bound);
+        uint64_t own = m->host->random_key(m->host, key, (uint64_t)l);
+        draw_uniform(m, own, bound, param + layer->weights, layer->in * layer->out);
+        if (kind == INIT_FAN_IN)
+            draw_uniform(m, m->host->random_key(m->host, own, 0), bound, param + layer->bias,
+                         layer->out);
     }
 }
 
