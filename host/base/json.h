@@ -80,6 +80,10 @@ void lathe_diags_drop_echoes(lathe_diags *diags, size_t n);
 /* Lines "file:line:column: message (at /pointer)", and "… and 12 more". */
 void lathe_diags_format(const lathe_diags *diags, lathe_buf *out);
 void lathe_diags_print(const lathe_diags *diags, FILE *stream);
+/* [{"file", "line", "column", "pointer", "message"}, …]; NULL: out of memory. */
+cJSON *lathe_diags_json(const lathe_diags *diags);
+/* Adds those of such a list; what is none of them is left out. False: it is no list. */
+bool lathe_diags_from_json(lathe_diags *diags, const cJSON *list);
 
 /* The first as an error: where "file:line:column", the sentence, and how many more. Returns `code`, or
  * LATHE_OK where there are none. */

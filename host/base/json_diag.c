@@ -164,6 +164,37 @@ void lathe_diags_format(const lathe_diags *diags, lathe_buf *out) {
         lathe_buf_printf(out, "… and %zu more\n", diags->more);
 }
 
+cJSON *lathe_diags_json(const lathe_diags *diags) {
+    cJSON *list = cJSON_CreateArray();
+    for (size_t i = 0; i < diags->count; i++) {
+        const lathe_diag *d = &diags->items[i];
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "file", d->file);
+        cJSON_AddNumberToObject(item, "line", d->line);
+        cJSON_AddNumberToObject(item, "column", d->column);
+        cJSON_AddStringToObject(item, "pointer", d->pointer);
+        cJSON_AddStringToObject(item, "message", d->message);
+        cJSON_AddItemToArray(list, item);
+    }
+    return list;
+}
+
+bool lathe_diags_from_json(lathe_diags *diags, const cJSON *list) {
+    const cJSON *item;
+    if (!cJSON_IsArray(list))
+        return false;
+    cJSON_ArrayForEach(item, list) {
+        const cJSON *line = lathe_json_get(item, "line"), *column = lathe_json_get(item, "column");
+        const char *file = cJSON_GetStringValue(lathe_json_get(item, "file")),
+                   *pointer = cJSON_GetStringValue(lathe_json_get(item, "pointer")),
+                   *message = cJSON_GetStringValue(lathe_json_get(item, "message"));
+        if (cJSON_IsNumber(line) && cJSON_IsNumber(column) && file && pointer && message)
+            lathe_diag_add_at(diags, file, line->valueint, column->valueint, pointer, "%s",
+                              message);
+    }
+    return true;
+}
+
 void lathe_diags_print(const lathe_diags *diags, FILE *stream) {
     lathe_buf text = {0};
     lathe_diags_format(diags, &text);

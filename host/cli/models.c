@@ -1,4 +1,4 @@
-/* `lathe models list|show|promote|rollback|export|verify`. */
+/* `lathe models list|show|promote|rollback|export|verify|derived`. */
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -19,6 +19,7 @@ static const char usage[] =
     "       lathe models rollback MODEL [--alias live] [--reason TEXT]\n"
     "       lathe models export MODEL[@VERSION|@ALIAS] -o FILE [--force]\n"
     "       lathe models verify MODEL[@VERSION|@ALIAS]|FILE\n"
+    "       lathe models derived RUN|SHA256|FILE [--json]   (versions made from it)\n"
     "Options for all: --home D. Without \"@\" the newest version is meant.\n";
 
 enum { OPT_HOME, OPT_JSON, OPT_ALIAS, OPT_REASON, OPT_OUT, OPT_FORCE, N_OPT };
@@ -225,15 +226,68 @@ static int cmd_verify(models_call *c) {
     return EXIT_DONE;
 }
 
+static cJSON *derived_json(const lathe_derived_list *list) {
+    cJSON *out = cJSON_CreateArray();
+    for (size_t i = 0; i < list->count; i++) {
+        const lathe_derived *d = &list->items[i];
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "model", d->model);
+        cJSON_AddNumberToObject(item, "version", (double)d->version);
+        cJSON_AddStringToObject(item, "sha256", d->sha256);
+        cJSON_AddStringToObject(item, "run", d->run);
+        cJSON_AddStringToObject(item, "through", d->through);
+        cJSON_AddStringToObject(item, "name", d->name);
+        cJSON_AddItemToArray(out, item);
+    }
+    return out;
+}
+
+/* Versions made from a run, or from what has this digest: a file's own where it is one. */
+static int cmd_derived(models_call *c) {
+    lathe_derived_list list;
+    char digest[LATHE_SHA256_HEX];
+    const char *of = c->ref;
+    if (access(of, F_OK) == 0) {
+        if (lathe_sha256_file(of, digest, NULL, &c->err) != LATHE_OK)
+            return cli_error(&c->err);
+        of = digest;
+    }
+    if (lathe_store_derived(c->store, of, 0, 0, c->arena, &list, &c->err) != LATHE_OK)
+        return cli_error(&c->err);
+    if (c->options[OPT_JSON].seen) {
+        cJSON *out = derived_json(&list);
+        cli_print_json(out);
+        cJSON_Delete(out);
+        return EXIT_DONE;
+    }
+    const char **cells = lathe_arena_array(c->arena, (list.count + 1) * 5, sizeof *cells);
+    static const char *const titles[] = {"model", "version", "through", "name", "run"};
+    if (cells == NULL)
+        return EXIT_FAILED;
+    memcpy(cells, titles, sizeof titles);
+    for (size_t i = 0; i < list.count; i++) {
+        const lathe_derived *d = &list.items[i];
+        const char **row = cells + 5 * (i + 1);
+        row[0] = d->model;
+        row[1] = number(c->arena, d->version);
+        row[2] = d->through;
+        row[3] = d->name;
+        row[4] = d->run;
+    }
+    cli_print_table(cells, list.count + 1, 5);
+    return EXIT_DONE;
+}
+
 static const struct {
     const char *verb;
     int (*run)(models_call *c);
     lathe_store_mode mode;
     int ref; /* 1: needed, 0: may be given */
 } verbs[] = {
-    {"list", cmd_list, LATHE_STORE_READ, 0},      {"show", cmd_show, LATHE_STORE_READ, 1},
-    {"promote", cmd_promote, LATHE_STORE_OWN, 1}, {"rollback", cmd_rollback, LATHE_STORE_OWN, 1},
-    {"export", cmd_export, LATHE_STORE_READ, 1},  {"verify", cmd_verify, LATHE_STORE_READ, 1},
+    {"list", cmd_list, LATHE_STORE_READ, 0},       {"show", cmd_show, LATHE_STORE_READ, 1},
+    {"promote", cmd_promote, LATHE_STORE_OWN, 1},  {"rollback", cmd_rollback, LATHE_STORE_OWN, 1},
+    {"export", cmd_export, LATHE_STORE_READ, 1},   {"verify", cmd_verify, LATHE_STORE_READ, 1},
+    {"derived", cmd_derived, LATHE_STORE_READ, 1},
 };
 
 /* A file of its own needs no store. */

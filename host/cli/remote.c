@@ -250,3 +250,38 @@ void remote_table(const cJSON *list, const char *columns) {
     cli_print_table(cells, rows, n);
     lathe_arena_free(arena);
 }
+
+int remote_print(remote_call *c, cJSON *tree) {
+    if (c->json) {
+        cli_print_json(tree);
+    } else {
+        char *text = cJSON_Print(tree);
+        puts(text ? text : "");
+        cJSON_free(text);
+    }
+    cJSON_Delete(tree);
+    return EXIT_DONE;
+}
+
+int remote_show(remote_call *c, const char *method, char *path, cJSON *body) {
+    cJSON *answer;
+    int code = remote_ask(c, method, path, body, &answer);
+    free(path);
+    return code == EXIT_DONE ? remote_print(c, answer) : code;
+}
+
+int remote_print_list(remote_call *c, const char *path, const char *member, const char *columns) {
+    cJSON *items;
+    int code = remote_list(c, path, member, &items);
+    if (code == EXIT_DONE && c->json)
+        cli_print_json(items);
+    else if (code == EXIT_DONE)
+        remote_table(items, columns);
+    cJSON_Delete(items);
+    return code;
+}
+
+void remote_add_option(const remote_call *c, cJSON *body, const char *key, int option) {
+    if (c->options[option].value != NULL)
+        cJSON_AddStringToObject(body, key, c->options[option].value);
+}

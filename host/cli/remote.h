@@ -73,6 +73,25 @@ int remote_list(remote_call *c, const char *path, const char *member, cJSON **li
 /* Prints objects as a table. columns: "title=member", "title=member@time", … with blanks between. */
 void remote_table(const cJSON *list, const char *columns);
 
+/* Prints a tree and deletes it: in one line with --json. */
+int remote_print(remote_call *c, cJSON *tree);
+/* Asks and prints what comes; frees path. */
+int remote_show(remote_call *c, const char *method, char *path, cJSON *body);
+/* Prints all pages of a list: with --json as they are, else as a table. */
+int remote_print_list(remote_call *c, const char *path, const char *member, const char *columns);
+/* An option's text as a member, where it was given. */
+void remote_add_option(const remote_call *c, cJSON *body, const char *key, int option);
+
+/* One verb; a table ends with {0}. */
+typedef struct remote_verb {
+    const char *command, *verb; /* verb NULL: none; the first of a command is its default */
+    size_t min_args, max_args;
+    int (*run)(remote_call *c);
+} remote_verb;
+
+extern const remote_verb remote_model_verbs[], remote_run_verbs[], remote_service_verbs[];
+extern const char remote_usage[];
+
 int remote_run(remote_call *c);
 int remote_validate(remote_call *c);
 int remote_watch(remote_call *c);

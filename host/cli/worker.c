@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "plugin/scan.h"
 #include "serve/infer/infer.h"
+#include "serve/validate.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,7 @@ int cli_worker(int argc, char **argv) {
         return cli_worker_predict(argc - 1, argv + 1);
     if (argc >= 2 && strcmp(argv[1], "describe") == 0)
         return cli_worker_describe(argc - 1, argv + 1);
-    if (argc >= 2 && strcmp(argv[1], "validate") == 0)
-        return cli_worker_validate(argc, argv);
+    if (argc == 2 && strcmp(argv[1], "validate") == 0)
+        return lathe_worker_validate();
     return cli_usage(usage, "this command is internal");
 }

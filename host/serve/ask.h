@@ -1,7 +1,8 @@
 /* serve/ask.h: what needs plugin code, asked of a worker process: `lathe worker VERB …`, which ends with its answer. [pool]
  *
- * The process has nothing of ours but its standard streams, all in memory: the answer, and what it says on stderr, which
- * becomes the error where it fails. After so many seconds, or a larger answer than allowed, it is killed.
+ * The process has nothing of ours but its standard streams and a page of breadcrumbs, all in memory: the question, the answer,
+ * and what it says on stderr, which becomes the error where it fails. After so many seconds, or a larger answer than allowed,
+ * it is killed; where it died, the plugin is named.
  */
 #ifndef LATHE_SERVE_ASK_H
 #define LATHE_SERVE_ASK_H
@@ -9,11 +10,19 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-/* args: verb and what follows, NULL at the end. The answer is what it writes to stdout and to LATHE_LINK_EVENTS_FD.
+typedef struct lathe_question {
+    const char *executable;
+    const char *const *args; /* verb and what follows, NULL at the end; at most 20 */
+    const char *input;       /* its standard input; NULL: none */
+    size_t input_len;
+    double seconds;
+    size_t max_bytes; /* of the answer */
+} lathe_question;
+
+/* The answer is what it writes to stdout and to LATHE_LINK_EVENTS_FD.
  *   LATHE_E_DATA      it ended with an error, which it told
  *   LATHE_E_CRASHED   it ended by a signal
  *   LATHE_E_TIMEOUT   it was killed */
-int32_t lathe_ask(const char *executable, const char *const *args, double seconds, size_t max_bytes,
-                  lathe_buf *answer, lathe_error *err);
+int32_t lathe_ask(const lathe_question *question, lathe_buf *answer, lathe_error *err);
 
 #endif

@@ -91,7 +91,8 @@ struct lathe_supervisor {
     lathe_sse *sse;              /* streams of events */
     lathe_store *idle_stores[4]; /* connections of the API's calls that no call uses */
     int n_idle_stores;
-    int n_slow; /* calls of slow routes under way */
+    struct api_call *lane_first[3]; /* calls of the API that wait, by lane (serve/api/api.h) */
+    int lane_running[3], lane_waiting[3];
 };
 
 /* ---- workers.c ---- */

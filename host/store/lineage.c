@@ -1,6 +1,7 @@
 #include "store/lineage.h"
 
 #include "base/clock.h"
+#include "store/db.h"
 #include "store/runs.h"
 #include "store/store.h"
 
@@ -35,4 +36,39 @@ cJSON *lathe_store_lineage(lathe_store *store, const lathe_version_record *v, la
     add_tree(out, "plugins", run.plugins);
     add_tree(out, "machine", run.machine);
     return out;
+}
+
+static bool fill_derived(sqlite3_stmt *q, lathe_arena *arena, void *item) {
+    lathe_derived *d = item;
+    *d = (lathe_derived){.model = lathe_db_text(q, 0, arena),
+                         .version = sqlite3_column_int64(q, 1),
+                         .sha256 = lathe_db_text(q, 2, arena),
+                         .run = lathe_db_text(q, 3, arena),
+                         .created = sqlite3_column_int64(q, 4),
+                         .through = lathe_db_text(q, 5, arena),
+                         .name = lathe_db_text(q, 6, arena)};
+    return d->model && d->sha256 && d->run && d->through && d->name;
+}
+
+int32_t lathe_store_derived(lathe_store *store, const char *of, int64_t skip, int64_t limit,
+                            lathe_arena *arena, lathe_derived_list *list, lathe_error *err) {
+    sqlite3_stmt *q;
+    *list = (lathe_derived_list){0};
+    int32_t rc = lathe_db_query(
+        store, &q, err,
+        "SELECT v.model, v.version, v.sha256, v.run, v.created, h.through, h.name FROM ("
+        " SELECT id AS run, 'run' AS through, id AS name FROM runs WHERE id = ?1"
+        " UNION ALL SELECT id, 'document', pipeline FROM runs WHERE document_sha256 = ?1"
+        " UNION ALL SELECT r.id, 'data', d.key FROM runs r, json_each(r.data) d"
+        "  WHERE json_extract(d.value, '$.sha256') = ?1"
+        " UNION ALL SELECT r.id, 'plugin', p.key FROM runs r, json_each(r.plugins) p"
+        "  WHERE json_extract(p.value, '$.sha256') = ?1"
+        ") h JOIN versions v ON v.run = h.run "
+        "ORDER BY v.created, v.model, v.version, h.through, h.name LIMIT ?2 OFFSET ?3",
+        "tii", of, limit > 0 ? limit : -1, skip);
+    if (rc == LATHE_OK)
+        rc = lathe_db_collect(store, q, arena, sizeof *list->items, fill_derived,
+                              (void **)&list->items, &list->count, err);
+    sqlite3_finalize(q);
+    return rc;
 }

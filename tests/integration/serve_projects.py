@@ -104,8 +104,8 @@ def check_routes(world):
         counts[scope] += 1
         what = f"{method} {path}"
         full = world.fill(path, method)
-        if path == "/api/v1/runs/compare":
-            full += f"?a={world.run}&b={world.run}"
+        full += {"/api/v1/runs/compare": f"?a={world.run}&b={world.run}",
+                 "/api/v1/derived": f"?of={world.run}"}.get(path, "")
         body = given.get((method, path), {} if method in ("PUT", "POST") else None)
         if scope == "service":
             status, answer = world.ask("red", method, full, body)

@@ -46,7 +46,54 @@ def until(service, run, *states):
                        state(service, run))
 
 
-with Lathe() as lathe:
+def check_plugins_are_asked(service, root):
+    """Rules across parameters are code of the plugins: a worker runs it, and all faults are told with their places."""
+    d = document(root)
+    d["train"]["candidates"] = {
+        "good": "linear",
+        "net": {"mlp": {"layers": [{"units": 4, "activation": "relu"}], "optimizer": {"sgd": {"nesterov": True}}}},
+        "vote": {"voting": {"base": ["linear", "tree"], "weights": [1, 2, 3]}}}
+    text = json.dumps(d, indent=1)
+    for path in ("/api/v1/validate", "/api/v1/runs"):
+        status, answer = service.call("POST", path, {"document": text, "file": "net.json"})
+        checks.equal(f"{path}: refused", (status, answer["error"]), (422, "the document is not valid"))
+        places = [(e["file"], e["pointer"]) for e in answer["errors"]]
+        checks.equal(f"{path}: all faults with their places {answer}", places,
+                     [("net.json", "/train/candidates/net/mlp/optimizer/sgd/nesterov"),
+                      ("net.json", "/train/candidates/vote/voting/weights")])
+        checks.equal(f"{path}: lines", [text.splitlines()[e["line"] - 1].split(":")[0].strip() for e in answer["errors"]],
+                     ['"nesterov"', '"weights"'])
+    d["goal"] = {"task": "regression", "target": "body_mass_g", "metric": "rmse"}
+    for check, says in (("refuse", "these seconds do not go with that harm"), ("crash", "villain.so")):
+        d["train"]["candidates"] = {"bad": {"villain": {"check": check}}}
+        status, answer = service.call("POST", "/api/v1/runs", d)
+        checks.equal(f"a plugin's check: {check}", status, 422)
+        checks.has(f"a plugin's check: {check}", answer["errors"][0]["message"], says)
+    d["train"]["candidates"] = {"harmless": "villain"}
+    checks.equal("goes on", service.call("POST", "/api/v1/validate", d)[0], 200)
+
+
+def check_lineage(lathe, service, root, run):
+    status, version = service.call("GET", "/api/v1/models/birds/versions/1")
+    lineage = version["lineage"]
+    data = lineage["data"][os.path.join(root, "penguins.csv")]["sha256"]
+    checks.equal("lineage", (status, lineage["run"], len(lineage["document_sha256"])), (200, run, 64))
+    for what, of, through in (("run", run, "run"), ("document", lineage["document_sha256"], "document"),
+                              ("data", data, "data"),
+                              ("plugin", lineage["plugins"]["lathe.ensemble.gbdt"]["sha256"], "plugin")):
+        status, answer = service.call("GET", f"/api/v1/derived?of={of}")
+        checks.equal(f"derived from a {what}", [(v["model"], v["version"], v["run"], v["through"])
+                                                for v in answer["versions"]], [("birds", 1, run, through)])
+    checks.equal("from nothing", service.call("GET", "/api/v1/derived?of=" + "0" * 64)[1], {"versions": []})
+    server = ["--server", f"http://127.0.0.1:{service.ports['control']}"]
+    for where in (server, []):
+        r = lathe.run("models", "derived", os.path.join(root, "penguins.csv"), "--json", *where)
+        checks.equal(f"lathe {where} models derived", [(v["model"], v["version"], v["through"])
+                                                       for v in json.loads(r.stdout)], [("birds", 1, "data")])
+        checks.has("as a table", lathe.run("models", "derived", run, *where).stdout, "birds", "run", run)
+
+
+with Lathe(plugins=["villain"]) as lathe:
     root = lathe.path("data")
     os.makedirs(root)
     shutil.copy(os.path.join(DATA, "penguins.csv"), root)
@@ -94,6 +141,9 @@ with Lathe() as lathe:
             status, answer = service.call("POST", "/api/v1/runs", body)
             checks.equal(f"refused: {what}", status, 400 if body in ("{", "[]", "") else 422)
             checks.that(f"says why: {what}", answer.get("errors"), answer)
+
+        check_plugins_are_asked(service, root)
+        check_lineage(lathe, service, root, run)
 
         # the queue: one runs, the others wait, the queue has an end; cancelled in both states
         first = submit(service, slow(root, "first"))

@@ -238,7 +238,11 @@ static int32_t describe_data(api_call *c) {
     args[n++] = "--";
     args[n++] = "describe";
     args[n] = path;
-    return lathe_ask(c->executable, args, DESCRIBE_SECONDS, DESCRIBE_BYTES, &c->out, &c->err);
+    const lathe_question question = {.executable = c->executable,
+                                     .args = args,
+                                     .seconds = DESCRIBE_SECONDS,
+                                     .max_bytes = DESCRIBE_BYTES};
+    return lathe_ask(&question, &c->out, &c->err);
 }
 
 /* ---- the table ---- */
@@ -280,7 +284,7 @@ const api_route api_admin_routes[] = {
      .scope = API_SERVICE,
      .summary = "Check every artifact, the database, histories and the audit chain",
      .run = verify,
-     .slow = true,
+     .lane = API_MINUTES,
      .answer = "Verified"},
     {.method = "POST",
      .path = "/api/v1/gc",
@@ -288,7 +292,7 @@ const api_route api_admin_routes[] = {
      .scope = API_SERVICE,
      .summary = "Remove what nothing refers to; 409 while a run is under way",
      .run = collect_garbage,
-     .slow = true,
+     .lane = API_MINUTES,
      .body = gc_body,
      .answer = "Collected"},
     {.method = "POST",
@@ -297,7 +301,7 @@ const api_route api_admin_routes[] = {
      .scope = API_SERVICE,
      .summary = "Write database and artifacts, verified, into a new folder",
      .run = back_up,
-     .slow = true,
+     .lane = API_MINUTES,
      .body = backup_body,
      .answer = "Backup"},
     {.method = "GET",
@@ -315,7 +319,7 @@ const api_route api_admin_routes[] = {
      .scope = API_SERVICE,
      .summary = "Look at every plugin file again",
      .run = rescan_plugins,
-     .slow = true,
+     .lane = API_MINUTES,
      .place = API_POOL,
      .answer = "Plugins"},
     {.method = "GET",
@@ -341,7 +345,7 @@ const api_route api_admin_routes[] = {
      .scope = API_SHARED,
      .summary = "What a data file looks like: types, missing values, distributions",
      .run = describe_data,
-     .slow = true,
+     .lane = API_MINUTES,
      .place = API_POOL,
      .body = describe_body,
      .answer = "Object"},

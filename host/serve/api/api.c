@@ -54,7 +54,15 @@ static void give_store(lathe_supervisor *s, lathe_store *store) {
         lathe_store_close(store);
 }
 
+static void free_call(api_call *c);
+
 void lathe_api_close(lathe_supervisor *s) {
+    for (int lane = 0; lane < API_LANES; lane++)
+        while (s->lane_first[lane] != NULL) {
+            api_call *c = s->lane_first[lane];
+            s->lane_first[lane] = c->next;
+            free_call(c);
+        }
     while (s->n_idle_stores > 0)
         lathe_store_close(s->idle_stores[--s->n_idle_stores]);
 }
@@ -146,13 +154,65 @@ static void on_work(uv_work_t *work) {
         c->rc = run(c, c->user);
 }
 
+/* ---- lanes ---- */
+
+_Static_assert(API_LANES == sizeof((lathe_supervisor *)0)->lane_first / sizeof(api_call *),
+               "the supervisor has a place for each lane");
+
+static void on_worked(uv_work_t *work, int status);
+
+static void start(api_call *c) {
+    c->s->lane_running[c->route->lane]++;
+    if (c->route->place == API_STORE)
+        c->store = take_store(c->s);
+    uv_queue_work(&c->s->loop, &c->work, on_work, on_worked);
+}
+
+/* The next that waits and whose client is still there. */
+static void start_next(lathe_supervisor *s, api_lane lane) {
+    while (s->lane_first[lane] != NULL) {
+        api_call *c = s->lane_first[lane];
+        s->lane_first[lane] = c->next;
+        s->lane_waiting[lane]--;
+        if (!c->gone) {
+            start(c);
+            return;
+        }
+        free_call(c);
+    }
+}
+
 static void on_worked(uv_work_t *work, int status) {
     api_call *c = work->data;
+    lathe_supervisor *s = c->s;
+    const api_lane lane = c->route->lane;
     (void)status;
-    give_store(c->s, c->store);
+    give_store(s, c->store);
     c->store = NULL;
-    c->s->n_slow -= c->route->slow;
+    s->lane_running[lane]--;
     finish(c);
+    if (lane == API_SECONDS)
+        start_next(s, lane);
+}
+
+/* False: the lane is full. */
+static bool has_room(const lathe_supervisor *s, api_lane lane) {
+    return lane == API_FAST || (lane == API_MINUTES && s->lane_running[lane] < 2) ||
+           (lane == API_SECONDS && s->lane_waiting[lane] < API_WAITING);
+}
+
+static void start_in_turn(api_call *c) {
+    lathe_supervisor *s = c->s;
+    const api_lane lane = c->route->lane;
+    if (lane != API_SECONDS || s->lane_running[lane] == 0) {
+        start(c);
+        return;
+    }
+    api_call **last = &s->lane_first[lane];
+    while (*last != NULL)
+        last = &(*last)->next;
+    *last = c;
+    s->lane_waiting[lane]++;
 }
 
 static void on_gone(void *user) {
@@ -185,11 +245,8 @@ static void run_in_pool(api_call *c, const lathe_http_request *request) {
     c->text = body;
     c->user = query;
     c->work.data = c;
-    if (c->route->place == API_STORE)
-        c->store = take_store(c->s);
     lathe_http_on_gone(c->exchange, on_gone, c);
-    c->s->n_slow += c->route->slow;
-    uv_queue_work(&c->s->loop, &c->work, on_work, on_worked);
+    start_in_turn(c);
 }
 
 /* ---- the request ---- */
@@ -272,9 +329,10 @@ static void take(lathe_supervisor *s, lathe_exchange *exchange, bool local) {
         free_call(c);
     } else if (c->route->place == API_LOOP || (c->streams = wants_stream(c))) {
         run_on_loop(c, request->query);
-    } else if (c->route->slow && s->n_slow >= API_SLOW) {
+    } else if (!has_room(s, c->route->lane)) {
         lathe_http_fail(exchange, 503, "retry-after: 10\r\n",
-                        "%d requests that take long are under way; try again later", API_SLOW);
+                        "%d requests that take long are under way; try again later",
+                        s->lane_running[c->route->lane] + s->lane_waiting[c->route->lane]);
         free_call(c);
     } else {
         run_in_pool(c, request);
@@ -363,16 +421,8 @@ bool api_after_cursor(const api_call *c, const char *name) {
 }
 
 cJSON *api_diags_json(const lathe_diags *diags) {
-    cJSON *out = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(out, "errors");
+    cJSON *out = cJSON_CreateObject();
     cJSON_AddStringToObject(out, "error", "the document is not valid");
-    for (size_t i = 0; i < diags->count; i++) {
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddStringToObject(item, "file", diags->items[i].file);
-        cJSON_AddNumberToObject(item, "line", diags->items[i].line);
-        cJSON_AddNumberToObject(item, "column", diags->items[i].column);
-        cJSON_AddStringToObject(item, "pointer", diags->items[i].pointer);
-        cJSON_AddStringToObject(item, "message", diags->items[i].message);
-        cJSON_AddItemToArray(list, item);
-    }
+    cJSON_AddItemToObject(out, "errors", lathe_diags_json(diags));
     return out;
 }

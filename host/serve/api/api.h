@@ -24,8 +24,8 @@
 
 #include <cjson/cJSON.h>
 
-#define API_SLOW 2  /* calls of slow routes at a time; the pool has four threads */
-#define API_PARTS 8 /* pieces of a path after /api/v1 */
+#define API_WAITING 64 /* calls that wait in a lane */
+#define API_PARTS 8    /* pieces of a path after /api/v1 */
 
 typedef struct api_call api_call;
 typedef struct api_route api_route;
@@ -50,6 +50,14 @@ typedef enum api_scope {
     API_SERVICE, /* the service as a whole: 403 */
     API_SHARED   /* the same for all: health, plugins, the description */
 } api_scope;
+
+/* The pool has four threads, and some calls take long: those of a lane go a few at a time, so that threads stay free. */
+typedef enum api_lane {
+    API_FAST = 0, /* as they come */
+    API_SECONDS,  /* one at a time, the others wait; 503 where API_WAITING do */
+    API_MINUTES,  /* two at a time; 503 for the others */
+    API_LANES
+} api_lane;
 
 /* What the loop does after an API_STORE function that returned LATHE_OK, before the answer goes out. */
 enum {
@@ -104,8 +112,7 @@ struct api_route {
     const char *answer;      /* name in api_schemas.json; NULL: an empty object */
     const char *answer_type; /* NULL: application/json */
     int status;              /* of success; 0: 200 */
-    bool
-        slow; /* seconds or more: at most API_SLOW at a time, else 503, so that threads stay free for the others */
+    api_lane lane;
 };
 
 struct api_call {
@@ -141,6 +148,7 @@ struct api_call {
     size_t n_parts;
     int32_t rc;
     uv_work_t work;
+    api_call *next; /* in its lane */
 };
 
 /* ---- for functions ---- */

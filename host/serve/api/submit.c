@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "pipeline/document.h"
+#include "serve/validate.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -110,6 +111,23 @@ int32_t api_open_catalogue(api_call *c, bool rescan, lathe_catalogue **catalogue
     return lathe_catalogue_open(&scan, catalogue, &c->err);
 }
 
+/* Rules across parameters are code of the plugins: a worker runs them. */
+static void ask_plugins(api_call *c, const submission *in, const lathe_pipeline_options *options,
+                        lathe_diags *diags) {
+    const lathe_validation_question question = {
+        .executable = c->executable,
+        .home = c->home,
+        .text = lathe_arena_strndup(c->arena, in->text, in->len),
+        .file = in->file,
+        .base_dir = options->base_dir,
+        .roots = options->roots,
+        .n_roots = options->n_roots,
+        .sets = options->sets,
+        .n_sets = options->n_sets};
+    lathe_validate_ask(&question, diags);
+    lathe_diags_sort(diags);
+}
+
 /* The document, checked; NULL: diags or c->err. The catalogue must outlive it. */
 static lathe_pipeline *check(api_call *c, const submission *in, const lathe_catalogue *catalogue,
                              lathe_diags *diags) {
@@ -130,6 +148,8 @@ static lathe_pipeline *check(api_call *c, const submission *in, const lathe_cata
     lathe_pipeline *p = lathe_pipeline_parse(in->text, in->len, in->file, &options, diags);
     if (p != NULL)
         lathe_sources_check(&c->config.sources, c->who.role, p, diags);
+    if (p != NULL && !lathe_diags_any(diags))
+        ask_plugins(c, in, &options, diags);
     if (p == NULL || !lathe_diags_any(diags))
         return p;
     lathe_pipeline_free(p);

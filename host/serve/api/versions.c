@@ -49,6 +49,13 @@ static int32_t get_version(api_call *c) {
     move_member(out, file, "plugins");
     move_member(out, file, "schema");
     move_member(out, file, "candidate");
+    cJSON *lineage = lathe_store_lineage(c->store, &v, c->arena, &c->err);
+    if (lineage == NULL) {
+        cJSON_Delete(file);
+        cJSON_Delete(out);
+        return c->err.code;
+    }
+    cJSON_AddItemToObject(out, "lineage", lineage);
     cJSON_Delete(file);
     return api_answer(c, out);
 }
@@ -184,17 +191,62 @@ static int32_t predict(api_call *c) {
         rc = write_body(c, c->len > 2 && (uint8_t)c->text[0] == 0x1f ? ".csv.gz" : ".csv", rows);
     if (rc == LATHE_OK) {
         const char *const args[] = {"predict", "--threads=1", "--", path, rows, NULL};
-        rc = lathe_ask(c->executable, args, PREDICT_SECONDS, MAX_FILE, &c->out, &c->err);
+        const lathe_question question = {.executable = c->executable,
+                                         .args = args,
+                                         .seconds = PREDICT_SECONDS,
+                                         .max_bytes = MAX_FILE};
+        rc = lathe_ask(&question, &c->out, &c->err);
     }
     if (rows[0] != 0)
         unlink(rows);
     return rc;
 }
 
+/* ---- lineage ---- */
+
+static int32_t get_derived(api_call *c) {
+    lathe_derived_list list;
+    const int64_t limit = api_limit(c), skip = api_int_cursor(c, 0);
+    const int32_t rc = lathe_store_derived(c->store, api_text(c->query, "of", ""), skip, limit + 1,
+                                           c->arena, &list, &c->err);
+    if (rc != LATHE_OK)
+        return rc;
+    cJSON *out = cJSON_CreateObject(), *versions = cJSON_AddArrayToObject(out, "versions");
+    for (size_t i = 0; i < list.count && (int64_t)i < limit; i++) {
+        const lathe_derived *d = &list.items[i];
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "model", d->model);
+        cJSON_AddNumberToObject(item, "version", (double)d->version);
+        cJSON_AddStringToObject(item, "sha256", d->sha256);
+        cJSON_AddStringToObject(item, "run", d->run);
+        cJSON_AddStringToObject(item, "through", d->through);
+        cJSON_AddStringToObject(item, "name", d->name);
+        api_add_time(item, "created_us", d->created);
+        cJSON_AddItemToArray(versions, item);
+    }
+    if ((int64_t)list.count > limit)
+        api_add_next(out, skip + limit);
+    return api_answer(c, out);
+}
+
+static const api_field derived_query[] = {
+    {"of", API_TEXT, true, 1, 64, NULL,
+     "a run's id, or the SHA-256 of a document, a data file or a plugin's file", NULL},
+    API_PAGE_NUMBERED,
+    {0}};
+
 static const api_field import_query[] = {
     {"alias", API_ALIAS, false, 0, 0, NULL, "that is to point at it", NULL}, {0}};
 
 const api_route api_version_routes[] = {
+    {.method = "GET",
+     .path = "/api/v1/derived",
+     .role = LATHE_ROLE_READ,
+     .scope = API_PROJECT,
+     .summary = "Versions that come from a run, a document, a data file or a plugin, oldest first",
+     .run = get_derived,
+     .query = derived_query,
+     .answer = "Derived"},
     {.method = "GET",
      .path = "/api/v1/models/{model}/versions/{version}",
      .role = LATHE_ROLE_READ,
@@ -208,7 +260,7 @@ const api_route api_version_routes[] = {
      .scope = API_PROJECT,
      .summary = "Check the whole content of a version's file",
      .run = verify_version,
-     .slow = true,
+     .lane = API_MINUTES,
      .answer = "VersionRef"},
     {.method = "GET",
      .path = "/api/v1/models/{model}/versions/{version}/file",
@@ -216,7 +268,7 @@ const api_route api_version_routes[] = {
      .scope = API_PROJECT,
      .summary = "A version's file (safetensors)",
      .run = export_version,
-     .slow = true,
+     .lane = API_MINUTES,
      .answer = "Binary",
      .answer_type = "application/octet-stream"},
     {.method = "POST",
@@ -225,7 +277,7 @@ const api_route api_version_routes[] = {
      .scope = API_PROJECT,
      .summary = "Predictions for rows of CSV (may be gzip), as of `lathe predict`",
      .run = predict,
-     .slow = true,
+     .lane = API_MINUTES,
      .body_schema = "Binary",
      .body_type = "text/csv",
      .answer = "Text",
@@ -237,7 +289,7 @@ const api_route api_version_routes[] = {
      .summary =
          "Register a model's file as a new version (the newest again where it is the same file)",
      .run = import_model,
-     .slow = true,
+     .lane = API_MINUTES,
      .query = import_query,
      .body_schema = "Binary",
      .body_type = "application/octet-stream",
