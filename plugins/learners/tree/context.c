@@ -33,6 +33,7 @@ void tree_close(void *self, void *context) {
     host->free(host, c->entry);
     host->free(host, c->entry_spare);
     host->free(host, c->packed_scratch);
+    tree_bundles_free(host, c->bundles);
     tree_subtree_free(host, c->subtree);
     host->free(host, c->sub_leaf);
     host->free(host, c->record);
@@ -178,6 +179,23 @@ static int64_t features_per_split(const tree_config *config, int64_t n) {
     return m > 1 ? m : 1;
 }
 
+/* What a row adds to in packed mode: bundles, or features. */
+static void choose_columns(tree_context *c) {
+    int bundles = c->config->bundle && c->per_split == c->n_fit_features && c->n_fit_features > 0;
+    if (bundles && !c->tried_bundles)
+        tree_bundles_make(c);
+    c->bundled = bundles && c->bundles;
+    c->packed_bins = c->bins->rows;
+    c->packed_stride = c->bins->row_stride;
+    c->packed_features = c->n_fit_features > 0 ? c->feature[c->n_fit_features - 1] + 1 : 0;
+    if (c->bundled) {
+        c->packed_bins = c->bundles->rows;
+        c->packed_stride = c->bundles->stride;
+        c->packed_features = c->bundles->n_columns;
+    }
+    c->slot_words = c->packed_features * PACKED_BINS;
+}
+
 static int32_t choose_features(tree_context *c, const lathe_fit *fit, lathe_error *err) {
     int64_t n = fit->features ? fit->n_features_used : c->n_features;
     uint64_t cells = 0;
@@ -200,12 +218,11 @@ static int32_t choose_features(tree_context *c, const lathe_fit *fit, lathe_erro
     }
     c->width = c->mode == TREE_MODE_CLASSES ? c->n_classes : 2;
     c->slot_words = (int64_t)cells * c->width;
-    c->packed_features = c->n_fit_features > 0 ? c->feature[c->n_fit_features - 1] + 1 : 0;
-    if (c->packed)
-        c->slot_words = c->packed_features * PACKED_BINS;
     c->per_split = features_per_split(c->config, n);
     if (c->per_split > c->n_fit_features)
         c->per_split = c->n_fit_features;
+    if (c->packed)
+        choose_columns(c);
     return LATHE_OK;
 }
 

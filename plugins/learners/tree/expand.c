@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { HISTOGRAM_ROWS = 128 };
+enum { HISTOGRAM_ROWS = 128, BUNDLED_ROWS = 4 };
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
@@ -71,7 +71,8 @@ int tree_item_may_split(const tree_context *c, const tree_item *item) {
 }
 
 static int wants_histogram(const tree_context *c, int64_t rows, int32_t depth) {
-    return rows >= (c->has_subtrees ? tree_subtree_rows(c) : HISTOGRAM_ROWS) &&
+    int64_t least = c->packed && c->bundled ? BUNDLED_ROWS : HISTOGRAM_ROWS;
+    return rows >= (c->has_subtrees ? tree_subtree_rows(c) : least) &&
            c->per_split == c->n_fit_features && may_split(c, rows, depth);
 }
 

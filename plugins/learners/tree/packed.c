@@ -35,11 +35,11 @@ static inline void add_rows(const tree_entry *e, int64_t n, const uint8_t *bins,
 }
 
 static void add_narrow(const tree_context *c, const tree_entry *e, int64_t n, int64_t *histogram) {
-    int64_t stride = c->bins->row_stride;
+    int64_t stride = c->packed_stride;
     for (int64_t f = 0; f < c->packed_features; f += TILE) {
         int64_t nf = c->packed_features - f < TILE ? c->packed_features - f : TILE;
         int64_t *h = histogram + f * PACKED_BINS;
-        const uint8_t *bins = c->bins->rows + f;
+        const uint8_t *bins = c->packed_bins + f;
         if (c->count_is_h)
             add_rows(e, n, bins, stride, nf, 1, h);
         else if (nf == 28)
@@ -53,9 +53,10 @@ static int64_t narrow_words(const tree_context *c) {
     return c->packed_features * PACKED_BINS;
 }
 
-/* Of each feature only the bins in use are cleared, added and subtracted; the others are never read. */
+/* Of each column only the bins in use are cleared, added and subtracted; the others are never read. */
 static int64_t bins_of(const tree_context *c, int64_t feature) {
-    return lathe_bin_feature_at(c->bins, feature)->n_bins;
+    return c->bundled ? c->bundles->n_bins[feature]
+                      : lathe_bin_feature_at(c->bins, feature)->n_bins;
 }
 
 static void clear(const tree_context *c, int64_t *histogram, int narrow) {
@@ -132,11 +133,6 @@ static tree_cell cell_of(const tree_context *c, const int64_t *h, int64_t i, int
     return narrow ? packed_widen(c, h[i]) : ((const tree_cell *)(const void *)h)[i];
 }
 
-static int64_t narrow_of(const tree_context *c, tree_cell cell) {
-    return cell.g * ((int64_t)1 << 40) + (cell.hc >> c->count_bits) * 65536 +
-           tree_count(c, cell.hc);
-}
-
 /* to = from - other; `to` may be `from` where both have the same cells. */
 void packed_subtract(const tree_context *c, int64_t *from, int from_is_narrow, int64_t *to,
                      int to_is_narrow, const int64_t *other, int other_is_narrow) {
@@ -149,7 +145,7 @@ void packed_subtract(const tree_context *c, int64_t *from, int from_is_narrow, i
             a.g -= b.g;
             a.hc -= b.hc;
             if (to_is_narrow)
-                to[i] = narrow_of(c, a);
+                to[i] = packed_narrow(c, a);
             else
                 ((tree_cell *)(void *)to)[i] = a;
         }
@@ -357,6 +353,8 @@ void packed_search(tree_context *c, tree_item *item, const int64_t *histogram, i
             tree_split s = {.feature = feature[k]};
             int64_t at = (int64_t)(histogram ? feature[k] : k) * PACKED_BINS;
             t.cells = (histogram ? histogram : scratch) + at * (t.narrow ? 1 : 2);
+            if (histogram && c->bundled)
+                t.cells = tree_bundles_cells(c, item, feature[k], histogram, t.narrow, scratch);
             tree_drawer_tell(&d, search_cells(&t, &s));
             take_better(&item->split, &s);
         }

@@ -102,6 +102,18 @@ static inline int packed_is_narrow(const tree_context *c, const tree_item *item)
     return tree_count(c, item->sum.hc) <= c->narrow_count;
 }
 
+static inline int64_t packed_narrow(const tree_context *c, tree_cell cell) {
+    return cell.g * ((int64_t)1 << 40) + (cell.hc >> c->count_bits) * 65536 +
+           tree_count(c, cell.hc);
+}
+
+/* bundle.c: c->bundles, where they are worth it. */
+void tree_bundles_make(tree_context *c);
+void tree_bundles_free(const lathe_host *host, tree_bundles *b);
+/* The cells of a feature of a bundled histogram; scratch: 2 * PACKED_BINS words. */
+const int64_t *tree_bundles_cells(const tree_context *c, const tree_item *item, int32_t feature,
+                                  const int64_t *histogram, int narrow, int64_t *scratch);
+
 /* packed_load.c. May this fit be packed? */
 int packed_suits(const tree_context *c, const lathe_fit *fit, const float *weight);
 /* Fills entry, n_used and the units; the rows are checked as in rows.c. */

@@ -66,6 +66,11 @@ static const lathe_param params[] = {
         "With packed sums: levels of a gradient, half of them below 0. Few, such as 4, make "
         "the splits a little random, which can help with many noisy rows; null: as many as "
         "fit, 256 and more."),
+    LATHE_P_BOOL(
+        tree_config, bundle, 0, "true",
+        "With packed sums: sparse columns no two of which have a value in the same row, such "
+        "as those of a one-hot code, are looked at as one. The trees are the same, and many "
+        "such columns much faster."),
     {LATHE_P_(tree_config, monotone, LATHE_PARAM_INT,
               LATHE_PARAM_MAP | LATHE_PARAM_HAS_MIN | LATHE_PARAM_HAS_MAX, "{}"),
      .min = -1, .max = 1,

@@ -5,6 +5,7 @@
  *   rows.c      which rows are in the bag, and their statistics as integers
  *   packed.c, packed_load.c, packed_leaves.c, packed_kernels.c   the fast way: small integers,
  *               several to a word
+ *   bundle.c    sparse features that share a column
  *   histogram.c sums of the statistics by bin, and their subtraction
  *   scan.c, scan_classes.c   the best split of one feature from its histogram
  *   monotone.c  bounds of values, where predictions must rise or fall with a feature
@@ -41,7 +42,8 @@ typedef struct tree_config {
     lathe_int_or_enum features_per_split;
     int32_t sums;
     int64_t gradient_levels; /* LATHE_INT_NULL: as many as fit */
-    lathe_map monotone;      /* int64_t: 1, -1 or 0, by the feature's name */
+    int32_t bundle;
+    lathe_map monotone; /* int64_t: 1, -1 or 0, by the feature's name */
 } tree_config;
 
 /* ---- the fitted trees ------------------------------------------------------------------------ */
@@ -156,6 +158,22 @@ typedef struct tree_item {
     tree_split split;
 } tree_item;
 
+/* Where a feature's bins are in a histogram of bundles (bundle.c). */
+typedef struct tree_place {
+    int32_t column;
+    int32_t
+        first; /* cell of the first bin that is not the usual one; 0: the column is the feature's own */
+    int32_t usual; /* the bin that has no cell */
+} tree_place;
+
+typedef struct tree_bundles {
+    int64_t n_columns;
+    int64_t stride;
+    uint8_t *rows;     /* [n_rows, stride] */
+    int32_t *n_bins;   /* [n_columns] cells in use */
+    tree_place *place; /* [n_features] */
+} tree_bundles;
+
 /* A leaf of a subtree. */
 typedef struct tree_leaf {
     int64_t begin; /* of its rows */
@@ -203,7 +221,13 @@ typedef struct tree_context {
     tree_entry *entry;       /* [n_rows] as rows */
     tree_entry *entry_spare; /* [n_rows] */
     int64_t *packed_scratch; /* [n_workers, 256 * packed_features] a narrow histogram each */
-    int64_t packed_features; /* features of a row that a packed histogram holds */
+    int64_t
+        packed_features; /* columns of a row that a packed histogram holds: features, or bundles */
+    const uint8_t *packed_bins; /* [n_rows, packed_stride] of these columns */
+    int64_t packed_stride;
+    int32_t bundled; /* in this fit */
+    int32_t tried_bundles;
+    tree_bundles *bundles; /* NULL: none */
     struct packed_kernels const *kernels;
     const float *gradient, *hessian; /* of the fit, for the exact values of leaves; or the
                                       * targets and weights of two classes */
