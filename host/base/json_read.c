@@ -60,8 +60,8 @@ static bool read_separator(json_reader *r, char closing, bool *more) {
         return true;
     }
     if (lathe_jsonr_at(r, ',')) {
-        const char *comma = r->p;
-        int line = r->line, column = lathe_jsonr_column(r, comma);
+        const char *comma = r->p, *counted = r->counted;
+        const int line = r->line, column = r->column;
         r->p++;
         lathe_jsonr_skip_blanks(r);
         *more = true;
@@ -69,7 +69,7 @@ static bool read_separator(json_reader *r, char closing, bool *more) {
             return true;
         r->line = line; /* the comma is what has to go */
         r->column = column;
-        r->counted = comma;
+        r->counted = counted;
         return lathe_jsonr_fail(r, comma, "a comma stands before the closing '%c'; remove it",
                                 closing);
     }

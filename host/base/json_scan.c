@@ -161,13 +161,33 @@ static bool read_escape(json_reader *r) {
     return true;
 }
 
+/* Eight bytes of which none is a quote, a backslash or below 0x20, each tested by whether a subtraction borrows. */
+static bool all_plain(uint64_t word) {
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t quote = word ^ ones * '"', slash = word ^ ones * '\\';
+    const uint64_t found =
+        ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((word - ones * 0x20) & ~word);
+    return (found & ones * 0x80) == 0;
+}
+
+/* The first byte from p on that is no plain character of a string. */
+static const char *skip_plain(const char *p, const char *end) {
+    uint64_t word;
+    for (; end - p >= 8; p += 8) {
+        memcpy(&word, p, 8);
+        if (!all_plain(word))
+            break;
+    }
+    while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
+        p++;
+    return p;
+}
+
 bool lathe_jsonr_scan_string(json_reader *r) {
-    const char *begin = r->p++;
+    const char *begin = r->p++, *run = r->p;
     lathe_buf_clear(&r->scratch);
     for (;;) {
-        const char *run = r->p;
-        while (r->p < r->end && *r->p != '"' && *r->p != '\\' && (unsigned char)*r->p >= 0x20)
-            r->p++;
+        r->p = skip_plain(r->p, r->end);
         lathe_buf_append(&r->scratch, run, (size_t)(r->p - run));
         if (r->p >= r->end || *r->p == '\n' || *r->p == '\r')
             return lathe_jsonr_fail(r, begin,
@@ -178,8 +198,14 @@ bool lathe_jsonr_scan_string(json_reader *r) {
             return r->scratch.failed ? lathe_jsonr_fail_memory(r) : true;
         }
         if (*r->p == '\\') {
+            if (r->end - r->p >= 2 && (r->p[1] == '"' || r->p[1] == '\\')) {
+                run = r->p + 1; /* what is escaped begins the next run */
+                r->p += 2;
+                continue;
+            }
             if (!read_escape(r))
                 return false;
+            run = r->p;
             continue;
         }
         return lathe_jsonr_fail(r, r->p,

@@ -28,43 +28,46 @@ static int32_t corrupt(const char *path, lathe_error *err, const char *what) {
     return lathe_fail(err, LATHE_E_CORRUPT, path, "this is no intact model file: %s", what);
 }
 
+#define BAD_ENTRY "has a bad dtype, shape or data_offsets"
+
+static int32_t corrupt_entry(const lathe_st_file *file, const cJSON *entry, const char *how,
+                             lathe_error *err) {
+    char what[256];
+    snprintf(what, sizeof what, "tensor \"%.100s\" %s", entry->string, how);
+    return corrupt(file->path, err, what);
+}
+
 /* One entry's dtype, shape and offsets. `data_size` is the length of the data part. */
 static int32_t read_entry(lathe_st_file *file, const cJSON *entry, uint64_t data_size,
-                          const uint8_t *data, lathe_st_tensor *t, uint64_t offsets[2],
-                          lathe_error *err) {
+                          const uint8_t *data, lathe_st_tensor *t, lathe_error *err) {
+    uint64_t offsets[2];
     const cJSON *dtype = lathe_json_get(entry, "dtype");
     const cJSON *shape = lathe_json_get(entry, "shape");
     const cJSON *range = lathe_json_get(entry, "data_offsets");
-    char what[256];
-    snprintf(what, sizeof what, "tensor \"%.100s\" has a bad dtype, shape or data_offsets",
-             entry->string);
     if (!cJSON_IsString(dtype) || !lathe_st_dtype_parse(dtype->valuestring, &t->dtype, &t->bits) ||
         !cJSON_IsArray(shape) || cJSON_GetArraySize(shape) > LATHE_MAX_DIMS ||
         !cJSON_IsArray(range) || cJSON_GetArraySize(range) != 2)
-        return corrupt(file->path, err, what);
+        return corrupt_entry(file, entry, BAD_ENTRY, err);
     size_t cells = 1;
     const cJSON *dim;
     cJSON_ArrayForEach(dim, shape) {
         int64_t length;
         if (!lathe_json_int64(file->header, dim, &length) || length < 0 ||
             !lathe_mul_size(cells, (size_t)length, &cells))
-            return corrupt(file->path, err, what);
+            return corrupt_entry(file, entry, BAD_ENTRY, err);
         t->shape[t->ndim++] = length;
     }
     for (int i = 0; i < 2; i++) {
         int64_t offset;
         if (!lathe_json_int64(file->header, cJSON_GetArrayItem(range, i), &offset) || offset < 0 ||
             (uint64_t)offset > data_size)
-            return corrupt(file->path, err, what);
+            return corrupt_entry(file, entry, BAD_ENTRY, err);
         offsets[i] = (uint64_t)offset;
     }
     size_t bytes;
     if (!lathe_mul_size(cells, t->bits / 8u, &bytes) || offsets[1] < offsets[0] ||
-        offsets[1] - offsets[0] != bytes) {
-        snprintf(what, sizeof what, "tensor \"%.100s\" does not fill its data_offsets",
-                 entry->string);
-        return corrupt(file->path, err, what);
-    }
+        offsets[1] - offsets[0] != bytes)
+        return corrupt_entry(file, entry, "does not fill its data_offsets", err);
     t->name = entry->string;
     t->data = data + offsets[0];
     t->bytes = (int64_t)bytes;
@@ -125,23 +128,34 @@ static bool has_padding_name(const lathe_st_tensor *t, size_t k) {
     return strcmp(t->name, name) == 0 && t->bytes < 64;
 }
 
+/* Eight digits as "%08x" writes them. */
+static bool read_hex(const char *text, uint32_t *value) {
+    int n = 0;
+    for (*value = 0; n < 8; n++) {
+        const char c = text[n];
+        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0)
+            return false;
+        *value = *value << 4 | (uint32_t)digit;
+    }
+    return text[n] == '\0';
+}
+
 /* One of the sums. */
 static int32_t read_sum(lathe_st_file *file, const cJSON *sum, int64_t *header_sum,
                         lathe_error *err) {
-    char same[24] = "";
     const char *name = sum->string ? sum->string : "";
-    const unsigned long value = cJSON_IsString(sum) ? strtoul(sum->valuestring, NULL, 16) : 0;
-    snprintf(same, sizeof same, "%08lx", value);
-    if (!cJSON_IsString(sum) || strcmp(same, sum->valuestring) != 0 || value > UINT32_MAX)
+    uint32_t value;
+    if (!cJSON_IsString(sum) || !read_hex(sum->valuestring, &value))
         return corrupt(file->path, err, "a checksum is no number");
     if (strcmp(name, LATHE_ST_METADATA) == 0) {
-        *header_sum = (int64_t)value;
+        *header_sum = value;
         return LATHE_OK;
     }
     lathe_st_tensor *t = (lathe_st_tensor *)(uintptr_t)lathe_st_find(file, name);
     if (t == NULL)
         return corrupt(file->path, err, "a checksum names a tensor that is not there");
-    t->crc = (uint32_t)value;
+    t->crc = value;
     t->has_crc = true;
     return LATHE_OK;
 }
@@ -208,11 +222,9 @@ static int32_t read_header(lathe_st_file *file, lathe_error *err) {
     const uint64_t data_size = file->map.size - 8 - header_size;
     const cJSON *entry;
     cJSON_ArrayForEach(entry, root) {
-        uint64_t offsets[2];
         if (entry == file->metadata)
             continue;
-        int32_t rc =
-            read_entry(file, entry, data_size, data, &file->tensors[file->count], offsets, err);
+        int32_t rc = read_entry(file, entry, data_size, data, &file->tensors[file->count], err);
         if (rc != LATHE_OK)
             return rc;
         file->count++;

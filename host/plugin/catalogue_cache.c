@@ -20,8 +20,8 @@ static const char *host_identity(char buf[128]) {
     return buf;
 }
 
-/* A digest of what the cache goes by: this program, and each file's path, size, time and inode. */
-static bool stamp_of(const lathe_file_record *files, size_t n, char hex[LATHE_SHA256_HEX]) {
+/* Begins the cache's object with what it goes by: this program, and each file's path, size, time and inode. */
+static void begin_cache(lathe_jsonw *w, const lathe_file_record *files, size_t n) {
     lathe_buf text = {0};
     char host[128];
     lathe_buf_printf(&text, "%d %s\n", LATHE_CATALOGUE_FORMAT, host_identity(host));
@@ -29,19 +29,25 @@ static bool stamp_of(const lathe_file_record *files, size_t n, char hex[LATHE_SH
         lathe_buf_printf(&text, "%s %lld %lld %llu\n", files[i].file.path,
                          (long long)files[i].file.size, (long long)files[i].file.mtime_ns,
                          (unsigned long long)files[i].file.inode);
-    const bool good = !text.failed && lathe_sha256_hex(text.data, text.len, hex);
+    lathe_jsonw_begin_object(w);
+    if (!text.failed)
+        lathe_jsonw_kv_str(w, "stamp", lathe_buf_str(&text));
     lathe_buf_free(&text);
-    return good;
 }
 
 bool lathe_cache_is_warm(const char *path, const lathe_file_record *files, size_t n) {
-    char stamp[LATHE_SHA256_HEX], want[128], have[128] = "";
-    FILE *f = stamp_of(files, n, stamp) ? fopen(path, "re") : NULL;
-    snprintf(want, sizeof want, "{\"stamp\":\"%s\",", stamp);
-    const size_t len = strlen(want);
-    const bool warm = f != NULL && fread(have, 1, len, f) == len && strcmp(have, want) == 0;
+    lathe_buf want = {0};
+    lathe_jsonw w = lathe_jsonw_to(&want);
+    begin_cache(&w, files, n);
+    lathe_buf_append_char(&want, ',');
+    char *have = want.failed ? NULL : malloc(want.len);
+    FILE *f = have != NULL ? fopen(path, "re") : NULL;
+    const bool warm = f != NULL && fread(have, 1, want.len, f) == want.len &&
+                      memcmp(have, want.data, want.len) == 0;
     if (f != NULL)
         fclose(f);
+    free(have);
+    lathe_buf_free(&want);
     return warm;
 }
 
@@ -133,11 +139,9 @@ size_t lathe_cache_read(const char *path, lathe_arena *arena, lathe_file_record 
 int32_t lathe_cache_write(const char *path, const lathe_file_record *files, size_t n,
                           lathe_error *err) {
     lathe_buf text = {0};
-    char host[128], stamp[LATHE_SHA256_HEX];
+    char host[128];
     lathe_jsonw w = lathe_jsonw_to(&text);
-    lathe_jsonw_begin_object(&w);
-    if (stamp_of(files, n, stamp))
-        lathe_jsonw_kv_str(&w, "stamp", stamp); /* first: lathe_cache_is_warm */
+    begin_cache(&w, files, n); /* first: lathe_cache_is_warm */
     lathe_jsonw_kv_int(&w, "format", LATHE_CATALOGUE_FORMAT);
     lathe_jsonw_kv_str(&w, "host", host_identity(host));
     lathe_jsonw_key(&w, "files");

@@ -62,7 +62,8 @@ struct lathe_supervisor {
     lathe_serve_config config;
     const lathe_serve_sources *sources;
     const char *executable;
-    SSL_CTX *tls; /* of the control plane; NULL: plain */
+    const char *plugin_cache; /* verdicts of the plugin scan, in the home */
+    SSL_CTX *tls;             /* of the control plane; NULL: plain */
     lathe_arena *arena;
     lathe_store *store;
     lathe_slots *slots;
@@ -96,7 +97,10 @@ struct lathe_supervisor {
 };
 
 /* ---- workers.c ---- */
+/* Processes with sockets that have no address yet: their start takes as long as the opening of the store. */
 int32_t lathe_workers_start(lathe_supervisor *s, lathe_error *err);
+void lathe_workers_greet(lathe_supervisor *s); /* they may read the plugins' cache */
+int32_t lathe_workers_listen(lathe_supervisor *s, lathe_error *err);
 void lathe_workers_send(lathe_supervisor *s, const cJSON *message); /* to all that run */
 void lathe_workers_send_tls(lathe_supervisor *s);  /* certificate and key are to be read again */
 void lathe_workers_send_auth(lathe_supervisor *s); /* the tokens, to all that run */

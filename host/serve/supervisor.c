@@ -384,6 +384,7 @@ static int32_t open_auth(lathe_supervisor *s, lathe_error *err) {
     if (s->auth == NULL || s->own_actor == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the tokens");
     lathe_auth_set_insecure(s->auth, s->config.insecure);
+    lathe_auth_share(s->auth, lathe_slots_at(s->slots, 0)->token_ns, LATHE_SLOTS_TOKENS);
     return lathe_auth_load(s->auth, s->store, err);
 }
 
@@ -432,14 +433,49 @@ static int32_t open_control(lathe_supervisor *s, lathe_error *err) {
 /* Scans plugins once, so that every worker finds a warm cache. */
 static int32_t warm_cache(lathe_supervisor *s, lathe_error *err) {
     lathe_catalogue *catalogue;
-    const char *cache = lathe_arena_printf(s->arena, "%s/plugins.json", lathe_store_home(s->store));
-    const lathe_catalogue_options options = {.cache_file = cache, .scanner = s->executable};
-    if (cache != NULL && lathe_catalogue_is_warm(&options))
-        return LATHE_OK;
+    const lathe_catalogue_options options = {.cache_file = s->plugin_cache,
+                                             .scanner = s->executable};
     int32_t rc = lathe_catalogue_open(&options, &catalogue, err);
     if (rc == LATHE_OK)
         lathe_catalogue_close(catalogue);
     return rc;
+}
+
+/* Workers first, which begin with the plugins' cache where that is warm while the store opens. */
+static int32_t open_store(lathe_supervisor *s, const char *given, lathe_error *err) {
+    char *home = NULL;
+    int32_t rc = lathe_store_home_path(given, &home, err);
+    s->plugin_cache = rc == LATHE_OK ? lathe_arena_printf(s->arena, "%s/plugins.json", home) : NULL;
+    free(home);
+    if (rc == LATHE_OK && s->plugin_cache == NULL)
+        rc = lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory");
+    if (rc == LATHE_OK)
+        rc = lathe_workers_start(s, err);
+    if (rc != LATHE_OK)
+        return rc;
+    const lathe_catalogue_options options = {.cache_file = s->plugin_cache,
+                                             .scanner = s->executable};
+    const bool is_warm = lathe_catalogue_is_warm(&options);
+    if (is_warm)
+        lathe_workers_greet(s);
+    rc = lathe_store_open(given, LATHE_STORE_OWN, &s->store, err);
+    if (rc == LATHE_OK)
+        rc = open_auth(s, err);
+    if (rc == LATHE_OK && !is_warm) {
+        rc = warm_cache(s, err);
+        lathe_workers_greet(s);
+    }
+    return rc;
+}
+
+/* Who may reach the addresses is known before anyone can. */
+static int32_t open_ports(lathe_supervisor *s, lathe_error *err) {
+    int32_t rc = check_exposure(s, s->config.inference, err);
+    if (rc == LATHE_OK)
+        rc = check_exposure(s, s->config.listen, err);
+    if (rc == LATHE_OK)
+        rc = open_control(s, err);
+    return rc == LATHE_OK ? lathe_workers_listen(s, err) : rc;
 }
 
 static void start_signals(lathe_supervisor *s) {
@@ -483,21 +519,11 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
     signal(SIGXFSZ, SIG_IGN);
     int32_t rc = lathe_systemd_open(&s->systemd, err);
     if (rc == LATHE_OK)
-        rc = lathe_store_open(options->home, LATHE_STORE_OWN, &s->store, err);
-    if (rc == LATHE_OK)
-        rc = open_auth(s, err);
-    if (rc == LATHE_OK)
-        rc = check_exposure(s, s->config.inference, err);
-    if (rc == LATHE_OK)
-        rc = check_exposure(s, s->config.listen, err);
-    if (rc == LATHE_OK)
-        rc = warm_cache(s, err);
+        rc = open_store(s, options->home, err);
     if (rc == LATHE_OK) {
         start_signals(s);
-        rc = open_control(s, err);
+        rc = open_ports(s, err);
     }
-    if (rc == LATHE_OK)
-        rc = lathe_workers_start(s, err);
     if (rc == LATHE_OK)
         rc = lathe_metering_new(s->store, s->slots, s->auth, &s->metering, err);
     if (rc == LATHE_OK)

@@ -22,30 +22,42 @@ static void start_worker(lathe_worker *w);
 
 /* ---- sockets ---- */
 
-static int32_t make_socket(const struct sockaddr_storage *address, int *fd, lathe_error *err) {
-    const int one = 1;
-    const socklen_t len =
-        address->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    *fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (*fd < 0 || setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
-        setsockopt(*fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0 ||
-        bind(*fd, (const struct sockaddr *)address, len) != 0 || listen(*fd, BACKLOG) != 0)
-        return lathe_fail_errno(err, errno, "inference", "the inference port cannot be opened");
-    return LATHE_OK;
+static int32_t fail_port(lathe_error *err) {
+    return lathe_fail_errno(err, errno, "inference", "the inference port cannot be opened");
 }
 
-/* One socket a worker on the same port; a port of 0 is chosen by the first. */
-static int32_t open_sockets(lathe_supervisor *s, lathe_error *err) {
+/* One socket a worker, which inherits it before it has an address. */
+static int32_t make_sockets(lathe_supervisor *s, lathe_error *err) {
+    const int one = 1;
     struct sockaddr_storage address;
     int32_t rc = lathe_serve_address(s->config.inference, &address, err);
     for (int i = 0; rc == LATHE_OK && i < s->n_workers; i++) {
-        socklen_t len = sizeof address;
-        if (s->systemd.n_inference > 0) /* the manager's; several workers may take from one */
-            s->workers[i].socket = s->systemd.inference[(size_t)i % s->systemd.n_inference];
-        else
-            rc = make_socket(&address, &s->workers[i].socket, err);
-        if (rc == LATHE_OK && i == 0)
-            getsockname(s->workers[i].socket, (struct sockaddr *)&address, &len);
+        int *fd = &s->workers[i].socket;
+        if (s->systemd.n_inference > 0) { /* the manager's; several workers may take from one */
+            *fd = s->systemd.inference[(size_t)i % s->systemd.n_inference];
+            continue;
+        }
+        *fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (*fd < 0 || setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+            setsockopt(*fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0)
+            rc = fail_port(err);
+    }
+    return rc;
+}
+
+int32_t lathe_workers_listen(lathe_supervisor *s, lathe_error *err) {
+    struct sockaddr_storage address;
+    int32_t rc = lathe_serve_address(s->config.inference, &address, err);
+    for (int i = 0; rc == LATHE_OK && i < s->n_workers; i++) {
+        const int fd = s->workers[i].socket;
+        socklen_t len =
+            address.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+        if (s->systemd.n_inference == 0 &&
+            (bind(fd, (const struct sockaddr *)&address, len) != 0 || listen(fd, BACKLOG) != 0))
+            rc = fail_port(err);
+        len = sizeof address;
+        if (rc == LATHE_OK && i == 0) /* a port of 0 is chosen by the first */
+            getsockname(fd, (struct sockaddr *)&address, &len);
     }
     if (rc == LATHE_OK) {
         char text[64] = "";
@@ -314,9 +326,9 @@ void lathe_workers_send_tls(lathe_supervisor *s) {
     cJSON_Delete(message);
 }
 
-static void send_start(lathe_worker *w) {
+/* Its first line. */
+static void greet(lathe_worker *w) {
     lathe_supervisor *s = w->s;
-    const char *cache = lathe_arena_printf(s->arena, "%s/plugins.json", lathe_store_home(s->store));
     cJSON *message = cJSON_CreateObject(), *serve = cJSON_AddObjectToObject(message, "serve");
     cJSON_AddNumberToObject(serve, "worker", w->index);
     cJSON_AddNumberToObject(serve, "socket", LATHE_SERVE_SOCKET_FD);
@@ -324,8 +336,7 @@ static void send_start(lathe_worker *w) {
     cJSON_AddNumberToObject(serve, "crumbs", LATHE_SERVE_CRUMBS_FD);
     cJSON_AddStringToObject(serve, "executable", s->executable);
     cJSON_AddStringToObject(serve, "log_level", lathe_log_level_name(lathe_log_get_level()));
-    if (cache != NULL)
-        cJSON_AddStringToObject(serve, "plugin_cache", cache);
+    cJSON_AddStringToObject(serve, "plugin_cache", s->plugin_cache);
     add_tls(serve, &s->config);
     cJSON_AddTrueToObject(serve, "await_routes");
     cJSON *limits = cJSON_AddObjectToObject(serve, "limits");
@@ -337,9 +348,7 @@ static void send_start(lathe_worker *w) {
     cJSON_AddNumberToObject(limits, "idle_ms", (double)l->idle_ms);
     send_to(w, message);
     cJSON_Delete(message);
-    send_auth(w);
-    if (s->table != NULL)
-        send_to(w, s->table);
+    w->started_ns = lathe_now_ns();
 }
 
 static int spawn(lathe_worker *w, lathe_worker_life *life) {
@@ -365,7 +374,7 @@ static int spawn(lathe_worker *w, lathe_worker_life *life) {
     return uv_spawn(&s->loop, &life->process, &options);
 }
 
-static void start_worker(lathe_worker *w) {
+static void spawn_worker(lathe_worker *w) {
     lathe_worker_life *life = calloc(1, sizeof *life);
     if (life == NULL) {
         uv_timer_start(&w->restart, on_restart, 1000, 0);
@@ -393,7 +402,16 @@ static void start_worker(lathe_worker *w) {
     }
     atomic_store(&lathe_slots_at(w->s->slots, w->index)->alive_ns, (uint64_t)w->started_ns);
     uv_read_start((uv_stream_t *)&life->pipe, on_alloc, on_read);
-    send_start(w);
+}
+
+static void start_worker(lathe_worker *w) {
+    spawn_worker(w);
+    if (w->life == NULL)
+        return;
+    greet(w);
+    send_auth(w);
+    if (w->s->table != NULL)
+        send_to(w, w->s->table);
 }
 
 static void make_crumbs(lathe_worker *w) {
@@ -406,10 +424,10 @@ static void make_crumbs(lathe_worker *w) {
 }
 
 int32_t lathe_workers_start(lathe_supervisor *s, lathe_error *err) {
-    s->n_workers = s->config.workers;
-    s->workers = lathe_arena_array(s->arena, (size_t)s->n_workers, sizeof *s->workers);
+    s->workers = lathe_arena_array(s->arena, (size_t)s->config.workers, sizeof *s->workers);
     if (s->workers == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the workers");
+    s->n_workers = s->config.workers;
     for (int i = 0; i < s->n_workers; i++) {
         s->workers[i] = (lathe_worker){.s = s, .index = i, .socket = -1, .crumbs_fd = -1};
         uv_timer_init(&s->loop, &s->workers[i].restart);
@@ -418,12 +436,16 @@ int32_t lathe_workers_start(lathe_supervisor *s, lathe_error *err) {
     }
     int32_t rc = lathe_slots_create(s->n_workers, &s->slots, &s->slots_fd, err);
     if (rc == LATHE_OK)
-        rc = open_sockets(s, err);
-    if (rc == LATHE_OK)
-        lathe_auth_share(s->auth, lathe_slots_at(s->slots, 0)->token_ns, LATHE_SLOTS_TOKENS);
+        rc = make_sockets(s, err);
     for (int i = 0; rc == LATHE_OK && i < s->n_workers; i++)
-        start_worker(&s->workers[i]);
+        spawn_worker(&s->workers[i]);
     return rc;
+}
+
+void lathe_workers_greet(lathe_supervisor *s) {
+    for (int i = 0; i < s->n_workers; i++)
+        if (s->workers[i].life != NULL)
+            greet(&s->workers[i]);
 }
 
 /* ---- care ---- */

@@ -6,6 +6,7 @@
 #include "store/db.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -197,19 +198,39 @@ static int32_t make_home(lathe_store *store, lathe_error *err) {
     return rc;
 }
 
+/* A folder that is there and holds nothing. */
+static bool is_empty_folder(const char *path) {
+    DIR *d = opendir(path);
+    bool empty = d != NULL;
+    for (struct dirent *e; empty && (e = readdir(d)) != NULL;)
+        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    if (d != NULL)
+        closedir(d);
+    return empty;
+}
+
+/* The home's folders, those for work in progress empty. They are synced unless all were there before an artifact was: then
+ * an owner before us has done it. */
 static int32_t make_folders(lathe_store *store, lathe_error *err) {
     static const char *const folders[] = {"artifacts/sha256", "artifacts/tmp", "staging"};
     int32_t rc = LATHE_OK;
+    bool is_synced = true;
     for (size_t i = 0; rc == LATHE_OK && i < sizeof folders / sizeof *folders; i++) {
         char *path = lathe_store_path(store, "%s", folders[i]);
         if (path == NULL)
             return lathe_fail(err, LATHE_E_MEMORY, store->home, "out of memory");
-        if (i > 0) // what an owner before us left half-way
-            rc = lathe_remove_tree(path, err);
-        if (rc == LATHE_OK)
-            rc = lathe_mkdirs(path, err);
+        const bool is_work = i > 0, is_empty = is_empty_folder(path);
+        if (is_work ? !is_empty : is_empty || !lathe_is_dir(path)) {
+            is_synced = false;
+            if (is_work) // what an owner before us left half-way
+                rc = lathe_remove_tree(path, err);
+            if (rc == LATHE_OK)
+                rc = lathe_mkdirs(path, err);
+        }
         free(path);
     }
+    if (rc != LATHE_OK || is_synced)
+        return rc;
     char *artifacts = lathe_store_path(store, "artifacts");
     if (rc == LATHE_OK && artifacts != NULL)
         rc = lathe_sync_dir(artifacts, err);

@@ -131,12 +131,16 @@ def median_of(values, unit, scale=1):
 # ---- benches ----
 
 def startup(args, home, log):
-    ready, stop, pss, rss = [], [], [], []
+    ready, answered, stop, pss, rss = [], [], [], [], []
+    row = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, FEATURES], "data": [0.5] * FEATURES}]})
     for k in range(args.repeats + 1):
         service = Service(home, args.workers, log)
         try:
             if ask(service.inference, "/v2/models/bench000/ready") != 200:
                 sys.exit("ready was told, and a model is not ready")
+            if ask(service.inference, f"/v2/models/bench{args.models - 1:03d}/infer", row) != 200:
+                sys.exit("ready was told, and a model does not answer")
+            first = time.perf_counter() - service.start
             time.sleep(1.5)
             pids = [service.process.pid] + service.workers()
             memory = [memory_of(pid) for pid in pids]
@@ -144,12 +148,14 @@ def startup(args, home, log):
             took = service.stop()
         if k > 0:  # the first warms the caches
             ready.append(service.ready)
+            answered.append(first)
             stop.append(took)
             pss.append(sum(m[0] for m in memory))
             rss.append([m[1] for m in memory])
     print(f"{args.models} models, {args.workers} worker(s), {args.repeats} starts, warm scan cache")
     print(f"  ready after       {median_of(ready, 'ms', 1000)}; bar 50 ms")
-    print(f"  idle memory, PSS  {median_of(pss, 'MB')} of supervisor and worker(s); bar 30 MB")
+    print(f"  first prediction  {median_of(answered, 'ms', 1000)}: of a model that nobody asked before")
+    print(f"  idle memory, PSS  {median_of(pss, 'MB')} of supervisor and worker(s), one model loaded; bar 30 MB")
     print(f"  RSS               supervisor {statistics.median(r[0] for r in rss):.1f} MB, "
           f"worker {statistics.median(r[1] for r in rss):.1f} MB (shared pages count in both)")
     print(f"  stop when idle    {median_of(stop, 'ms', 1000)}; bar 1000 ms")

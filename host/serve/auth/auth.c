@@ -16,11 +16,6 @@ lathe_auth *lathe_auth_new(void) {
         return NULL;
     auth->required = true;
     auth->nobody.quota = auth->last.quota = -1;
-    auth->digest = EVP_MD_CTX_new();
-    if (auth->digest == NULL || EVP_DigestInit_ex(auth->digest, EVP_sha256(), NULL) != 1) {
-        lathe_auth_free(auth);
-        return NULL;
-    }
     return auth;
 }
 

@@ -85,6 +85,14 @@ static bool find_secret(lathe_http_text authorization, lathe_http_text api_key,
 static bool digest_of(lathe_auth *auth, lathe_http_text secret,
                       uint8_t digest[LATHE_SHA256_BYTES]) {
     unsigned len = 0;
+    if (auth->digest == NULL) { /* the library takes its time at its first use */
+        auth->digest = EVP_MD_CTX_new();
+        if (auth->digest == NULL || EVP_DigestInit_ex(auth->digest, EVP_sha256(), NULL) != 1) {
+            EVP_MD_CTX_free(auth->digest);
+            auth->digest = NULL;
+            return false;
+        }
+    }
     return EVP_DigestInit_ex(auth->digest, NULL, NULL) == 1 &&
            EVP_DigestUpdate(auth->digest, secret.ptr, secret.len) == 1 &&
            EVP_DigestFinal_ex(auth->digest, digest, &len) == 1 && len == LATHE_SHA256_BYTES;

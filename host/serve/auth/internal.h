@@ -33,7 +33,7 @@ struct lathe_auth {
     size_t n_buckets;
     _Atomic uint64_t *own; /* [n_own]: for those beyond */
     size_t n_own;
-    EVP_MD_CTX *digest; /* SHA-256, used again and again */
+    EVP_MD_CTX *digest; /* SHA-256, used again and again; NULL until one is needed */
 };
 
 /* auth/quota.c: a meter's quota in the message; false: it is malformed. */

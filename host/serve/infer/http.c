@@ -148,6 +148,20 @@ static void get_model_ready(lathe_exchange *exchange, infer_worker *w, const inf
     infer_reply(exchange, &w->body);
 }
 
+static void get_metadata(infer_worker *w, lathe_exchange *exchange, const model_path *p,
+                         const infer_route *route) {
+    lathe_buf_clear(&w->body);
+    infer_table_metadata(w->table, infer_table_find(w->table, p->name, p->name_len), route,
+                         &w->body);
+    infer_reply(exchange, &w->body);
+}
+
+static void get_config(infer_worker *w, lathe_exchange *exchange, const infer_route *route) {
+    lathe_buf_clear(&w->body);
+    lathe_oip_config(route->shown, &w->body);
+    infer_reply(exchange, &w->body);
+}
+
 static void get_stats(infer_worker *w, lathe_exchange *exchange, const model_path *p,
                       const infer_route *route) {
     bool any = false;
@@ -188,9 +202,9 @@ static void models(infer_worker *w, lathe_exchange *exchange, const char *rest) 
     else if (infer)
         return; /* the quota is used: it has been answered */
     else if (p.verb[0] == '\0')
-        infer_reply(exchange, &route->metadata);
+        get_metadata(w, exchange, &p, route);
     else if (p.verb[0] == 'c')
-        infer_reply(exchange, &route->config);
+        get_config(w, exchange, route);
     else if (p.verb[0] == 's')
         get_stats(w, exchange, &p, route);
     else

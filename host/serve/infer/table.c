@@ -45,8 +45,6 @@ static void free_route(infer_route *r) {
     lathe_door_free(r->door);
     cJSON_Delete(r->validation);
     infer_model_release(r->model);
-    lathe_buf_free(&r->metadata);
-    lathe_buf_free(&r->config);
     free(r->name);
     free(r->project);
     free(r->version);
@@ -93,11 +91,7 @@ static int32_t show_model(infer_route *r, infer_model *model, const cJSON *valid
     int32_t rc = lathe_oip_model_new(model->model, r->name, r->version, &r->shown, err);
     if (rc == LATHE_OK && atomic_load(&model->loaded))
         rc = infer_open_door(model, validation, r->name, r->step, &r->door, err);
-    if (rc == LATHE_OK)
-        lathe_oip_config(r->shown, &r->config);
-    return rc == LATHE_OK && r->config.failed
-               ? lathe_fail(err, LATHE_E_MEMORY, r->name, "out of memory")
-               : rc;
+    return rc;
 }
 
 static const char *text_of(const cJSON *route, const char *key) {
@@ -293,9 +287,8 @@ static int by_name(const void *a, const void *b) {
 }
 
 static bool make_groups(infer_table *t) {
-    const char **versions = calloc(t->n_routes + 1, sizeof *versions);
     t->groups = calloc(t->n_routes + 1, sizeof *t->groups);
-    bool good = versions != NULL && t->groups != NULL;
+    bool good = t->groups != NULL;
     for (size_t i = 0; good && i < t->n_routes; i++) {
         const int32_t g = lathe_text_map_add(&t->names, lathe_str_of(t->routes[i].name));
         good = g >= 0;
@@ -311,18 +304,6 @@ static bool make_groups(infer_table *t) {
         if (t->routes[i].model != NULL)
             t->groups[g].weight += t->routes[i].weight;
     }
-    for (int64_t g = 0; good && g < t->names.n; g++) {
-        infer_route *routes = t->routes + t->groups[g].first;
-        const size_t n = t->groups[g].count;
-        for (size_t i = 0; i < n; i++)
-            versions[i] = routes[i].version;
-        for (size_t i = 0; i < n; i++)
-            if (routes[i].shown != NULL) {
-                lathe_oip_metadata(routes[i].shown, versions, n, &routes[i].metadata);
-                good = good && !routes[i].metadata.failed;
-            }
-    }
-    free(versions);
     return good;
 }
 
@@ -370,6 +351,19 @@ infer_table *infer_table_new(lathe_runtime *runtime, lathe_crumbs *crumbs, const
 const infer_group *infer_table_find(const infer_table *t, const char *name, size_t len) {
     const int32_t g = lathe_text_map_find(&t->names, (lathe_str){name, (int64_t)len});
     return g < 0 ? NULL : &t->groups[g];
+}
+
+void infer_table_metadata(const infer_table *t, const infer_group *group, const infer_route *route,
+                          lathe_buf *out) {
+    const char **versions = calloc(group->count + 1, sizeof *versions);
+    if (versions == NULL) {
+        out->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < group->count; i++)
+        versions[i] = t->routes[group->first + i].version;
+    lathe_oip_metadata(route->shown, versions, group->count, out);
+    free(versions);
 }
 
 const char *infer_table_unloaded(const infer_table *t, const char *name, size_t len) {

@@ -69,9 +69,8 @@ typedef struct infer_route {
     char *name, *version, *step; /* step: "model@version", for breadcrumbs */
     infer_model *model;          /* NULL: it could not be loaded, see error */
     lathe_oip_model *shown;
-    lathe_door *door;           /* NULL: the model waits for its first request (infer/warm.c) */
-    cJSON *validation;          /* the endpoint's settings; NULL: the model's own */
-    lathe_buf metadata, config; /* answers */
+    lathe_door *door;  /* NULL: the model waits for its first request (infer/warm.c) */
+    cJSON *validation; /* the endpoint's settings; NULL: the model's own */
     char *error;
     char *project; /* whose it is */
     double weight;
@@ -120,6 +119,9 @@ void infer_batch_free(infer_batch *batch); /* NULL is fine */
 const infer_group *infer_table_find(const infer_table *table, const char *name, size_t len);
 /* The project of a name that was unloaded; NULL: it is none. */
 const char *infer_table_unloaded(const infer_table *table, const char *name, size_t len);
+/* [serve] The answer to GET of a model: what a route of the group takes and gives. */
+void infer_table_metadata(const infer_table *table, const infer_group *group,
+                          const infer_route *route, lathe_buf *out);
 /* [serve] The route of a version; version NULL: by weight, the point `key` of 2^64. Each route takes a piece of that line as
  * long as its weight, in the order of their ranks: a canary (rank 0) that grows keeps the keys it has. NULL: no such version. */
 infer_route *infer_table_pick(const infer_table *table, const infer_group *group,
