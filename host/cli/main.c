@@ -34,7 +34,8 @@ static const char usage[] =
     "\n"
     "--server URL (or $LATHE_SERVER), with --token TOKEN (or $LATHE_TOKEN): the same through a "
     "service, and also\n"
-    "endpoints, audit, alerts, usage, health, api METHOD PATH [JSON]. While a service holds the "
+    "endpoints, audit, alerts, drift, usage, health, api METHOD PATH [JSON]. While a service holds "
+    "the "
     "home, what writes goes\n"
     "through it, over the home's own socket.\n";
 
@@ -65,6 +66,7 @@ static const struct {
     {"tokens", cli_tokens, "create rotate revoke"},
     {"audit", NULL, ""},
     {"alerts", NULL, ""},
+    {"drift", NULL, ""},
     {"projects", cli_projects, "create set"},
     {"usage", cli_usage_of, NULL},
     {"health", NULL, ""},

@@ -61,6 +61,9 @@ enum {
 /* "/api/v1/models/%/promote" with the texts percent-encoded in the places of the '%'; malloc'ed, NULL: no memory. */
 char *remote_path(const char *pattern, ...);
 
+/* "/api/v1/models/M/versions/V" and `rest`, of "M@V" or "M" (its newest); likewise. */
+char *remote_version_path(const char *ref, const char *rest);
+
 /* One request with a JSON body (deleted; NULL: none). *answer: the tree of a good answer (delete it). Else the exit code: an
  * error was printed. */
 int remote_ask(remote_call *c, const char *method, const char *path, cJSON *body, cJSON **answer);
@@ -95,6 +98,7 @@ extern const char remote_usage[];
 int remote_run(remote_call *c);
 int remote_validate(remote_call *c);
 int remote_watch(remote_call *c);
+int remote_drift(remote_call *c);
 /* It reads its own options. */
 int remote_endpoints(remote_call *c, int argc, char **argv);
 

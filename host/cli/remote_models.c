@@ -18,7 +18,7 @@ static bool split_ref(const char *ref, char **model, const char **version) {
     return *model != NULL;
 }
 
-static char *version_path(const char *ref, const char *rest) {
+char *remote_version_path(const char *ref, const char *rest) {
     char *model = NULL, *start, *path = NULL;
     const char *version;
     if (split_ref(ref, &model, &version) &&
@@ -43,7 +43,7 @@ static int models_list(remote_call *c) {
 }
 
 static int models_show(remote_call *c) {
-    return remote_show(c, "GET", version_path(c->args[0], ""), NULL);
+    return remote_show(c, "GET", remote_version_path(c->args[0], ""), NULL);
 }
 
 /* Of a run, or of what has this digest: a file's own where it is one here. */
@@ -63,7 +63,7 @@ static int models_derived(remote_call *c) {
 
 static int models_verify(remote_call *c) {
     cJSON *answer;
-    char *path = version_path(c->args[0], "/verify");
+    char *path = remote_version_path(c->args[0], "/verify");
     int code = remote_ask(c, "POST", path, NULL, &answer);
     free(path);
     if (code == EXIT_DONE)
@@ -147,7 +147,7 @@ static int models_export(remote_call *c) {
         return cli_usage(remote_usage, "export needs -o FILE");
     if (lathe_is_file(file) && !c->options[REMOTE_FORCE].seen)
         return cli_usage("", "%s is there already; --force replaces it", file);
-    int code = save(c, "GET", version_path(c->args[0], "/file"), NULL, NULL, 0);
+    int code = save(c, "GET", remote_version_path(c->args[0], "/file"), NULL, NULL, 0);
     if (code == EXIT_DONE)
         puts(file);
     return code;
@@ -190,7 +190,7 @@ static int predict(remote_call *c) {
     size_t len;
     if (lathe_read_file(c->args[1], (size_t)1 << 30, &data, &len, &c->err) != LATHE_OK)
         return cli_error(&c->err);
-    int code = save(c, "POST", version_path(c->args[0], "/predict"), "text/csv", data, len);
+    int code = save(c, "POST", remote_version_path(c->args[0], "/predict"), "text/csv", data, len);
     free(data);
     return code;
 }

@@ -199,6 +199,7 @@ const remote_verb remote_service_verbs[] = {{"tokens", "list", 0, 0, tokens_list
                                             {"projects", "set", 1, 1, projects_set},
                                             {"audit", NULL, 0, 0, audit},
                                             {"alerts", NULL, 0, 0, alerts},
+                                            {"drift", NULL, 1, 1, remote_drift},
                                             {"usage", NULL, 0, 0, usage_of},
                                             {"health", NULL, 0, 0, health},
                                             {"verify", NULL, 0, 0, verify},

@@ -19,7 +19,8 @@ const char remote_usage[] =
     "  endpoints … (as without a service)    schedules list | remove NAME\n"
     "  plugins list [KIND] | info NAME | rescan   schema   data describe FILE\n"
     "  tokens create NAME --role R | list | rotate NAME | revoke NAME\n"
-    "  audit | alerts | usage | health | verify | gc [--days N] [--dry-run] | backup NAME\n"
+    "  drift MODEL@V | audit | alerts | usage | health | verify | gc [--days N] [--dry-run] | "
+    "backup NAME\n"
     "  api METHOD PATH [JSON]                anything else of its API\n";
 
 static int plugins_of(remote_call *c, const char *method, const char *path, const char *kind) {

@@ -1,10 +1,11 @@
-/* `lathe worker scan|run|infer|predict|describe|validate`: the processes that load plugins. Not for people. */
+/* `lathe worker scan|run|infer|predict|describe|validate|watch`: the processes that load plugins. Not for people. */
 #include "pipeline/worker.h"
 #include "cli/child.h"
 #include "cli/cli.h"
 #include "plugin/scan.h"
 #include "serve/infer/infer.h"
 #include "serve/validate.h"
+#include "serve/watch/worker.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,5 +27,7 @@ int cli_worker(int argc, char **argv) {
         return cli_worker_describe(argc - 1, argv + 1);
     if (argc == 2 && strcmp(argv[1], "validate") == 0)
         return lathe_worker_validate();
+    if (argc == 2 && strcmp(argv[1], "watch") == 0)
+        return lathe_worker_watch();
     return cli_usage(usage, "this command is internal");
 }

@@ -64,9 +64,19 @@ void lathe_live_total_free(lathe_live_total *total);            /* NULL is fine 
 void lathe_live_total_clear(lathe_live_total *total);
 void lathe_live_total_copy(lathe_live_total *into, const lathe_live_total *from);
 int64_t lathe_live_total_rows(const lathe_live_total *total);
+/* The rows of a region alone. */
+int64_t lathe_live_region_rows(const void *region);
 /* Adds a region's counts. */
 void lathe_live_sum(const void *region, lathe_live_total *total);
-/* A feature's statistics in `total`, less those in `before` (NULL: none; smallest and largest are of `total`). */
+/* What came since `before`, an earlier sum of the same regions; smallest and largest stay those of all. */
+void lathe_live_total_subtract(lathe_live_total *total, const lathe_live_total *before);
+/* As numbers, for another process that has the same layout: [lathe_live_cells]. load takes what they are, but for those that
+ * no sum has: LATHE_E_CORRUPT. */
+int64_t lathe_live_cells(const lathe_live *live);
+const double *lathe_live_total_save(const lathe_live_total *total);
+int32_t lathe_live_total_load(lathe_live_total *total, const double *cells, lathe_error *err);
+/* A feature's statistics in `total`, less those in `before` (NULL: none). Smallest and largest are of `total`, but no further
+ * out than training where nothing lay there. */
 void lathe_live_describe(const lathe_live_total *total, const lathe_live_total *before,
                          int64_t feature, int32_t resolution, lathe_live_feature *out);
 /* Fills an empty window of the same baseline. Bounds within a bin are its edges; those of the outer bins the smallest and

@@ -60,6 +60,54 @@ int64_t lathe_live_total_rows(const lathe_live_total *t) {
     return (int64_t)t->cells[0].count;
 }
 
+int64_t lathe_live_cells(const lathe_live *live) {
+    return live->n_cells;
+}
+
+const double *lathe_live_total_save(const lathe_live_total *t) {
+    return &t->cells[0].number; /* a union of doubles */
+}
+
+static bool is_moment(int64_t cell) {
+    return cell == LIVE_SMALLEST || cell == LIVE_LARGEST || cell == LIVE_SUM ||
+           cell == LIVE_SQUARES;
+}
+
+int32_t lathe_live_total_load(lathe_live_total *t, const double *cells, lathe_error *err) {
+    const lathe_live *live = t->live;
+    for (int64_t i = 0; i < live->n_cells; i++) {
+        t->cells[i].number = cells[i];
+        if (!isfinite(cells[i]))
+            return lathe_fail(err, LATHE_E_CORRUPT, "statistics", "cell %lld holds %g",
+                              (long long)i, cells[i]);
+    }
+    for (int64_t f = 0; f < live->n_features; f++) {
+        const live_feature *feature = &live->features[f];
+        for (int64_t c = 0; c < LIVE_LINE + feature->n_bins; c++)
+            if ((feature->categorical || !is_moment(c)) && cells[feature->at + c] < 0)
+                return lathe_fail(err, LATHE_E_CORRUPT, "statistics", "cell %lld holds %g",
+                                  (long long)(feature->at + c), cells[feature->at + c]);
+    }
+    return LATHE_OK;
+}
+
+void lathe_live_total_subtract(lathe_live_total *t, const lathe_live_total *before) {
+    const lathe_live *live = t->live;
+    total_cell *now = t->cells;
+    const total_cell *then = before->cells;
+    now[0].count = fmax(now[0].count - then[0].count, 0);
+    for (int64_t f = 0; f < live->n_features; f++) {
+        const live_feature *feature = &live->features[f];
+        for (int64_t c = 0; c < LIVE_LINE + feature->n_bins; c++) {
+            const int64_t at = feature->at + c;
+            if (!feature->categorical && (c == LIVE_SUM || c == LIVE_SQUARES))
+                now[at].number -= then[at].number;
+            else if (feature->categorical || !is_moment(c))
+                now[at].count = fmax(now[at].count - then[at].count, 0);
+        }
+    }
+}
+
 /* ---- adding up ---- */
 
 static double count_of(const live_cell *c) {
@@ -88,6 +136,10 @@ static void sum_feature(const live_feature *f, const live_cell *from, total_cell
     to[LIVE_ABOVE].count += count_of(&from[LIVE_ABOVE]);
     for (int64_t b = 0; b < f->n_bins; b++)
         to[LIVE_LINE + b].count += count_of(&from[LIVE_LINE + b]);
+}
+
+int64_t lathe_live_region_rows(const void *region) {
+    return (int64_t)count_of(region);
 }
 
 void lathe_live_sum(const void *region, lathe_live_total *t) {
@@ -145,8 +197,11 @@ void lathe_live_describe(const lathe_live_total *total, const lathe_live_total *
     const double variance = squares / n - sum / n * (sum / n);
     out->mean = f->center + sum / n;
     out->deviation = variance > 0 ? sqrt(variance) : 0;
-    out->smallest = now[LIVE_SMALLEST].number;
-    out->largest = now[LIVE_LARGEST].number;
+    /* the extremes are of all rows; where none of these lay beyond training, an earlier outlier is none of theirs */
+    out->smallest = out->below > 0 ? now[LIVE_SMALLEST].number
+                                   : fmax(now[LIVE_SMALLEST].number, fmin(f->low, f->high));
+    out->largest = out->above > 0 ? now[LIVE_LARGEST].number
+                                  : fmin(now[LIVE_LARGEST].number, fmax(f->low, f->high));
 }
 
 /* Bounds of the bins that have counts: their edges, at the ends the smallest and largest value. */

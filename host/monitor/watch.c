@@ -1,5 +1,7 @@
 #include "monitor/watch.h"
 
+#include "base/rng.h"
+#include "monitor/chance.h"
 #include "plugin/call.h"
 
 #include <stdlib.h>
@@ -11,6 +13,8 @@ struct lathe_watch {
     lathe_instance *measures;
     size_t n_measures;
     lathe_drift_finding *findings; /* [features * n_measures] */
+    bool doubts;
+    uint64_t key;
 };
 
 int32_t lathe_watch_new(lathe_runtime *runtime, const lathe_baseline *baseline,
@@ -60,9 +64,34 @@ int64_t lathe_watch_rows(const lathe_watch *w) {
     return lathe_window_rows(w->window);
 }
 
+void lathe_watch_doubt(lathe_watch *w, uint64_t key) {
+    w->doubts = true;
+    w->key = key;
+}
+
+lathe_window *lathe_watch_window(lathe_watch *w) {
+    return w->window;
+}
+
 /* Distances that look along the axis want fine bins; those that divide by a bin's share want coarse ones. */
 static int32_t resolution_of(const lathe_descriptor *d) {
     return (d->flags & LATHE_DRIFT_CATEGORICAL) ? LATHE_BINS_COARSE : LATHE_BINS_FINE;
+}
+
+/* One measure of one feature. LATHE_E_DATA: the window has nothing to compare. */
+static int32_t compare(const lathe_watch *w, int64_t feature, const lathe_instance *measure,
+                       lathe_drift_finding *found, lathe_error *err) {
+    const int32_t resolution = resolution_of(measure->descriptor);
+    lathe_distribution was, now;
+    lathe_baseline_distribution(w->baseline, feature, resolution, &was);
+    lathe_window_distribution(w->window, feature, resolution, &now);
+    found->present = now.total;
+    const int32_t rc = lathe_call_drift(measure, &was, &now, &found->result, err);
+    if (rc != LATHE_OK || !w->doubts || found->result.alert == 0)
+        return rc;
+    const uint64_t key = lathe_rng_key(w->key, found->measure, (uint64_t)feature);
+    return lathe_chance_explains(measure, &was, &now, found->result.statistic, key,
+                                 &found->by_chance, err);
 }
 
 int32_t lathe_watch_close(lathe_watch *w, const lathe_drift_finding **findings, size_t *n,
@@ -74,16 +103,13 @@ int32_t lathe_watch_close(lathe_watch *w, const lathe_drift_finding **findings, 
                                                                          : LATHE_DRIFT_NUMERIC;
         for (size_t m = 0; m < w->n_measures; m++) {
             const lathe_descriptor *d = w->measures[m].descriptor;
-            lathe_distribution was, now;
+            lathe_error why = {0};
             if (!(d->flags & kind))
                 continue;
             lathe_drift_finding *found = &w->findings[(*n)++];
             *found = (lathe_drift_finding){.measure = d->name,
                                            .feature = lathe_baseline_name(w->baseline, f)};
-            lathe_baseline_distribution(w->baseline, f, resolution_of(d), &was);
-            lathe_window_distribution(w->window, f, resolution_of(d), &now);
-            lathe_error why = {0};
-            found->code = lathe_call_drift(&w->measures[m], &was, &now, &found->result, &why);
+            found->code = compare(w, f, &w->measures[m], found, &why);
             if (found->code != LATHE_OK && found->code != LATHE_E_DATA) {
                 *err = why;
                 return lathe_error_wrap(err, found->feature);

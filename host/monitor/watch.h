@@ -19,6 +19,8 @@ typedef struct lathe_drift_finding {
     lathe_drift_result result;
     int32_t
         code; /* LATHE_OK, or why there is no result (LATHE_E_DATA: nothing but missing values) */
+    double present; /* values that are not missing, of the window */
+    bool by_chance; /* it is beyond its threshold, which chance explains (monitor/chance.h) */
 } lathe_drift_finding;
 
 /* Makes an instance of each measure. The baseline must outlive the watch. */
@@ -26,6 +28,11 @@ int32_t lathe_watch_new(lathe_runtime *runtime, const lathe_baseline *baseline,
                         const lathe_component *const *measures, size_t n_measures,
                         lathe_watch **watch, lathe_error *err);
 void lathe_watch_free(lathe_watch *watch); /* NULL is fine */
+
+/* From now on what is beyond its threshold is held against chance. key: of its random numbers. */
+void lathe_watch_doubt(lathe_watch *watch, uint64_t key);
+/* The current window, for counts that were made elsewhere. */
+lathe_window *lathe_watch_window(lathe_watch *watch);
 
 /* Counts rows into the current window. */
 int32_t lathe_watch_add(lathe_watch *watch, const lathe_table *rows, lathe_error *err);

@@ -1,7 +1,7 @@
 /* The step "deploy": the selected candidate becomes a file, which is stored, loaded back, proven bit-equal, measured,
  * held against the goal, registered, and, where the goal is met, put behind the endpoint. */
 #include "base/clock.h"
-#include "data/baseline.h"
+#include "monitor/outputs.h"
 #include "pipeline/job.h"
 #include "pipeline/score.h"
 
@@ -18,15 +18,29 @@ static int gate_part(const lathe_job *job) {
     return job->parts[PART_TEST].n > 0 ? PART_TEST : PART_VALIDATION;
 }
 
+/* The profile: of the raw training rows, and of the answers on rows that the model was not fitted to. */
+static int32_t make_profile(lathe_job *job, cJSON **profile, lathe_error *err) {
+    const lathe_prediction *p = &job->trained[job->selected].predictions[gate_part(job)];
+    const lathe_answers answers = {p->n, p->value, p->probability, p->label};
+    lathe_baseline *baseline = NULL;
+    cJSON *outputs = NULL;
+    int32_t rc = lathe_baseline_fit(lathe_frame_table(job->parts[PART_TRAIN].raw), &baseline, err);
+    if (rc == LATHE_OK && (*profile = lathe_baseline_to_json(baseline)) == NULL)
+        rc = lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the baseline");
+    lathe_baseline_free(baseline);
+    if (rc == LATHE_OK && p->n > 0)
+        rc = lathe_outputs_fit(job->classes, job->n_classes, &answers, &outputs, err);
+    if (outputs != NULL)
+        cJSON_AddItemToObject(*profile, "outputs", outputs);
+    return rc;
+}
+
 static int32_t write_model(lathe_job *job, const char *path, char sha256[LATHE_SHA256_HEX],
                            lathe_error *err) {
     const lathe_trained *best = &job->trained[job->selected];
     const lathe_pipeline *p = job->pipeline;
-    lathe_baseline *baseline = NULL;
     cJSON *metrics = cJSON_CreateObject(), *extra = cJSON_CreateObject(), *bins = NULL;
-    int32_t rc = lathe_baseline_fit(lathe_frame_table(job->parts[PART_TRAIN].raw), &baseline, err);
-    if (rc == LATHE_OK && (bins = lathe_baseline_to_json(baseline)) == NULL)
-        rc = lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the baseline");
+    int32_t rc = make_profile(job, &bins, err);
     if (best->scores[PART_VALIDATION].present)
         cJSON_AddItemToObject(metrics, "validation",
                               lathe_scores_json(job, &best->scores[PART_VALIDATION]));
@@ -53,7 +67,6 @@ static int32_t write_model(lathe_job *job, const char *path, char sha256[LATHE_S
                                    .extra = extra};
     if (rc == LATHE_OK)
         rc = lathe_model_write(&spec, path, sha256, &job->model_bytes, err);
-    lathe_baseline_free(baseline);
     cJSON_Delete(bins);
     cJSON_Delete(extra);
     cJSON_Delete(metrics);

@@ -87,6 +87,11 @@ typedef struct lathe_deploy {
     const cJSON *validation; /* pipeline/validation.h; NULL: as usual */
 } lathe_deploy;
 
+#define LATHE_MONITOR_WINDOW 1000
+#define LATHE_MONITOR_WINDOW_SECONDS 3600
+#define LATHE_MONITOR_MIN_ROWS 200
+#define LATHE_MONITOR_ALERT_AFTER 2
+
 typedef struct lathe_monitor_stage {
     bool present;
     const lathe_component **drift;

@@ -118,9 +118,10 @@ void lathe_stage_deploy(const lathe_check *c, lathe_pipeline *p, const cJSON *ro
 
 void lathe_stage_monitor(const lathe_check *c, const lathe_binder *binder, lathe_pipeline *p,
                          const cJSON *root) {
-    static const char *const keys[] = {"drift", "replay", "window", "quality_drop", NULL};
+    static const char *const keys[] = {"drift",    "replay",      "window",       "window_seconds",
+                                       "min_rows", "alert_after", "quality_drop", NULL};
     const cJSON *node = lathe_json_get(root, "monitor");
-    p->monitor.window = 1000;
+    p->monitor.window = LATHE_MONITOR_WINDOW;
     p->monitor.quality_drop = NAN;
     if (node == NULL || !lathe_check_object(c, node, "\"monitor\"", keys))
         return;
@@ -128,6 +129,10 @@ void lathe_stage_monitor(const lathe_check *c, const lathe_binder *binder, lathe
     p->monitor.drift = bind_list(c, binder, lathe_json_get(node, "drift"), LATHE_KIND_DRIFT,
                                  "drift measures", &p->monitor.n_drift);
     p->monitor.replay = bind_one(c, binder, lathe_json_get(node, "replay"), LATHE_KIND_SOURCE);
-    p->monitor.window = lathe_check_int(c, node, "window", 1, 100000000, 1000);
+    p->monitor.window = lathe_check_int(c, node, "window", 1, 100000000, LATHE_MONITOR_WINDOW);
+    /* these three are a service's, which reads them from the model (serve/watch) */
+    lathe_check_int(c, node, "min_rows", 1, 100000000, LATHE_MONITOR_MIN_ROWS);
+    lathe_check_int(c, node, "alert_after", 1, 1000, LATHE_MONITOR_ALERT_AFTER);
+    lathe_check_number(c, node, "window_seconds", 1, 31536000, LATHE_MONITOR_WINDOW_SECONDS);
     p->monitor.quality_drop = lathe_check_number(c, node, "quality_drop", 0, 1e300, NAN);
 }

@@ -1,6 +1,8 @@
 #include "serve/endpoint_verbs.h"
 
 #include "base/json.h"
+#include "model/model.h"
+#include "monitor/rules.h"
 #include "pipeline/validation.h"
 #include "serve/rollout/canary.h"
 
@@ -42,11 +44,60 @@ static int32_t find_version(call *c, const char *model, lathe_version_record *v,
                         : lathe_fail(c->err, LATHE_E_MEMORY, NULL, "out of memory");
 }
 
-/* Gates, and the file's content. */
+/* ---- an endpoint's own validation, and the columns of a version ---- */
+
+/* LATHE_E_INVALID: the settings name a column that the version does not take. */
+static int32_t check_columns(call *c, const cJSON *validation, const char *sha256) {
+    const char *path;
+    cJSON *description = NULL;
+    lathe_schema *schema = NULL;
+    lathe_rules *rules = NULL;
+    if (cJSON_GetArraySize(lathe_json_get(validation, "columns")) == 0)
+        return LATHE_OK;
+    int32_t rc = lathe_store_artifact_path(c->store, sha256, false, c->arena, &path, c->err);
+    if (rc == LATHE_OK)
+        rc = lathe_model_describe(path, &description, c->err);
+    if (rc == LATHE_OK)
+        rc = lathe_schema_from_json(lathe_json_get(description, "schema"), &schema, c->err);
+    if (rc == LATHE_OK)
+        rc = lathe_rules_new(lathe_schema_table(schema), NULL, validation, &rules, c->err);
+    if (rc == LATHE_E_NOT_FOUND) { /* not the endpoint: what was asked for it */
+        c->err->code = rc = LATHE_E_INVALID;
+        lathe_error_wrap(c->err, "/validation");
+    }
+    lathe_rules_free(rules);
+    lathe_schema_free(schema);
+    cJSON_Delete(description);
+    return rc;
+}
+
+/* The settings that an endpoint has, or will have where the arguments bring new ones, for a version that it is to serve. An
+ * endpoint that is not there yet has none. */
+static int32_t fits_validation(call *c, const char *sha256) {
+    const cJSON *node = lathe_json_get(c->arguments, "validation");
+    lathe_endpoint_record e;
+    lathe_error missing = {0};
+    if (node != NULL)
+        return check_columns(c, node, sha256);
+    int32_t rc = lathe_store_endpoint(c->store, c->endpoint, c->arena, &e, &missing);
+    if (rc == LATHE_E_NOT_FOUND)
+        return LATHE_OK;
+    cJSON *settings = rc == LATHE_OK ? cJSON_Parse(e.settings) : NULL;
+    if (rc == LATHE_OK)
+        rc = check_columns(c, lathe_json_get(settings, "validation"), sha256);
+    else
+        *c->err = missing;
+    cJSON_Delete(settings);
+    return rc;
+}
+
+/* Columns, gates, and the file's content. */
 static int32_t may_serve(call *c, const lathe_version_record *v) {
     const char *ref = lathe_arena_printf(c->arena, "%s@%" PRId64, v->model, v->version);
-    int32_t rc = c->force ? lathe_gates_override(c->store, v, c->reason, c->err)
-                          : lathe_gates_check(v, &c->failed, c->err);
+    int32_t rc = fits_validation(c, v->sha256);
+    if (rc == LATHE_OK)
+        rc = c->force ? lathe_gates_override(c->store, v, c->reason, c->err)
+                      : lathe_gates_check(v, &c->failed, c->err);
     return rc == LATHE_OK ? lathe_store_version_verify(c->store, ref ? ref : "", c->err) : rc;
 }
 
@@ -115,8 +166,20 @@ static int32_t check_validation(call *c) {
     return rc;
 }
 
+/* New validation for what the endpoint serves already; a new target is asked where it is moved. */
+static int32_t check_served(call *c) {
+    const cJSON *node = lathe_json_get(c->arguments, "validation");
+    lathe_endpoint_record e;
+    if (node == NULL || text_of(c, "model") != NULL)
+        return LATHE_OK;
+    const int32_t rc = lathe_store_endpoint(c->store, c->endpoint, c->arena, &e, c->err);
+    return rc == LATHE_OK ? check_columns(c, node, e.sha256) : rc;
+}
+
 static int32_t set(call *c) {
     int32_t rc = check_validation(c);
+    if (rc == LATHE_OK)
+        rc = check_served(c);
     if (rc == LATHE_OK)
         rc = set_target(c);
     return rc == LATHE_OK ? set_settings(c) : rc;
@@ -142,6 +205,8 @@ static int32_t canary(call *c) {
         rc = lathe_fail(c->err, LATHE_E_MEMORY, NULL, "out of memory");
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         cJSON_DeleteItemFromObjectCaseSensitive(settings, keys[i]);
+    if (rc == LATHE_OK)
+        rc = fits_validation(c, v.sha256);
     if (rc == LATHE_OK)
         rc = lathe_canary_begin(c->store, c->endpoint, ref, settings, c->force, c->reason,
                                 &c->failed, c->err);

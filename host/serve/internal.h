@@ -13,6 +13,7 @@
 #include "serve/supervisor.h"
 #include "serve/systemd.h"
 #include "serve/tls.h"
+#include "serve/watch/watch.h"
 
 typedef struct lathe_worker lathe_worker;
 
@@ -74,8 +75,9 @@ struct lathe_supervisor {
     int64_t used_saved_ns;    /* when the tokens' last use was noted */
     lathe_route_numbers numbers;
     lathe_rollouts rollouts;
-    cJSON *unloaded; /* names that were unloaded: {"name": "its project"} */
-    cJSON *table;    /* the routes that workers were sent last */
+    lathe_watches *watches; /* NULL: not yet */
+    cJSON *unloaded;        /* names that were unloaded: {"name": "its project"} */
+    cJSON *table;           /* the routes that workers were sent last */
     uint64_t generation;
     lathe_worker *workers;
     int n_workers;

@@ -141,6 +141,8 @@ void lathe_metrics_write(const lathe_supervisor *s, lathe_buf *out) {
     put_latency(s, out);
     put_workers(s, out);
     lathe_rollouts_metrics(s, out);
+    if (s->watches != NULL)
+        lathe_watches_metrics(s->watches, out);
     put_gauge(out, "lathe_workers_ready", "Workers that serve the newest routes.",
               lathe_workers_ready(s));
     put_gauge(out, "lathe_runs_running", "Pipelines that run now.", lathe_queue_running(s->queue));

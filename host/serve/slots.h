@@ -5,7 +5,7 @@
  * that one ended. Nothing in the page is trusted for memory safety: indices are bounded on both sides.
  *
  * Behind the slots each worker has two areas for statistics of features (monitor/live.h), one for its serving thread and one
- * for its other threads; each gives every model LATHE_SLOTS_LIVE bytes. They take memory where they are written alone.
+ * for its other threads; each gives every model LATHE_SLOTS_LIVE bytes, the last of them for its answers (monitor/outputs.h). They take memory where they are written alone.
  */
 #ifndef LATHE_SERVE_SLOTS_H
 #define LATHE_SERVE_SLOTS_H
@@ -28,6 +28,8 @@
 #define LATHE_ARM_BUCKETS 100
 #define LATHE_ARM_CLASSES 32
 #define LATHE_SLOTS_LIVE ((size_t)1 << 20)
+#define LATHE_SLOTS_OUTPUTS ((size_t)16 << 10) /* the end of them: of the answers */
+#define LATHE_SLOTS_FEATURES (LATHE_SLOTS_LIVE - LATHE_SLOTS_OUTPUTS)
 
 /* Upper bounds of the latency buckets, in seconds; the last bucket is +Inf. */
 extern const double lathe_slots_bounds[LATHE_SLOTS_BUCKETS - 1];
@@ -50,6 +52,7 @@ typedef struct lathe_slot_model {
 typedef struct lathe_slot_arm {
     _Atomic uint64_t requests, errors; /* errors: answers of 500 and above */
     _Atomic uint64_t rejected;         /* requests answered with 400 */
+    _Atomic uint64_t shed;             /* refused by a full queue: in none of the others */
     _Atomic uint64_t rows;             /* of the requests that succeeded */
     _Atomic uint64_t flagged;          /* successful requests with rows that validation flagged */
     _Atomic uint64_t ns;               /* sum of the latencies of successes */

@@ -266,7 +266,8 @@ static int32_t start_runs(lathe_supervisor *s, lathe_error *err) {
                                          .on_note = on_note,
                                          .user = s};
     s->sse = lathe_sse_new(&s->loop, s->store);
-    if (s->sse == NULL)
+    s->watches = lathe_watches_new(s);
+    if (s->sse == NULL || s->watches == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the streams of events");
     return lathe_queue_start(&s->loop, &options, &s->queue, err);
 }
@@ -345,6 +346,7 @@ static void on_tick(uv_timer_t *timer) {
     if (!s->draining) {
         lathe_workers_check(s);
         lathe_rollouts_tick(s);
+        lathe_watches_tick(s->watches);
     }
     lathe_metering_tick(s->metering);
     if (s->systemd.watchdog_ms > 0)
@@ -548,6 +550,7 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
     lathe_metering_free(s->metering);
     lathe_systemd_close(&s->systemd);
     lathe_rollouts_free(s);
+    lathe_watches_free(s->watches);
     SSL_CTX_free(s->tls);
     lathe_auth_free(s->auth);
     lathe_api_close(s);

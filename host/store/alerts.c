@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "store/db.h"
 
+#include <cjson/cJSON.h>
+#include <stdio.h>
 #include <string.h>
 
 static int32_t check_alert(const lathe_alert_new *a, lathe_error *err) {
@@ -33,6 +35,36 @@ int32_t lathe_store_alerts_add(lathe_store *store, const lathe_alert_new *alerts
                 a->message, a->endpoint, a->model, a->version, a->run, a->feature,
                 a->detail != NULL ? a->detail : "{}");
     }
+    return lathe_db_end(store, rc, err);
+}
+
+static int32_t audit_alert(lathe_store *store, const lathe_alert_new *a, const char *action,
+                           lathe_error *err) {
+    char subject[200];
+    snprintf(subject, sizeof subject, "%s@%lld", a->model != NULL ? a->model : "",
+             (long long)a->version);
+    cJSON *detail = cJSON_CreateObject();
+    cJSON_AddStringToObject(detail, "severity", a->severity);
+    cJSON_AddStringToObject(detail, "kind", a->kind);
+    cJSON_AddStringToObject(detail, "message", a->message);
+    if (a->feature != NULL)
+        cJSON_AddStringToObject(detail, "feature", a->feature);
+    char *text = cJSON_PrintUnformatted(detail);
+    cJSON_Delete(detail);
+    const int32_t rc = text != NULL ? lathe_store_audit_add(store, action, subject, text, err)
+                                    : lathe_db_oom(store, err);
+    cJSON_free(text);
+    return rc;
+}
+
+int32_t lathe_store_alert_tell(lathe_store *store, const lathe_alert_new *alert, const char *action,
+                               lathe_error *err) {
+    int32_t rc = lathe_db_begin(store, err);
+    if (rc != LATHE_OK)
+        return rc;
+    rc = lathe_store_alerts_add(store, alert, 1, err);
+    if (rc == LATHE_OK)
+        rc = audit_alert(store, alert, action, err);
     return lathe_db_end(store, rc, err);
 }
 

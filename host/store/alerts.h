@@ -53,6 +53,11 @@ typedef struct lathe_alert_filter {
 int32_t lathe_store_alerts_add(lathe_store *store, const lathe_alert_new *alerts, size_t count,
                                lathe_error *err);
 
+/* Adds one alert, and with it a row of the audit log: `action` ("alert.raise") of its model's version, so that who follows that
+ * log learns of it. */
+int32_t lathe_store_alert_tell(lathe_store *store, const lathe_alert_new *alert, const char *action,
+                               lathe_error *err);
+
 /* Newest first. filter may be NULL. */
 int32_t lathe_store_alerts(lathe_store *store, const lathe_alert_filter *filter, lathe_arena *arena,
                            lathe_alert_list *list, lathe_error *err);

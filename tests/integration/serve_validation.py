@@ -184,7 +184,8 @@ def check_settings(service):
                  service.infer("POST", path("open"), body(odd))[0], 200)
     for bad, *pieces in (({"range": "refuse"}, "range", "refuse"), ({"margn": 1}, "margn", "margin"),
                          ({"columns": {"year": {"min": 3, "max": 2}}}, "min", "max"), ("none", "none", "pass"),
-                         (7, "validation")):
+                         (7, "validation"),
+                         ({"columns": {"bill_lenght_mm": "pass"}}, "bill_lenght_mm", "bill_length_mm", "/validation")):
         status, answer = put(bad)[:2]
         checks.equal(f"refused {bad}", status, 422)
         checks.has("its message", str(answer), *pieces)

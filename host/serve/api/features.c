@@ -46,7 +46,7 @@ static int32_t open_profile(api_call *c, profile *p) {
         rc = lathe_baseline_from_json(lathe_json_get(p->description, "baseline"), &p->baseline,
                                       &c->err);
     if (rc == LATHE_OK)
-        rc = lathe_live_new(p->baseline, NULL, LATHE_SLOTS_LIVE, &p->live, &c->err);
+        rc = lathe_live_new(p->baseline, NULL, LATHE_SLOTS_FEATURES, &p->live, &c->err);
     if (rc == LATHE_OK && (p->total = lathe_live_total_new(p->live)) == NULL)
         rc = lathe_fail(&c->err, LATHE_E_MEMORY, NULL, "out of memory for the statistics");
     snprintf(p->name, sizeof p->name, "%s@%" PRId64, p->version.model, p->version.version);

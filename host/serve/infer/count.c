@@ -27,6 +27,20 @@ void infer_count_failure(infer_worker *w, const infer_route *route, int status, 
         lathe_slot_add(&m->timeouts, 1);
 }
 
+/* Refused because the queue is full: no version's fault, so that no rollout is judged by it. */
+void infer_count_shed(infer_worker *w, const infer_route *route, int64_t begin) {
+    lathe_slot_model *m = infer_counters(w, route);
+    lathe_slot_arm *arm = arm_counters(w, route);
+    if (arm != NULL)
+        lathe_slot_add(&arm->shed, 1);
+    if (m == NULL)
+        return;
+    lathe_slot_add(&m->requests, 1);
+    lathe_slot_add(&m->failures, 1);
+    lathe_slot_add(&m->shed, 1);
+    lathe_slot_add(&m->fail_ns, (uint64_t)(lathe_now_ns() - begin));
+}
+
 static void count_arm(lathe_slot_arm *arm, const lathe_plan_output *output, int64_t rows,
                       uint64_t ns) {
     lathe_slot_add(&arm->requests, 1);

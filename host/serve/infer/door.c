@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "monitor/outputs.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,6 +22,11 @@ struct lathe_door {
     lathe_rules *rules;
     lathe_live *live;            /* NULL: nothing is counted */
     lathe_live_waiting *waiting; /* the serving thread's */
+    lathe_baseline *answered;    /* in training; NULL: an older file has none */
+    lathe_live *answers;         /* NULL: they are not counted */
+    lathe_live_waiting *answers_waiting;
+    lathe_str *dict; /* classes */
+    int64_t n_classes;
 };
 
 static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER; /* of count_shared */
@@ -41,7 +47,12 @@ static int32_t read_profile(lathe_door *door, lathe_error *err) {
     if (door->baseline != NULL)
         return LATHE_OK;
     cJSON *profile = lathe_model_document(door->model, LATHE_MODEL_BASELINE);
-    const int32_t rc = lathe_baseline_from_json(profile, &door->baseline, &warning);
+    const cJSON *outputs = lathe_json_get(profile, "outputs");
+    int32_t rc = LATHE_OK;
+    if (door->answered == NULL && outputs != NULL)
+        rc = lathe_baseline_from_json(outputs, &door->answered, &warning);
+    if (rc == LATHE_OK)
+        rc = lathe_baseline_from_json(profile, &door->baseline, &warning);
     cJSON_Delete(profile);
     return tell(door, rc, &warning, err);
 }
@@ -57,16 +68,36 @@ static int32_t make_rules(lathe_door *door, const cJSON *settings, lathe_error *
     return rc;
 }
 
+static int32_t watch_answers(lathe_door *door, lathe_error *err) {
+    const lathe_model_info *info = lathe_model_get_info(door->model);
+    const lathe_answers none = {0};
+    lathe_outputs view;
+    int32_t rc = LATHE_OK;
+    if (door->answered == NULL)
+        return LATHE_OK;
+    door->n_classes = info->n_classes;
+    if (door->dict == NULL)
+        door->dict = lathe_outputs_dict(info->classes, info->n_classes);
+    lathe_outputs_view(&view, door->dict, info->n_classes, &none, NULL);
+    if (door->answers == NULL)
+        rc = lathe_live_new(door->answered, &view.table, LATHE_SLOTS_OUTPUTS, &door->answers, err);
+    if (rc == LATHE_OK && door->answers_waiting == NULL)
+        door->answers_waiting = lathe_live_waiting_new(door->answers);
+    return rc == LATHE_OK && (door->dict == NULL || door->answers_waiting == NULL)
+               ? lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the statistics")
+               : rc;
+}
+
 static int32_t make_statistics(lathe_door *door, const cJSON *settings, lathe_error *err) {
     int32_t rc = LATHE_OK;
     if (door->baseline == NULL || cJSON_IsFalse(lathe_json_get(settings, "statistics")))
         return LATHE_OK;
     if (door->live == NULL)
-        rc = lathe_live_new(door->baseline, door->raw, LATHE_SLOTS_LIVE, &door->live, err);
+        rc = lathe_live_new(door->baseline, door->raw, LATHE_SLOTS_FEATURES, &door->live, err);
     if (rc == LATHE_OK && door->waiting == NULL &&
         (door->waiting = lathe_live_waiting_new(door->live)) == NULL)
         rc = lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the statistics");
-    return rc;
+    return rc == LATHE_OK ? watch_answers(door, err) : rc;
 }
 
 int32_t lathe_door_furnish(lathe_door *door, lathe_error *err) {
@@ -124,6 +155,10 @@ void lathe_door_retain(lathe_door *door) {
 void lathe_door_free(lathe_door *door) {
     if (door == NULL || atomic_fetch_sub(&door->refs, 1) > 1)
         return;
+    lathe_live_waiting_free(door->answers_waiting);
+    lathe_live_free(door->answers);
+    lathe_baseline_free(door->answered);
+    free(door->dict);
     lathe_live_waiting_free(door->waiting);
     lathe_live_free(door->live);
     lathe_rules_free(door->rules);
@@ -168,17 +203,55 @@ void lathe_door_count(lathe_door *door, const lathe_plan *plan, int64_t begin, i
         lathe_live_add_later(door->waiting, region, lathe_plan_rows(plan), begin, n);
 }
 
-void lathe_door_flush(lathe_door *door, void *region) {
-    if (lathe_door_is_furnished(door) && door->live != NULL && region != NULL)
-        lathe_live_flush(door->waiting, region);
+static void *answers_of(void *region) {
+    return (uint8_t *)region + LATHE_SLOTS_FEATURES;
 }
 
-void lathe_door_count_shared(const lathe_door *door, const lathe_plan *plan, int64_t begin,
-                             int64_t n, void *region) {
+/* Rows [at, at + LATHE_LIVE_WAITING) of n at most. */
+static int64_t view_answers(const lathe_door *door, const lathe_plan_output *output, int64_t at,
+                            int64_t n, lathe_outputs *view, double numbers[LATHE_LIVE_WAITING]) {
+    const bool classes = door->n_classes > 0;
+    const int64_t m = n - at < LATHE_LIVE_WAITING ? n - at : LATHE_LIVE_WAITING;
+    const lathe_answers answers = {m, classes ? NULL : output->value + at,
+                                   classes ? output->probability + at * door->n_classes : NULL,
+                                   classes ? output->label + at : NULL};
+    lathe_outputs_view(view, door->dict, door->n_classes, &answers, numbers);
+    return m;
+}
+
+void lathe_door_count_answers(lathe_door *door, const lathe_plan_output *output, int64_t n,
+                              void *region) {
+    double numbers[LATHE_LIVE_WAITING];
+    lathe_outputs view;
+    if (door->answers == NULL || region == NULL)
+        return;
+    for (int64_t at = 0; at < n; at += LATHE_LIVE_WAITING) {
+        const int64_t m = view_answers(door, output, at, n, &view, numbers);
+        lathe_live_add_later(door->answers_waiting, answers_of(region), &view.table, 0, m);
+    }
+}
+
+void lathe_door_flush(lathe_door *door, void *region) {
+    if (!lathe_door_is_furnished(door) || region == NULL)
+        return;
+    if (door->live != NULL)
+        lathe_live_flush(door->waiting, region);
+    if (door->answers != NULL)
+        lathe_live_flush(door->answers_waiting, answers_of(region));
+}
+
+void lathe_door_count_shared(const lathe_door *door, const lathe_plan *plan,
+                             const lathe_plan_output *output, int64_t n, void *region) {
+    double numbers[LATHE_LIVE_WAITING];
+    lathe_outputs view;
     if (door->live == NULL || region == NULL)
         return;
     pthread_mutex_lock(&shared_lock);
-    lathe_live_add(door->live, region, lathe_plan_rows(plan), begin, n);
+    lathe_live_add(door->live, region, lathe_plan_rows(plan), 0, n);
+    for (int64_t at = 0; door->answers != NULL && at < n; at += LATHE_LIVE_WAITING) {
+        const int64_t m = view_answers(door, output, at, n, &view, numbers);
+        lathe_live_add(door->answers, answers_of(region), &view.table, 0, m);
+    }
     pthread_mutex_unlock(&shared_lock);
 }
 

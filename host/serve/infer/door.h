@@ -6,6 +6,7 @@
  *     rc = lathe_door_check(door, plan, 0, n, &visit, &err) // LATHE_E_DATA: a rule rejects
  *     …predict…
  *     lathe_door_count(door, plan, 0, n, region);           // rows that were answered
+ *     lathe_door_count_answers(door, &output, n, region);   // and the answers
  *     lathe_door_note(&visit, counters);                    // on the thread that owns the counters
  *     lathe_door_headers(door, &visit, buf, size);          // "lathe-flags: range=1;column=\"age\"\r\n"
  *
@@ -52,11 +53,14 @@ int32_t lathe_door_check(const lathe_door *door, lathe_plan *plan, int64_t begin
 /* [serve] Counts rows into a region of LATHE_SLOTS_LIVE bytes, at once or at the next flush; region NULL: nothing happens. */
 void lathe_door_count(lathe_door *door, const lathe_plan *plan, int64_t begin, int64_t n,
                       void *region);
+/* [serve] The answers to them, likewise: n rows from the first of `output` on. */
+void lathe_door_count_answers(lathe_door *door, const lathe_plan_output *output, int64_t n,
+                              void *region);
 /* [serve] Counts what waits: some times a second, and before the door goes. */
 void lathe_door_flush(lathe_door *door, void *region);
-/* [any] The same into a region that several threads of this process count into. */
-void lathe_door_count_shared(const lathe_door *door, const lathe_plan *plan, int64_t begin,
-                             int64_t n, void *region);
+/* [any] Rows and answers into a region that several threads of this process count into. */
+void lathe_door_count_shared(const lathe_door *door, const lathe_plan *plan,
+                             const lathe_plan_output *output, int64_t n, void *region);
 /* [serve] counters NULL: nothing happens. */
 void lathe_door_note(const lathe_door_visit *visit, lathe_slot_model *counters);
 /* [serve] A request that could not be read into the plan for a value of the wrong type: its first row counts. */

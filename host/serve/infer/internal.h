@@ -154,6 +154,7 @@ void infer_batches_stop(infer_worker *w);
 /* infer/count.c; counters NULL: the version has none */
 lathe_slot_model *infer_counters(infer_worker *w, const infer_route *route);
 void infer_count_failure(infer_worker *w, const infer_route *route, int status, int64_t begin);
+void infer_count_shed(infer_worker *w, const infer_route *route, int64_t begin);
 void infer_count_success(infer_worker *w, const infer_route *route, const infer_times *t,
                          const lathe_plan_output *output, int64_t rows, bool is_flagged);
 void infer_count_execution(infer_worker *w, const infer_route *route); /* a run of the model */

@@ -121,7 +121,7 @@ static int32_t job_predict(infer_job *j) {
     rc = j->answer ? lathe_oip_write(j->oip, &j->output, j->answer, &j->json_len, &j->len, &j->err)
                    : lathe_fail(&j->err, LATHE_E_MEMORY, NULL, "out of memory for the answer");
     if (rc == LATHE_OK)
-        lathe_door_count_shared(j->route.door, j->plan, 0, rows,
+        lathe_door_count_shared(j->route.door, j->plan, &j->output, rows,
                                 infer_live_region(j->w, &j->route, 1));
     return rc;
 }
@@ -277,10 +277,7 @@ static bool is_full(const infer_worker *w, int64_t rows) {
 
 static void shed(infer_worker *w, lathe_exchange *exchange, const infer_route *route,
                  int64_t begin) {
-    lathe_slot_model *m = infer_counters(w, route);
-    if (m != NULL)
-        lathe_slot_add(&m->shed, 1);
-    infer_count_failure(w, route, 503, begin);
+    infer_count_shed(w, route, begin);
     lathe_http_fail(exchange, 503, "retry-after: 1\r\n",
                     "the queue is full: %lld rows wait; try again later",
                     (long long)w->queued_rows);

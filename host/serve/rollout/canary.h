@@ -5,7 +5,7 @@
  *
  * Each step gives the canary a share of the endpoint's requests, in percent, for at least bake_seconds and until it has
  * answered min_requests. A guard is a limit of what the canary did in its step; one that is exceeded rolls it back:
- *   error_ratio         answers of 500 and above, of all requests. Also before min_requests are there, once so many failed
+ *   error_ratio         answers of 500 and above, of all requests but those that a full queue refused. Also before min_requests are there, once so many failed
  *                       that the limit will be exceeded whatever the others do.
  *   rejected_ratio      answers of 400, of all requests, beyond the share of the version it is compared with
  *   flagged_ratio       requests that validation flagged, likewise beyond

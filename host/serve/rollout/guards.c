@@ -13,6 +13,7 @@ void lathe_arm_sum(lathe_slots *slots, int arm, lathe_arm_totals *t) {
         t->requests += atomic_load(&a->requests);
         t->errors += atomic_load(&a->errors);
         t->rejected += atomic_load(&a->rejected);
+        t->shed += atomic_load(&a->shed);
         t->rows += atomic_load(&a->rows);
         t->flagged += atomic_load(&a->flagged);
         t->ns += atomic_load(&a->ns);
@@ -28,6 +29,7 @@ void lathe_arm_since(const lathe_arm_totals *now, const lathe_arm_totals *then,
     out->requests = now->requests - then->requests;
     out->errors = now->errors - then->errors;
     out->rejected = now->rejected - then->rejected;
+    out->shed = now->shed - then->shed;
     out->rows = now->rows - then->rows;
     out->flagged = now->flagged - then->flagged;
     out->ns = now->ns - then->ns;

@@ -20,7 +20,7 @@ typedef struct lathe_supervisor lathe_supervisor;
 
 /* Sums over the workers. */
 typedef struct lathe_arm_totals {
-    uint64_t requests, errors, rejected, rows, flagged, ns;
+    uint64_t requests, errors, rejected, shed, rows, flagged, ns;
     uint64_t latency[LATHE_ARM_BUCKETS], classes[LATHE_ARM_CLASSES];
 } lathe_arm_totals;
 

@@ -27,6 +27,7 @@ static cJSON *side_json(const lathe_arm_totals *t) {
     cJSON_AddNumberToObject(out, "requests", (double)t->requests);
     cJSON_AddNumberToObject(out, "errors", (double)t->errors);
     cJSON_AddNumberToObject(out, "rejected", (double)t->rejected);
+    cJSON_AddNumberToObject(out, "shed", (double)t->shed);
     cJSON_AddNumberToObject(out, "flagged", (double)t->flagged);
     cJSON_AddNumberToObject(out, "rows", (double)t->rows);
     add_finite(out, "latency_p50_ms", lathe_arm_quantile(t, 0.5) * 1e3);

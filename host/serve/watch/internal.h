@@ -1,0 +1,118 @@
+/* serve/watch/internal.h: INTERNAL to serve/watch. [loop] but where noted. */
+#ifndef LATHE_SERVE_WATCH_INTERNAL_H
+#define LATHE_SERVE_WATCH_INTERNAL_H
+
+#include "monitor/alarm.h"
+#include "monitor/live.h"
+#include "serve/internal.h"
+#include "serve/watch/watch.h"
+
+/* Features, or answers: layout, sums. baseline NULL: the model has none. */
+typedef struct watch_part {
+    lathe_baseline *baseline;
+    lathe_live *live;
+    lathe_live_total *now, *begun, *part; /* begun: at the window's beginning; part: scratch */
+    lathe_alarm *alarms;                  /* [n_alarms] in the order of the scores */
+    size_t n_alarms;
+} watch_part;
+
+enum { WATCH_FEATURES, WATCH_OUTPUTS, WATCH_PARTS };
+extern const char *const watch_part_names[WATCH_PARTS]; /* "features", "outputs" */
+extern const char *const watch_alert_kinds[WATCH_PARTS];
+
+typedef enum watch_phase {
+    WATCH_NEW,  /* nothing of it has been read */
+    WATCH_BARE, /* there is nothing to watch */
+    WATCH_OPEN
+} watch_phase;
+
+/* What a canary asked for. */
+typedef struct watch_trial {
+    lathe_trial_limits limits;
+    lathe_trial_verdict verdict;
+    lathe_live_total *begun[WATCH_PARTS]; /* NULL: not yet, or no such part */
+    bool counting;                        /* begun is there */
+    int64_t looked_ns;
+} watch_trial;
+
+/* A version that is served. */
+typedef struct watch_item {
+    lathe_watches *all;
+    int slot;
+    char step[LATHE_SLOTS_NAME]; /* "model@version" */
+    char model[LATHE_SLOTS_NAME];
+    int64_t version;
+    char *path;
+    watch_phase phase;
+    bool drifts; /* its document has drift measures */
+    int64_t window, min_rows;
+    double window_seconds;
+    int after;
+    watch_part parts[WATCH_PARTS];
+    int64_t begun_ns, begun_us;
+    int64_t windows; /* closed and scored */
+    lathe_alarm broken;
+    cJSON *last;     /* the last window: rows, times, scores; NULL: none yet */
+    cJSON *alerting; /* [{"kind", "feature", "metric"}], of alarms that are raised */
+    watch_trial *trial;
+} watch_item;
+
+typedef enum watch_task { WATCH_READ, WATCH_WINDOW, WATCH_TRIAL } watch_task;
+
+/* Work on the pool: one at a time. */
+typedef struct watch_job {
+    uv_work_t work;
+    watch_item *item;
+    watch_task task;
+    bool whole;             /* of WATCH_READ: the profile also where the document watches nothing */
+    int64_t rows, begun_us; /* of what is asked about */
+    lathe_buf question, text;
+    cJSON *answer;
+    int32_t rc;
+    lathe_error err;
+} watch_job;
+
+struct lathe_watches {
+    lathe_supervisor *s;
+    watch_item *items[LATHE_SLOTS_MODELS];   /* by number of the version; NULL: not looked at */
+    watch_job *job;                          /* NULL: none is under way */
+    int next;                                /* who is looked at first */
+    uint64_t generation;                     /* that routes are of */
+    const cJSON *routes[LATHE_SLOTS_MODELS]; /* NULL: it is not served */
+    uint64_t failures;
+    char plugin_cache[4096];
+};
+
+/* ---- watch.c ---- */
+void watch_pass(lathe_watches *all); /* begins the next job, if there is one to do */
+
+/* ---- item.c ---- */
+/* [pool] Reads the model's profile and settings. */
+int32_t watch_read(watch_item *item, bool whole, lathe_error *err);
+void watch_close_parts(watch_item *item);
+void watch_free_item(watch_item *item);
+void watch_free_trial(watch_trial *trial);
+/* Adds up what the workers have counted. */
+void watch_sum(watch_item *item);
+/* Served rows so far, cheaply. */
+int64_t watch_rows(const watch_item *item);
+/* Those of the current window, after watch_sum or not. */
+int64_t watch_window_rows(const watch_item *item);
+
+/* ---- ask.c ---- */
+/* What came since `begun` (one a part, NULL: since the beginning) as a question. */
+int32_t watch_question(watch_item *item, lathe_live_total *const begun[WATCH_PARTS],
+                       watch_job *job);
+/* [pool] */
+int32_t watch_ask(const lathe_watches *all, watch_job *job);
+
+/* ---- alerts.c ---- */
+/* Takes over the scores of a window. */
+void watch_judge(watch_item *item, watch_job *job);
+/* A question had no answer. */
+void watch_note_failure(watch_item *item, const lathe_error *why);
+void watch_note_success(watch_item *item);
+/* Alarms as the store's newest alert of the version has them. */
+void watch_restore(watch_item *item);
+
+#endif

@@ -1,0 +1,68 @@
+/* serve/watch/watch.h: what is served, held against training: windows, drift scores, alerts. [loop]
+ *
+ * Workers count every served row and answer into shared memory (monitor/live.h). For each version whose document has a
+ * "monitor", the supervisor looks at the counts twice a second; a window is closed once it has `window` rows, or after
+ * `window_seconds` once it has `min_rows`. Its counts go to a process of the lowest priority (serve/watch/worker.h), one at a
+ * time, which runs the drift measures; so under load a window holds more rows, and no request waits for any of it.
+ *
+ *     counts ──window is full──► worker ──scores──► alarms ──raised, ended──► alert, audit row, stream
+ *
+ * Each score has an alarm (monitor/alarm.h). What a window changes is one alert of the version, whatever the number of
+ * features. Alarms go on where they were after the service was started anew; a window begins anew.
+ *
+ * A version on trial is looked at in the same way for the guards of its canary.
+ */
+#ifndef LATHE_SERVE_WATCH_H
+#define LATHE_SERVE_WATCH_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct lathe_supervisor lathe_supervisor;
+typedef struct lathe_watches lathe_watches;
+
+/* NULL: out of memory. */
+lathe_watches *lathe_watches_new(lathe_supervisor *s);
+/* After the loop. A question under way keeps its memory. NULL is fine. */
+void lathe_watches_free(lathe_watches *watches);
+/* Closes windows that are full, asks, lets go of what is not served any more. */
+void lathe_watches_tick(lathe_watches *watches);
+
+/* What is known of a version, for GET …/drift; NULL: out of memory. */
+cJSON *lathe_watches_json(const lathe_watches *watches, const char *model, int64_t version);
+void lathe_watches_metrics(const lathe_watches *watches, lathe_buf *out);
+
+/* ---- a version on trial ---- */
+
+typedef enum lathe_trial_guard {
+    LATHE_TRIAL_FEATURES, /* "feature_drift" */
+    LATHE_TRIAL_OUTPUTS,  /* "output_drift" */
+    LATHE_TRIAL_GUARDS
+} lathe_trial_guard;
+
+typedef struct lathe_trial_limits {
+    bool guarded[LATHE_TRIAL_GUARDS];
+    double limits[LATHE_TRIAL_GUARDS];
+    int64_t min_rows; /* before the first look */
+} lathe_trial_limits;
+
+typedef struct lathe_trial_verdict {
+    int64_t rows; /* that were looked at; 0: not yet */
+    bool beyond[LATHE_TRIAL_GUARDS];
+    double worst[LATHE_TRIAL_GUARDS]; /* NaN: there is none */
+    char name[LATHE_TRIAL_GUARDS][128];
+} lathe_trial_verdict;
+
+/* From now on what it serves is looked at; a trial that it has begins anew. LATHE_E_MEMORY. */
+int32_t lathe_watches_try(lathe_watches *watches, const char *model, int64_t version,
+                          const lathe_trial_limits *limits, lathe_error *err);
+/* False: it has none. */
+bool lathe_watches_verdict(const lathe_watches *watches, const char *model, int64_t version,
+                           lathe_trial_verdict *verdict);
+void lathe_watches_end_trial(lathe_watches *watches, const char *model, int64_t version);
+
+#endif

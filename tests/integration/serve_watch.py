@@ -1,0 +1,208 @@
+"""Served rows held against training: windows, scores, alerts, and what a broken measure does not harm."""
+
+import json
+import random
+import threading
+import time
+
+from liblathe import SANITIZED, Checks, Lathe, wait_until
+from libsoak import Service, train
+
+checks = Checks()
+COLOURS = ["red", "green", "blue"]
+
+
+def make_rows(n, seed, shift=0.0, colour=None):
+    """Rows (x, noise, colour, y) whose class depends on x."""
+    rng = random.Random(seed)
+    rows = []
+    for _ in range(n):
+        x = rng.gauss(shift, 1)
+        rows.append((x, rng.random(), colour or rng.choice(COLOURS), "yes" if x + rng.gauss(0, 0.3) > 0 else "no"))
+    return rows
+
+
+def document(lathe, name, monitor, rows=None):
+    path = lathe.write("train.csv", "x,noise,colour,y\n" + "".join(
+        f"{x!r},{noise!r},{colour},{y}\n" for x, noise, colour, y in rows or make_rows(3000, 1)))
+    out = {"lathe": 1, "name": name, "seed": 1, "goal": {"task": "classification", "target": "y", "positive": "yes", "metric": "auc"},
+           "prepare": {"source": {"csv": {"path": path}}, "split": {"random": {"test": 0.3}}},
+           "train": {"candidates": {"c": {"linear": {"loss": "cross_entropy"}}}},
+           "deploy": {"endpoint": name + "-live", "when": "always"}}
+    if monitor is not None:
+        out["monitor"] = monitor
+    return out
+
+
+def body(rows, id=None):
+    n = len(rows)
+    out = {"inputs": [{"name": "x", "shape": [n], "datatype": "FP64", "data": [r[0] for r in rows]},
+                      {"name": "noise", "shape": [n], "datatype": "FP64", "data": [r[1] for r in rows]},
+                      {"name": "colour", "shape": [n], "datatype": "BYTES", "data": [r[2] for r in rows]}]}
+    if id is not None:
+        out["id"] = id
+    return out
+
+
+def ask(service, name, rows, batch=50):
+    """All rows, in requests of several and of single ones."""
+    for at in range(0, len(rows), batch):
+        status, answer = service.infer("POST", f"/models/{name}-live/infer", body(rows[at:at + batch]))
+        if status != 200:
+            return checks.that("a prediction", False, (status, answer))
+    return True
+
+
+def drift(service, name, version=1):
+    return service.api("GET", f"/models/{name}/versions/{version}/drift")[1]
+
+
+def alerts(service, name, *kinds):
+    return [a for a in service.api("GET", f"/alerts?model={name}")[1]["alerts"] if not kinds or a["kind"] in kinds]
+
+
+def window(service, name, rows):
+    """Serves rows and waits until their window has been scored."""
+    before = drift(service, name).get("windows", 0)
+    ask(service, name, rows)
+    checks.that("the window is scored", wait_until(lambda: drift(service, name).get("windows", 0) > before, 20), drift(service, name))
+    return drift(service, name)
+
+
+def scores(shown, part, feature):
+    found = next(f for f in shown["last"][part] if f["name"] == feature)
+    return {s["metric"]: s for s in found["scores"]}
+
+
+def follow(service, events):
+    """The audit log as a stream."""
+    import http.client
+    c = http.client.HTTPConnection("127.0.0.1", service.control, timeout=60)
+    c.request("GET", "/api/v1/events", headers={"Accept": "text/event-stream"})
+    try:
+        for line in c.getresponse():
+            if line.startswith(b"data: "):
+                events.append(json.loads(line[6:]))
+    except (OSError, ValueError, http.client.HTTPException):
+        pass
+
+
+def check_windows(service):
+    """No alert without drift; one alert for several features that drift, one for its end; no storm."""
+    checks.equal("not yet", drift(service, "m"), {"model": "m", "version": 1, "watched": False})
+    ask(service, "m", make_rows(120, 2, shift=3))
+    checks.that("too few rows", wait_until(lambda: drift(service, "m")["watched"], 20))
+    shown = drift(service, "m")
+    checks.that("it waits for a whole window", shown["windows"] == 0 and shown["window"] == 400 and
+                wait_until(lambda: drift(service, "m")["rows"] == 120, 10), shown)
+    ask(service, "m", make_rows(280, 3))
+    checks.that("the first window", wait_until(lambda: drift(service, "m")["windows"] == 1, 20))
+    shown = window(service, "m", make_rows(400, 10))
+    checks.equal("calm: no alert", (alerts(service, "m"), shown["alerting"]), ([], []))
+    checks.that("calm: low scores", scores(shown, "features", "x")["psi"]["statistic"] < 0.15 and
+                set(scores(shown, "features", "x")) == {"psi", "ks", "wasserstein"} and
+                set(scores(shown, "features", "colour")) == {"psi"} and
+                set(scores(shown, "outputs", "prediction")) == {"psi"} and
+                scores(shown, "outputs", "confidence")["psi"]["statistic"] < 0.15, shown)
+    events = []
+    threading.Thread(target=follow, args=(service, events), daemon=True).start()
+    time.sleep(0.3)
+    shown = window(service, "m", make_rows(400, 20, shift=1.5, colour="red"))
+    checks.that("one window beyond is no alert", alerts(service, "m") == [] and scores(shown, "features", "x")["psi"]["beyond"], shown)
+    for i in range(3):
+        shown = window(service, "m", make_rows(400, 21 + i, shift=1.5, colour="red"))
+    told = alerts(service, "m")
+    checks.equal("two alerts, however long it lasts", sorted(a["kind"] for a in told), ["drift", "prediction_drift"])
+    features = next(a for a in told if a["kind"] == "drift")
+    checks.that("what it says", features["severity"] == "warning" and features["endpoint"] == "m-live" and features["version"] == 1 and
+                '"x"' in features["message"] and '"colour"' in features["message"] and "feature" not in features or
+                features.get("feature", "") == "", features)
+    checks.equal("the scores that raised it", {(s["feature"], s["metric"]) for s in features["detail"]["scores"]},
+                 {("x", "psi"), ("x", "ks"), ("x", "wasserstein"), ("colour", "psi")})
+    checks.that("noise is calm", all(a["feature"] != "noise" for a in shown["alerting"]), shown["alerting"])
+    checks.that("by the stream", wait_until(lambda: {e["event"] for e in events} == {"alert.raise"}, 10), events)
+    audit = [a for a in service.api("GET", "/audit?limit=1000")[1]["audit"] if a["action"] == "alert.raise"]
+    checks.that("audit", len(audit) == 2 and {a["subject"] for a in audit} == {"m@1"} and audit[0]["actor"] == "service:watch", audit)
+    text = service.ask(service.control, "GET", "/metrics")[2].decode()
+    for series in ('lathe_drift_score{model="m",version="1",feature="x",metric="psi"} ',
+                   'lathe_prediction_drift_score{model="m",version="1",output="prediction",metric="psi"} ',
+                   'lathe_drift_alerting{model="m",version="1"} ', 'lathe_drift_windows_total{model="m",version="1"} '):
+        checks.has("metrics", text, "\n" + series)
+    return shown
+
+
+def check_end(service):
+    for i in range(2):
+        shown = window(service, "m", make_rows(400, 40 + i))
+    told = alerts(service, "m")
+    checks.equal("their ends are told once", sorted((a["kind"], a["severity"]) for a in told),
+                 [("drift", "info"), ("drift", "warning"), ("prediction_drift", "info"), ("prediction_drift", "warning")])
+    checks.equal("nothing is raised any more", shown["alerting"], [])
+
+
+def check_restart(lathe, service):
+    """What was raised before a restart is not raised again."""
+    for i in range(2):
+        window(service, "m", make_rows(400, 60 + i, shift=1.5))
+    checks.equal("raised", len(alerts(service, "m")), 6)
+    service.kill()
+    with Service(lathe, workers=2) as again:
+        for i in range(2):
+            shown = window(again, "m", make_rows(400, 70 + i, shift=1.5))
+        checks.that("still raised", len(alerts(again, "m")) == 6 and shown["alerting"], (alerts(again, "m"), shown["alerting"]))
+        for i in range(2):
+            window(again, "m", make_rows(400, 80 + i))
+        checks.equal("ended", len(alerts(again, "m")), 8)
+        checks.equal("stop", again.stop(), 0)
+
+
+def check_quiet(service):
+    """A document without a monitor; a window that is closed by time; few values that chance explains."""
+    ask(service, "quiet", make_rows(500, 2, shift=3))
+    shown = window(service, "slow", make_rows(60, 90, shift=3))
+    checks.that("by time", shown["last"]["rows"] < 100000 and shown["last"]["rows"] >= 20, shown["last"])
+    checks.equal("not watched", drift(service, "quiet")["watched"], False)
+    for i in range(3):
+        shown = window(service, "small", make_rows(40, 100 + i))
+    x = scores(shown, "features", "x")["psi"]
+    checks.that("chance alone alerts nothing", alerts(service, "small") == [] and x["threshold"] == 0.05 and
+                (x.get("by_chance") or not x["beyond"]), x)
+
+
+def check_broken(service):
+    """A measure that crashes: its worker is named, predictions go on, one alert."""
+    for name, what in (("crash", "org.test.stormy crashed in compare"), ("fail", "org.test.stormy")):
+        for i in range(4):
+            before = service.metric("lathe_drift_failures_total")
+            ask(service, name, make_rows(60, i))
+            checks.that("no scores", wait_until(lambda: service.metric("lathe_drift_failures_total") > before, 20))
+        told = alerts(service, name)
+        checks.that(f"{name}: one alert", len(told) == 1 and told[0]["kind"] == "monitor" and what in told[0]["message"], told)
+    checks.equal("no worker was harmed", service.metric("lathe_worker_restarts_total"), 0)
+
+
+def check_documents(lathe):
+    for key, value in (("min_rows", 0), ("alert_after", "x"), ("window_seconds", 0), ("windows", 3)):
+        path = lathe.write("bad.json", document(lathe, "bad", {"drift": ["psi"], key: value}))
+        r = lathe.run("validate", path)
+        checks.that(f"refused: {key}", r.returncode == 2 and f"/monitor/{key}" in r.stderr, (r.returncode, r.stderr))
+
+
+with Lathe(plugins=("stormy",)) as lathe:
+    check_documents(lathe)
+    measures = ["psi", {"ks": {"threshold": 0.15}}, {"wasserstein": {"threshold": 0.8}}]
+    train(lathe, document(lathe, "m", {"drift": measures, "window": 400}))
+    train(lathe, document(lathe, "quiet", None))
+    train(lathe, document(lathe, "slow", {"drift": ["psi"], "window": 100000, "window_seconds": 1, "min_rows": 20}))
+    train(lathe, document(lathe, "small", {"drift": [{"psi": {"threshold": 0.05}}], "window": 40, "min_rows": 20, "alert_after": 1}))
+    for harm in ("crash", "fail"):
+        train(lathe, document(lathe, harm, {"drift": [{"stormy": {"harm": harm}}], "window": 50, "min_rows": 10}))
+    with Service(lathe, workers=2) as service:
+        check_windows(service)
+        check_end(service)
+        check_quiet(service)
+        check_broken(service)
+        r = lathe.run("drift", "m@1")
+        checks.that("the command line", r.returncode == 0 and json.loads(lathe.run("drift", "m@1", "--json").stdout)["watched"], r.stderr)
+        check_restart(lathe, service)
+checks.end()
