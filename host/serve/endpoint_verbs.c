@@ -62,8 +62,9 @@ static int32_t check_columns(call *c, const cJSON *validation, const char *sha25
     if (rc == LATHE_OK)
         rc = lathe_rules_new(lathe_schema_table(schema), NULL, validation, &rules, c->err);
     if (rc == LATHE_E_NOT_FOUND) { /* not the endpoint: what was asked for it */
-        c->err->code = rc = LATHE_E_INVALID;
-        lathe_error_wrap(c->err, "/validation");
+        const lathe_error why = *c->err;
+        rc = lathe_fail(c->err, LATHE_E_INVALID, c->endpoint, "/validation/columns: %s",
+                        why.message);
     }
     lathe_rules_free(rules);
     lathe_schema_free(schema);
@@ -91,13 +92,11 @@ static int32_t fits_validation(call *c, const char *sha256) {
     return rc;
 }
 
-/* Columns, gates, and the file's content. */
+/* Gates, and the file's content. */
 static int32_t may_serve(call *c, const lathe_version_record *v) {
     const char *ref = lathe_arena_printf(c->arena, "%s@%" PRId64, v->model, v->version);
-    int32_t rc = fits_validation(c, v->sha256);
-    if (rc == LATHE_OK)
-        rc = c->force ? lathe_gates_override(c->store, v, c->reason, c->err)
-                      : lathe_gates_check(v, &c->failed, c->err);
+    int32_t rc = c->force ? lathe_gates_override(c->store, v, c->reason, c->err)
+                          : lathe_gates_check(v, &c->failed, c->err);
     return rc == LATHE_OK ? lathe_store_version_verify(c->store, ref ? ref : "", c->err) : rc;
 }
 
@@ -138,6 +137,8 @@ static int32_t set_target(call *c) {
     } else {
         rc = find_version(c, NULL, &v, &ref);
     }
+    if (rc == LATHE_OK)
+        rc = fits_validation(c, v.sha256);
     if (rc == LATHE_OK)
         rc = may_serve(c, &v);
     return rc == LATHE_OK ? lathe_store_endpoint_set(c->store, c->endpoint, model, alias, v.version,
@@ -265,6 +266,8 @@ static int32_t promote(call *c) {
     }
     if (rc == LATHE_OK)
         rc = find_both(c, &e, &v, &ref);
+    if (rc == LATHE_OK)
+        rc = fits_validation(c, v.sha256);
     if (rc == LATHE_OK)
         rc = may_serve(c, &v);
     return rc == LATHE_OK ? lathe_store_endpoint_promote(c->store, c->endpoint, v.model, v.version,
