@@ -24,6 +24,7 @@ const api_route api_drift_routes[] = {
     {.method = "GET",
      .path = "/api/v1/models/{model}/versions/{version}/drift",
      .role = LATHE_ROLE_READ,
+     .scope = API_PROJECT,
      .summary = "The last window of served rows against training: a score for each feature and "
                 "measure of the document's monitor, and which are alerted",
      .run = get_drift,
