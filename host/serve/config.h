@@ -1,7 +1,8 @@
 /* serve/config.h: what `lathe serve` is told: a JSON file, the environment, flags; later ones win.
  *
  * All are validated like a pipeline: every fault at once, in the file with line, column and JSON Pointer. SIGHUP reads them
- * again.
+ * again: a key that is gone has its default again; "listen", "inference", "workers", "insecure" and whether there is TLS stay
+ * until the next start, which the log tells.
  *   {"listen": "127.0.0.1:8080", "inference": "127.0.0.1:8000", "workers": 2, "data_roots": ["/srv/data"],
  *    "backups": "/srv/backups", "sources": {"operate": ["csv"]},            serve/sources.h
  *    "runs": {"concurrent": 1, "queue": 100, "threads": 2},

@@ -36,7 +36,7 @@ struct lathe_worker {
     lathe_worker_life *life; /* NULL: none runs */
     uv_timer_t restart;
     bool ready;
-    bool hung;           /* and was killed for it */
+    bool condemned;      /* killed for what it was doing: it hung, or held too much */
     uint64_t generation; /* that it has said to serve */
     int64_t started_ns;
     int quick_deaths; /* in a row, each within 2 s of its start */
@@ -104,8 +104,9 @@ int32_t lathe_workers_start(lathe_supervisor *s, lathe_error *err);
 void lathe_workers_greet(lathe_supervisor *s); /* they may read the plugins' cache */
 int32_t lathe_workers_listen(lathe_supervisor *s, lathe_error *err);
 void lathe_workers_send(lathe_supervisor *s, const cJSON *message); /* to all that run */
-void lathe_workers_send_tls(lathe_supervisor *s);  /* certificate and key are to be read again */
-void lathe_workers_send_auth(lathe_supervisor *s); /* the tokens, to all that run */
+void lathe_workers_send_tls(lathe_supervisor *s);    /* certificate and key are to be read again */
+void lathe_workers_send_limits(lathe_supervisor *s); /* of HTTP */
+void lathe_workers_send_auth(lathe_supervisor *s);   /* the tokens, to all that run */
 /* The log's threshold, here and in all workers; below 0: nothing changes. */
 void lathe_workers_set_log_level(lathe_supervisor *s, int level);
 void lathe_workers_check(lathe_supervisor *s); /* hung, too large: killed */

@@ -17,6 +17,7 @@
  *                                                                           token_ns of slot 0
  *   {"log_level": "info"}                                                   the threshold of the log
  *   {"tls": {"certificate", "key"}}                                          PEM files to read again
+ *   {"limits": {…}}                                                         of HTTP, for what begins from now on
  *   {"drain": true}                                                         not ready, finish, end
  * Worker → supervisor
  *   {"ready": true}                                    plugins are known, the socket is served

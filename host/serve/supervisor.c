@@ -286,11 +286,14 @@ static void keep_made(const lathe_serve_config *now, lathe_serve_config *next) {
         lathe_log(LATHE_LEVEL_WARN, "serve", "\"workers\" stays %d until the next start",
                   now->workers);
     if ((now->tls_key == NULL) != (next->tls_key == NULL)) {
-        lathe_log(LATHE_LEVEL_WARN, "serve", "TLS stays %s until the next start",
+        lathe_log(LATHE_LEVEL_WARN, "serve", "\"tls\" stays %s until the next start",
                   now->tls_key ? "on" : "off");
         next->tls_certificate = now->tls_certificate;
         next->tls_key = now->tls_key;
     }
+    if (now->insecure != next->insecure)
+        lathe_log(LATHE_LEVEL_WARN, "serve", "\"insecure\" stays %s until the next start",
+                  now->insecure ? "true" : "false");
     next->listen = now->listen;
     next->inference = now->inference;
     next->workers = now->workers;
@@ -320,8 +323,15 @@ static bool read_again(lathe_supervisor *s) {
     return true;
 }
 
-/* Bounds of workers, queue, log, folders and certificates change at once; addresses, limits of HTTP and the number of
- * workers at the next start. */
+static void use_limits(lathe_supervisor *s) {
+    lathe_http *const servers[] = {s->control, s->local};
+    for (size_t i = 0; i < sizeof servers / sizeof *servers; i++)
+        if (servers[i] != NULL)
+            lathe_http_set_limits(servers[i], &s->config.limits);
+    lathe_workers_send_limits(s);
+}
+
+/* Everything changes at once but what keep_made() names; batching and the bounds of waiting requests go with the routes. */
 static void on_hup(uv_signal_t *signal, int number) {
     lathe_supervisor *s = signal->data;
     lathe_error err = {0};
@@ -332,6 +342,7 @@ static void on_hup(uv_signal_t *signal, int number) {
         lathe_log_set_format(s->config.log_json ? LATHE_LOG_JSON : LATHE_LOG_TEXT);
         lathe_workers_set_log_level(s, s->config.log_level);
         lathe_workers_send_tls(s);
+        use_limits(s);
         const lathe_queue_settings settings = queue_settings(s);
         lathe_queue_configure(s->queue, &settings);
         lathe_log(LATHE_LEVEL_INFO, "serve", "the configuration was read again");

@@ -264,7 +264,7 @@ static void tell_death(const lathe_worker *w, int64_t status, int signal_number,
     if (signal_number != 0 && w->crumbs != NULL &&
         lathe_crumbs_read(w->crumbs, LATHE_CRUMBS_BYTES, &crash)) {
         lathe_crash_text(&crash, text, sizeof text);
-        if (crash.signal != 0 || w->hung)
+        if (crash.signal != 0 || w->condemned)
             snprintf(blame, size, "%s", crash.signal != 0 ? crash.step : crash.running);
     }
     if (signal_number != 0)
@@ -286,7 +286,7 @@ static void on_worker_exit(uv_process_t *process, int64_t status, int signal_num
     char blame[512] = "";
     tell_death(w, status, signal_number, blame, sizeof blame);
     w->life = NULL;
-    w->hung = false;
+    w->condemned = false;
     w->ready = false;
     uv_close((uv_handle_t *)&life->process, on_closed);
     uv_close((uv_handle_t *)&life->pipe, on_closed);
@@ -326,6 +326,22 @@ void lathe_workers_send_tls(lathe_supervisor *s) {
     cJSON_Delete(message);
 }
 
+static void add_limits(cJSON *message, const lathe_http_limits *l) {
+    cJSON *limits = cJSON_AddObjectToObject(message, "limits");
+    cJSON_AddNumberToObject(limits, "max_body", (double)l->max_body);
+    cJSON_AddNumberToObject(limits, "max_connections", (double)l->max_connections);
+    cJSON_AddNumberToObject(limits, "head_ms", (double)l->head_ms);
+    cJSON_AddNumberToObject(limits, "body_ms", (double)l->body_ms);
+    cJSON_AddNumberToObject(limits, "idle_ms", (double)l->idle_ms);
+}
+
+void lathe_workers_send_limits(lathe_supervisor *s) {
+    cJSON *message = cJSON_CreateObject();
+    add_limits(message, &s->config.limits);
+    lathe_workers_send(s, message);
+    cJSON_Delete(message);
+}
+
 /* Its first line. */
 static void greet(lathe_worker *w) {
     lathe_supervisor *s = w->s;
@@ -339,13 +355,7 @@ static void greet(lathe_worker *w) {
     cJSON_AddStringToObject(serve, "plugin_cache", s->plugin_cache);
     add_tls(serve, &s->config);
     cJSON_AddTrueToObject(serve, "await_routes");
-    cJSON *limits = cJSON_AddObjectToObject(serve, "limits");
-    const lathe_http_limits *l = &s->config.limits;
-    cJSON_AddNumberToObject(limits, "max_body", (double)l->max_body);
-    cJSON_AddNumberToObject(limits, "max_connections", (double)l->max_connections);
-    cJSON_AddNumberToObject(limits, "head_ms", (double)l->head_ms);
-    cJSON_AddNumberToObject(limits, "body_ms", (double)l->body_ms);
-    cJSON_AddNumberToObject(limits, "idle_ms", (double)l->idle_ms);
+    add_limits(serve, &s->config.limits);
     send_to(w, message);
     cJSON_Delete(message);
     w->started_ns = lathe_now_ns();
@@ -474,13 +484,14 @@ void lathe_workers_check(lathe_supervisor *s) {
             lathe_log(LATHE_LEVEL_ERROR, "serve",
                       "worker %d has not moved for %lld s and is killed", i,
                       (long long)(s->config.hang_ns / 1000000000));
-            w->hung = true;
+            w->condemned = true;
             uv_process_kill(&w->life->process, SIGKILL);
         } else if (s->config.worker_memory > 0 &&
                    resident(w->life->process.pid) > s->config.worker_memory) {
             lathe_log(LATHE_LEVEL_ERROR, "serve",
                       "worker %d holds more than its %lld MB and is killed", i,
                       (long long)(s->config.worker_memory >> 20));
+            w->condemned = true;
             uv_process_kill(&w->life->process, SIGKILL);
         }
     }

@@ -1,25 +1,31 @@
-"""What watching costs: requests a second of one inference worker with validation and per-feature statistics on, against the
-same model with both off. JSON bodies of one row, 28 numbers, boosted trees (100 of at most 63 leaves), 64 connections of
-wrk on the same machine. Pairs alternate, so that a machine that slows down slows both; the median of the pairs' ratios
-counts. Beside the rate stands the worker's own processor time a request, which other programs on the machine disturb
-less. The bar is at most 3 % of the throughput.
+"""What watching costs: one inference worker serves the same model under two names, with validation and per-feature
+statistics on and with both off. JSON bodies of one row, 28 numbers, boosted trees (100 of at most 63 leaves), 64 connections.
 
-    ./dev bench overhead [--pairs 20] [--seconds 1]
+Load alternates between the two names in slices of 80 ms over the same connections (tests/bench/slices.c), so that a
+machine that slows down slows both. For each pair of slices next to each other there is a ratio on/off: of requests a
+second, and of the worker's own processor time a request, which other programs disturb less. Told are the medians with
+intervals that hold 95 of 100 medians of pairs drawn anew (bootstrap). The bar is at most 3 % of the throughput.
+
+    ./dev bench overhead [--pairs 250] [--slice-ms 80] [--home D]     --home keeps the models for the next time
 """
 
 import argparse
 import json
 import os
 import random
+import pathlib
 import re
 import shutil
+import struct
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-BIN = os.environ["LATHE_BIN"]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = os.environ.get("LATHE_BIN", str(ROOT / "build" / "bin" / "lathe"))
+CLIENT = str(pathlib.Path(BIN).resolve().parents[1] / "tests" / "bench" / "slices")
 FEATURES, ROWS, BODIES = 28, 20000, 500
 QUIET = {"range": "pass", "domain": "pass", "nulls": "pass", "statistics": False}
 
@@ -38,26 +44,17 @@ def make_data(path):
             out.write(",".join(f"{v:.6g}" for v in x) + f",{label}\n")
 
 
-def make_script(path, name):
-    """A Lua script for wrk: bodies drawn from the training's distribution, one after the other."""
+def make_requests(path, name):
+    """Requests with rows drawn from the training's distribution, each behind its length."""
     rng = random.Random(2)
-    lines = []
-    for _ in range(BODIES):
-        data = [round(v, 6) for v in features(rng)]
-        lines.append(json.dumps({"inputs": [{"name": "x", "shape": [1, FEATURES], "datatype": "FP64", "data": data}]},
-                                separators=(",", ":")))
-    with open(path, "w") as out:
-        out.write("local bodies = {\n" + ",\n".join(f"[[{line}]]" for line in lines) + "}\nlocal made, at = {}, 0\n")
-        out.write(f"""function init()
-  for i, body in ipairs(bodies) do
-    made[i] = wrk.format("POST", "/v2/models/{name}/infer", {{["Content-Type"] = "application/json"}}, body)
-  end
-end
-function request()
-  at = at % #made + 1
-  return made[at]
-end
-""")
+    with open(path, "wb") as out:
+        for _ in range(BODIES):
+            data = [round(v, 6) for v in features(rng)]
+            body = json.dumps({"inputs": [{"name": "x", "shape": [1, FEATURES], "datatype": "FP64", "data": data}]},
+                              separators=(",", ":"))
+            text = (f"POST /v2/models/{name}/infer HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+                    f"content-length: {len(body)}\r\n\r\n{body}").encode()
+            out.write(struct.pack("=I", len(text)) + text)
 
 
 def document(name, data, validation):
@@ -71,21 +68,34 @@ def document(name, data, validation):
             "deploy": deploy}
 
 
-def load(port, script, seconds):
-    text = subprocess.run(["wrk", "-t1", "-c64", f"-d{seconds}s", "-s", script, f"http://127.0.0.1:{port}/"],
-                          capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in text or "Socket errors" in text:
-        sys.exit("requests failed:\n" + text)
-    return (float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)),
-            int(re.search(r"(\d+) requests in", text).group(1)))
+def slices(port, worker, folder, args):
+    """{"on": [(requests a second, processor us a request)], "off": …}, pair by pair."""
+    text = subprocess.run([CLIENT, str(port), "64", str(args.slice_ms), str(args.pairs), str(worker),
+                           os.path.join(folder, "on.bin"), os.path.join(folder, "off.bin")],
+                          stdout=subprocess.PIPE, text=True, check=True).stdout
+    found = {"on": [], "off": []}
+    for line in text.splitlines():
+        kind, answers, seconds, cpu = line.split()
+        found["off" if kind == "1" else "on"].append((int(answers) / float(seconds), float(cpu) / int(answers) * 1e6))
+    return found
 
 
-def cpu_seconds(pid):
-    """Of a process, user and system, to the nanosecond (sum over its threads)."""
-    total = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        total += int(open(f"/proc/{pid}/task/{thread}/schedstat").read().split()[0])
-    return total * 1e-9
+def interval(ratios, draws=2000):
+    """Of the median of pairs, by drawing as many pairs again and again."""
+    rng = random.Random(3)
+    medians = sorted(statistics.median(rng.choices(ratios, k=len(ratios))) for _ in range(draws))
+    return medians[draws // 40], medians[-draws // 40]
+
+
+def tell(found):
+    for at, what, unit in ((0, "rate", "requests/s"), (1, "processor time", "us a request")):
+        on, off = ([pair[at] for pair in found[name]] for name in ("on", "off"))
+        ratios = [a / b for a, b in zip(on, off)]
+        sign = -1 if at == 0 else 1
+        cost = 100 * sign * (statistics.median(ratios) - 1)
+        ends = sorted(100 * sign * (end - 1) for end in interval(ratios))
+        print(f"{what}: on {statistics.median(on):.6g}, off {statistics.median(off):.6g} {unit}; cost {cost:.2f} % "
+              f"(95 %: {ends[0]:.2f} to {ends[1]:.2f}; {len(ratios)} pairs)")
 
 
 def start(home, log):
@@ -102,43 +112,38 @@ def start(home, log):
     sys.exit("the service does not start:\n" + open(log).read())
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--seconds", type=int, default=1)
-    args = parser.parse_args()
-    if shutil.which("wrk") is None:
-        sys.exit("wrk is needed: apt-get install wrk")
-    folder = tempfile.mkdtemp(prefix="lathe-bench-")
-    home, data = os.path.join(folder, "home"), os.path.join(folder, "data.csv")
+def train(folder, home):
+    data = os.path.join(folder, "data.csv")
     make_data(data)
     for name, validation in (("on", None), ("off", QUIET)):
         path = os.path.join(folder, name + ".json")
         with open(path, "w") as out:
             json.dump(document(name, data, validation), out)
         subprocess.run([BIN, "run", path], env=dict(os.environ, LATHE_HOME=home), check=True, capture_output=True)
-        make_script(os.path.join(folder, name + ".lua"), name)
-    server, port = start(home, os.path.join(folder, "log"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=250)
+    parser.add_argument("--slice-ms", type=int, default=80)
+    parser.add_argument("--home")
+    args = parser.parse_args()
+    folder = tempfile.mkdtemp(prefix="lathe-bench-")
+    home = args.home or os.path.join(folder, "home")
+    server = None
     try:
-        worker = int(subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True).stdout.split()[0])
-        rates, costs = {"on": [], "off": []}, {"on": [], "off": []}
-        for name in rates:
-            load(port, os.path.join(folder, name + ".lua"), 1)
-        for pair in range(args.pairs):
-            for name in (("on", "off"), ("off", "on"))[pair % 2]:
-                before = cpu_seconds(worker)
-                rate, requests = load(port, os.path.join(folder, name + ".lua"), args.seconds)
-                rates[name].append(rate)
-                costs[name].append((cpu_seconds(worker) - before) / requests * 1e6)
-        for what, values, unit in (("rate", rates, "requests/s"), ("processor time", costs, "us a request")):
-            ratios = [a / b for a, b in zip(values["on"], values["off"])]
-            middle = statistics.median(ratios)
-            cost = 100 * (1 - middle if what == "rate" else middle - 1)
-            print(f"{what}: on {statistics.median(values['on']):.6g}, off {statistics.median(values['off']):.6g} {unit}; "
-                  f"on/off pair by pair: median {middle:.4f} ({min(ratios):.3f} to {max(ratios):.3f}): cost {cost:.2f} %")
+        if not os.path.exists(os.path.join(home, "lathe.db")):
+            train(folder, home)
+        for name in ("on", "off"):
+            make_requests(os.path.join(folder, name + ".bin"), name)
+        server, port = start(home, os.path.join(folder, "log"))
+        with open(f"/proc/{server.pid}/task/{server.pid}/children") as children:
+            worker = int(children.read().split()[0])
+        tell(slices(port, worker, folder, args))
     finally:
-        server.kill()
-        server.wait()
+        if server is not None:
+            server.kill()
+            server.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -123,11 +123,54 @@ def late_end(service):
     checks.equal("the end", service.stop(), 0)
 
 
+def resident_mb(pid):
+    with open(f"/proc/{pid}/statm") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE") >> 20
+
+
+def memory(lathe):
+    """A worker that holds more than its bound, here half of a large body, is told and replaced; the service lives."""
+    def settings(**limits):
+        return lathe.write("serve.json", {"limits": {"body_mb": 200, **limits}})
+    with Service(lathe, "--workers", "1", "--config", settings()) as service:
+        checks.equal("before", service.infer("POST", PATH, BODY)[0], 200)
+        old = service.workers()[0]
+        bound = resident_mb(old) + 30
+        settings(worker_memory_mb=bound)
+        service.process.send_signal(signal.SIGHUP)
+        time.sleep(1.2 * SLOWER)  # it is looked at twice a second
+        checks.equal("what is below its bound stays", service.workers(), [old])
+        with connect(service) as sock:
+            try:
+                sock.sendall(head(100 << 20) + b" " * (60 << 20))
+            except OSError:
+                pass
+            checks.equal("its own connection breaks", answer(sock)[0], 0)
+        checks.that("the log tells", service.until(lambda: f"holds more than its {bound} MB" in service.text()))
+        checks.equal("its replacement serves", service.infer("POST", PATH, BODY)[0], 200)
+        checks.that("another process", service.workers() != [old])
+        checks.equal("counted", service.metric("lathe_worker_restarts_total"), 1)
+        checks.equal("stop", service.stop(), 0)
+
+
+def first_request(lathe):
+    """A request that waits for its model to be loaded is one request for its token's rate."""
+    root = lathe.run("tokens", "create", "root", "--role", "admin").stdout.strip()
+    slow = lathe.run("tokens", "create", "slow", "--role", "infer", "--rate", "0.01").stdout.strip()
+    with Service(lathe, "--workers", "1", token=root) as service:
+        status, answer_, _ = service.infer("POST", PATH, BODY, token=slow)
+        checks.equal("the first request", (status, answer_.get("error")), (200, None))
+        checks.equal("the rate is used", service.infer("POST", PATH, BODY, token=slow)[0], 429)
+        checks.equal("counted once", service.metric("lathe_inference_requests_total"), 1)
+
+
 with Lathe() as lathe:
     checks.equal("run", lathe.run("run", lathe.write("birds.json", DOCUMENT)).returncode, 0)
     with Service(lathe, "--workers", "1", config={"limits": LIMITS}) as service:
         slow_clients(service)
         bounds(service)
         late_end(service)
+    memory(lathe)
+    first_request(lathe)
 
 checks.end()

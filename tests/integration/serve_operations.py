@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 from liblathe import BIN, DATA, SLOWER, Checks, Lathe, wait_until
@@ -144,10 +145,101 @@ def check_hangup(lathe):
         lathe.write("serve.json", {"tls": {"certificate": "/c.pem", "key": "/k.pem"}, "log": {"format": "json"}})
         service.process.send_signal(signal.SIGHUP)
         checks.that("read again", service.until(lambda: '"the configuration was read again"' in service.text()))
-        checks.has("what waits for the next start", service.text(), 'TLS stays off until the next start')
+        checks.has("what waits for the next start", service.text(), 'tls', 'stays off until the next start')
         start = time.monotonic()
         checks.equal("stop", service.stop(), 0)
         checks.that("idle: within a second", time.monotonic() - start < 1 * SLOWER)
+
+
+def hang_up(lathe, service, config):
+    """Has the settings read again."""
+    told = '"the configuration was read again"' if config.get("log") else "the configuration was read again"
+    before = service.text().count(told)
+    lathe.write("serve.json", config)
+    service.process.send_signal(signal.SIGHUP)
+    checks.that("read again", service.until(lambda: service.text().count(told) > before))
+
+
+def announces(port, path, length):
+    """What the announcement of a body is answered: 100, or a refusal."""
+    with socket.create_connection(("127.0.0.1", port), 20 * SLOWER) as sock:
+        sock.sendall(b"POST %s HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: %d\r\nexpect: 100-continue\r\n\r\n"
+                     % (path.encode(), length))
+        return int(sock.recv(100).split(b" ")[1])
+
+
+def executions(service, n=2):
+    """How often the model ran for so many requests at a time."""
+    def count():
+        stats = service.infer("GET", "/v2/models/birds-live/stats")[1]["model_stats"][0]
+        return stats["execution_count"], stats["inference_count"]
+    before = count()
+    threads = [threading.Thread(target=service.infer, args=("POST", "/v2/models/birds-live/infer", BODY)) for _ in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    after = count()
+    checks.equal("rows", after[1] - before[1], n)
+    return after[0] - before[0]
+
+
+def check_limits(lathe):
+    """Bounds of HTTP, queues and batching follow the file without a restart, and a key that is gone has its default again."""
+    mb = 1 << 20
+    config = lathe.write("serve.json", {"limits": {"body_mb": 1}})
+    with Service(lathe, "--workers", "1", "--config", config) as service:
+        ports = service.ports["infer"], service.ports["control"]
+        paths = "/v2/models/birds-live/infer", "/api/v1/runs"
+
+        def bodies(length):
+            return [announces(port, path, length) for port, path in zip(ports, paths)]
+        checks.equal("bodies of 2 MB", bodies(2 * mb), [413, 413])
+        hang_up(lathe, service, {"limits": {"body_mb": 2, "connections": 2, "idle_seconds": 1}})
+        checks.that("are taken now", service.until(lambda: bodies(2 * mb) == [100, 100]))
+        checks.equal("larger ones are not", bodies(2 * mb + 1), [413, 413])
+        for port in ports:
+            with socket.create_connection(("127.0.0.1", port), 20 * SLOWER) as one, \
+                    socket.create_connection(("127.0.0.1", port), 20 * SLOWER) as two:
+                checks.equal("idle ones are closed", (one.recv(1), two.recv(1)), (b"", b""))
+            held = [socket.create_connection(("127.0.0.1", port), 20 * SLOWER) for _ in range(2)]
+            checks.equal("a third connection", announces(port, "/", 1), 503)
+            for sock in held:
+                sock.close()
+        hang_up(lathe, service, {"batching": {"max_rows": 2, "delay_us": 1000000}})
+        checks.that("without the key the default is back", service.until(lambda: bodies(64 * mb) == [100, 100]))
+        checks.equal("which ends", bodies(64 * mb + 1), [413, 413])
+        executions(service)  # loads the model
+        checks.that("two requests are one run of the model", service.until(lambda: executions(service) == 1))
+        hang_up(lathe, service, {"queue": {"timeout_ms": 60000}})
+        checks.that("and two again", service.until(lambda: executions(service) == 2))
+        checks.equal("stop", service.stop(), 0)
+
+
+def check_kept(lathe):
+    """What sockets and processes are made from waits for the next start, and the log names it."""
+    path = lathe.write("kept.json", {"listen": "127.0.0.1:0", "inference": "127.0.0.1:0", "workers": 1})
+    log = lathe.path("kept.log")
+    with open(log, "w") as out:
+        process = subprocess.Popen([BIN, "serve", "--config", path], env=lathe.env, stderr=out, stdout=out)
+
+    def told(*texts):
+        with open(log) as f:
+            text = f.read()
+        return all(t in text for t in texts)
+    try:
+        checks.that("it starts", wait_until(lambda: told("/v2")))
+        lathe.write("kept.json", {"listen": "127.0.0.1:1", "inference": "127.0.0.1:2", "workers": 2, "insecure": True})
+        process.send_signal(signal.SIGHUP)
+        checks.that("each key is named", wait_until(lambda: told(
+            '"listen" stays 127.0.0.1:0', '"inference" stays 127.0.0.1:0', '"workers" stays 1', '"insecure" stays false',
+            "until the next start", "read again")))
+        process.send_signal(signal.SIGTERM)
+        checks.equal("stop", process.wait(20 * SLOWER), 0)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 def check_manager(lathe):
@@ -226,6 +318,8 @@ with Lathe() as lathe:
     check_configuration(lathe)
     check_manager(lathe)
     check_hangup(lathe)
+    check_limits(lathe)
+    check_kept(lathe)
     check_tls(lathe)
     check_cold_models(lathe, hurt)
 checks.end()

@@ -27,6 +27,10 @@ void lathe_http_stop(lathe_http *server, uint64_t grace_ms, void (*on_stopped)(v
     (void)server, (void)grace_ms, (void)on_stopped, (void)user;
 }
 
+void lathe_http_set_limits(lathe_http *server, const lathe_http_limits *limits) {
+    (void)server, (void)limits;
+}
+
 const lathe_http_request *lathe_http_get(const lathe_exchange *x) {
     return &x->request;
 }

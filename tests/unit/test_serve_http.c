@@ -141,6 +141,9 @@ static void on_request(void *user, lathe_exchange *e) {
         lathe_http_reply(e, 204, NULL, NULL, NULL, 0);
     } else if (strcmp(r->path, "/fail") == 0) {
         lathe_http_fail(e, 404, "x-more: 1\r\n", "no \"%s\" \xff here", r->query);
+    } else if (strcmp(r->path, "/bound") == 0 && lathe_http_query(e, "n", ms, sizeof ms) != NULL) {
+        lathe_http_set_limits(s.http, &(lathe_http_limits){.max_body = (size_t)atoi(ms)});
+        lathe_http_reply(e, 200, NULL, NULL, "", 0);
     } else if (strcmp(r->path, "/peer") == 0) {
         const char *peer = lathe_http_peer(e);
         lathe_http_reply(e, 200, "text/plain", NULL, peer, strlen(peer));
@@ -290,11 +293,50 @@ static void is_json_error(const char *text, int status) {
     ck_assert_str_eq(body + strlen(body) - 2, "\"}");
 }
 
+/* Reads what must come next. */
+static void hears_text(int fd, const char *want) {
+    char got[256] = "";
+    const size_t len = strlen(want);
+    for (size_t n = 0; n < len;) {
+        const ssize_t more = recv(fd, got + n, len - n, 0);
+        if (more <= 0)
+            ck_abort_msg("the connection ended after: %s", got);
+        n += (size_t)more;
+    }
+    ck_assert_str_eq(got, want);
+}
+
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 #define POST(path, len, body)                                                                      \
     "POST " path " HTTP/1.1\r\nHost: a\r\nContent-Length: " len "\r\n\r\n" body
 
 /* ---- requests and answers ---- */
+
+START_TEST(bounds_change_for_what_begins) {
+    static const lathe_http_limits limits = {.max_body = 100};
+    const char *body = "0123456789012345678901234567890123456789";
+    start(&limits, NULL);
+    const int old = dial(), other = dial();
+    say(old, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\nExpect: 100-continue\r\n\r\n");
+    hears_text(old, "HTTP/1.1 100 Continue\r\n\r\n");
+    say(other, GET("/bound?n=20"));
+    hears(other, 200, "");
+    say(old, body);
+    hears(old, 200, body);
+    say(old, POST("/", "20", "01234567890123456789"));
+    hears(old, 200, "01234567890123456789");
+    say(other, GET("/bound?n=0")); /* the default */
+    hears(other, 200, "");
+    say(other, POST("/", "40", "0123456789012345678901234567890123456789"));
+    hears(other, 200, body);
+    say(other, GET("/bound?n=20"));
+    hears(other, 200, "");
+    say(old, POST("/", "21", ""));
+    is_json_error(hear(old), 413);
+    close(other);
+    stop();
+}
+END_TEST
 
 START_TEST(every_error_is_json) {
     static const lathe_http_limits limits = {.max_head = 2000, .max_body = 100};
@@ -797,6 +839,7 @@ int main(void) {
         const char *name;
         const TTest *test;
     } tests[] = {{"errors", every_error_is_json},
+                 {"bounds", bounds_change_for_what_begins},
                  {"answers", answers_what_a_handler_says},
                  {"bytes", a_byte_at_a_time},
                  {"order", answers_in_order},

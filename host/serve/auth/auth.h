@@ -90,6 +90,11 @@ const char *lathe_auth_quota_project(const lathe_auth *auth, int place);
 void lathe_auth_check(lathe_auth *auth, lathe_http_text authorization, lathe_http_text api_key,
                       lathe_role need, int64_t now_us, int64_t now_ns, lathe_auth_verdict *verdict);
 
+/* The same for a request that was admitted, and waited since: its token may have been revoked, the rate has been paid. */
+void lathe_auth_check_again(lathe_auth *auth, lathe_http_text authorization,
+                            lathe_http_text api_key, lathe_role need, int64_t now_us,
+                            lathe_auth_verdict *verdict);
+
 /* The same for a secret that a worker forwards after it took it from the rate. NULL: none was presented. */
 void lathe_auth_check_secret(lathe_auth *auth, const char *secret, lathe_role need, int64_t now_us,
                              lathe_auth_verdict *verdict);
@@ -108,6 +113,8 @@ bool lathe_auth_is_foreign(lathe_http_text host, lathe_http_text origin, bool an
 /* Checks a request; false: it has been answered. who (may be NULL) gets who asks. */
 bool lathe_auth_admit(lathe_auth *auth, lathe_exchange *exchange, lathe_role need,
                       lathe_auth_who *who);
+/* The same after it has waited (lathe_auth_check_again). */
+bool lathe_auth_admit_again(lathe_auth *auth, lathe_exchange *exchange, lathe_role need);
 /* The secret that a request presents, copied into buf, to be forwarded; NULL: none. */
 const char *lathe_auth_secret(const lathe_exchange *exchange, char buf[LATHE_TOKEN_TEXT]);
 

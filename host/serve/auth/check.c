@@ -218,22 +218,37 @@ static bool is_open(const lathe_auth *auth, lathe_role need, lathe_auth_verdict 
     return true;
 }
 
-void lathe_auth_check(lathe_auth *auth, lathe_http_text authorization, lathe_http_text api_key,
-                      lathe_role need, int64_t now_us, int64_t now_ns,
-                      lathe_auth_verdict *verdict) {
+/* The token that is asked with, where one is needed and good; the rate is not looked at. */
+static const lathe_auth_token *identify(lathe_auth *auth, lathe_http_text authorization,
+                                        lathe_http_text api_key, lathe_role need, int64_t now_us,
+                                        lathe_auth_verdict *verdict) {
     lathe_http_text secret;
     auth->last = auth->nobody;
     auth->last_project[0] = 0;
     if (is_open(auth, need, verdict) || !find_secret(authorization, api_key, &secret, verdict))
-        return;
+        return NULL;
     const lathe_auth_token *token = authorise(auth, secret, need, now_us, verdict);
     if (token == NULL)
-        return;
+        return NULL;
     grant(token, verdict);
     auth->last = token->meter;
     if (token->project[0] != 0)
         memcpy(auth->last_project, token->project, sizeof auth->last_project);
-    check_rate(auth, token, now_ns, verdict);
+    return token;
+}
+
+void lathe_auth_check(lathe_auth *auth, lathe_http_text authorization, lathe_http_text api_key,
+                      lathe_role need, int64_t now_us, int64_t now_ns,
+                      lathe_auth_verdict *verdict) {
+    const lathe_auth_token *token = identify(auth, authorization, api_key, need, now_us, verdict);
+    if (token != NULL)
+        check_rate(auth, token, now_ns, verdict);
+}
+
+void lathe_auth_check_again(lathe_auth *auth, lathe_http_text authorization,
+                            lathe_http_text api_key, lathe_role need, int64_t now_us,
+                            lathe_auth_verdict *verdict) {
+    (void)identify(auth, authorization, api_key, need, now_us, verdict);
 }
 
 void lathe_auth_check_secret(lathe_auth *auth, const char *secret, lathe_role need, int64_t now_us,

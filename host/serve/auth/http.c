@@ -5,6 +5,15 @@
 #include <string.h>
 #include <strings.h>
 
+/* False: it was refused, and has been answered. */
+static bool tell(lathe_exchange *exchange, const lathe_auth_verdict *verdict) {
+    if (verdict->status == 200)
+        return true;
+    lathe_http_fail(exchange, verdict->status, verdict->headers[0] ? verdict->headers : NULL, "%s",
+                    verdict->message);
+    return false;
+}
+
 bool lathe_auth_admit(lathe_auth *auth, lathe_exchange *exchange, lathe_role need,
                       lathe_auth_who *who) {
     lathe_auth_verdict verdict;
@@ -21,14 +30,19 @@ bool lathe_auth_admit(lathe_auth *auth, lathe_exchange *exchange, lathe_role nee
     lathe_auth_check(auth, lathe_http_header(exchange, "authorization"),
                      lathe_http_header(exchange, "x-api-key"), need, lathe_wall_us(),
                      lathe_now_ns(), &verdict);
-    if (verdict.status != 200) {
-        lathe_http_fail(exchange, verdict.status, verdict.headers[0] ? verdict.headers : NULL, "%s",
-                        verdict.message);
+    if (!tell(exchange, &verdict))
         return false;
-    }
     if (who != NULL)
         *who = verdict.who;
     return true;
+}
+
+bool lathe_auth_admit_again(lathe_auth *auth, lathe_exchange *exchange, lathe_role need) {
+    lathe_auth_verdict verdict;
+    lathe_auth_check_again(auth, lathe_http_header(exchange, "authorization"),
+                           lathe_http_header(exchange, "x-api-key"), need, lathe_wall_us(),
+                           &verdict);
+    return tell(exchange, &verdict);
 }
 
 const char *lathe_auth_secret(const lathe_exchange *exchange, char buf[LATHE_TOKEN_TEXT]) {

@@ -10,7 +10,7 @@
 
 bool http_body_reserve(http_parse *p, size_t more) {
     const size_t len = p->request.body_len;
-    if (more > p->limits->max_body - len) {
+    if (more > p->limits.max_body - len) {
         http_refuse(p, 413, "the body is larger than this server takes");
         return false;
     }
@@ -76,7 +76,7 @@ static bool choose_format(http_parse *p, uint8_t first) {
 
 /* Room for one more step of inflating; at the limit a probe of one byte tells whether more comes. */
 static bool inflate_room(http_parse *p, uint8_t *probe) {
-    const size_t len = p->request.body_len, left = p->limits->max_body - len;
+    const size_t len = p->request.body_len, left = p->limits.max_body - len;
     if (left == 0) {
         p->inflater->next_out = probe;
         p->inflater->avail_out = 1;
@@ -124,7 +124,7 @@ static http_event take_inflated(http_parse *p, const uint8_t *data, size_t len) 
 
 /* Bytes of the body, out of their framing. */
 static http_event take(http_parse *p, const uint8_t *data, size_t len) {
-    if (len > p->limits->max_body - p->encoded)
+    if (len > p->limits.max_body - p->encoded)
         return http_refuse(p, 413, "the body is larger than this server takes");
     p->encoded += len;
     if (p->is_inflating)
@@ -178,7 +178,7 @@ static http_event chunk_line_end(http_parse *p) {
         return HTTP_NEED_MORE;
     }
     p->phase = HTTP_IN_CHUNK;
-    if (p->left > p->limits->max_body - p->encoded)
+    if (p->left > p->limits.max_body - p->encoded)
         return http_refuse(p, 413, "the body is larger than this server takes");
     return HTTP_NEED_MORE;
 }

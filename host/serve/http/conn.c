@@ -43,6 +43,14 @@ static void on_closed(uv_handle_t *handle) {
 /* libuv closes sockets by a bare system call. ThreadSanitizer is told of it as libuv tells it where it is
  * compiled with it: else the next file of that number, in any thread, would seem to be this connection still. */
 #if defined(__SANITIZE_THREAD__)
+#define TELLS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TELLS_SANITIZER 1
+#endif
+#endif
+
+#ifdef TELLS_SANITIZER
 void __sanitizer_syscall_pre_impl_close(long fd);
 static void tell_sanitizer(const http_conn *c) {
     uv_os_fd_t fd;

@@ -160,7 +160,7 @@ static http_event read_length(http_parse *p, lathe_http_text length) {
             return http_refuse(p, 400, "Content-Length is not a number of digits only");
         n = n * 10 + (uint64_t)(length.ptr[i] - '0');
     }
-    if (n > p->limits->max_body)
+    if (n > p->limits.max_body)
         return http_refuse(p, 413, "the body is larger than this server takes");
     p->left = n;
     return HTTP_NEED_MORE;

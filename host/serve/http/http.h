@@ -66,6 +66,10 @@ typedef struct lathe_http_options {
 int32_t lathe_http_start(uv_loop_t *loop, int socket, const lathe_http_options *options,
                          lathe_http **server, lathe_error *err);
 
+/* From now on: requests under way keep the bounds they began with, and deadlines that run stay. Connections beyond a new
+ * bound stay open. */
+void lathe_http_set_limits(lathe_http *server, const lathe_http_limits *limits);
+
 /* Idle connections close; those with a request under way close after its answer; new ones meanwhile are told 503.
  * on_stopped is called once all that were served are gone, or after `grace_ms`, when the rest is cut. */
 void lathe_http_stop(lathe_http *server, uint64_t grace_ms, void (*on_stopped)(void *user),

@@ -27,7 +27,7 @@ void http_parse_begin(http_parse *p, const lathe_http_limits *limits) {
     free(p->joins);
     p->joins = NULL;
     p->joins_len = 0;
-    p->limits = limits;
+    p->limits = *limits;
     p->phase = HTTP_AT_START;
     p->status = 0;
     p->reason = NULL;
@@ -49,7 +49,7 @@ void http_parse_free(http_parse *p) {
 }
 
 static bool head_append(http_parse *p, const uint8_t *data, size_t len) {
-    if (len > p->limits->max_head - p->head_len) {
+    if (len > p->limits.max_head - p->head_len) {
         http_refuse(p, p->line == 0 ? 414 : 431,
                     p->line == 0 ? "the request line is too long" : "the headers are too large");
         return false;

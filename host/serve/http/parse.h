@@ -48,7 +48,7 @@ typedef struct http_field {
 } http_field;
 
 typedef struct http_parse {
-    const lathe_http_limits *limits;
+    lathe_http_limits limits; /* those at its begin: a bound that changes meanwhile is not for it */
     http_phase phase;
     int status; /* where refused: 400 … 599 */
     const char *reason;

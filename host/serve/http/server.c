@@ -30,6 +30,7 @@ lathe_exchange *http_exchange_take(lathe_http *server) {
     e->reserved = 0;
     e->coding = HTTP_PLAIN;
     e->on_gone = NULL;
+    e->parse.limits = server->limits; /* they may have changed while it was spare */
     e->is_handed = e->is_done = e->is_stream = e->is_chunked = e->closes = false;
     return e;
 }
@@ -210,6 +211,17 @@ static uint64_t tick_of(const lathe_http_limits *l) {
     return least < 10 ? 10 : least > 250 ? 250 : least;
 }
 
+static void use_limits(lathe_http *server, const lathe_http_limits *limits) {
+    server->limits = with_defaults(*limits);
+    server->tick_ms = tick_of(&server->limits);
+}
+
+void lathe_http_set_limits(lathe_http *server, const lathe_http_limits *limits) {
+    use_limits(server, limits);
+    if (server->is_ticking)
+        uv_timer_start(&server->tick, on_tick, server->tick_ms, server->tick_ms);
+}
+
 int32_t lathe_http_start(uv_loop_t *loop, int socket, const lathe_http_options *options,
                          lathe_http **server, lathe_error *err) {
     *server = NULL;
@@ -224,8 +236,7 @@ int32_t lathe_http_start(uv_loop_t *loop, int socket, const lathe_http_options *
     s->loop = loop;
     s->fd = socket;
     s->options = *options;
-    s->limits = with_defaults(options->limits);
-    s->tick_ms = tick_of(&s->limits);
+    use_limits(s, &options->limits);
     int rc = uv_poll_init(loop, &s->listener, socket);
     if (rc != 0) {
         free(s);

@@ -213,11 +213,11 @@ static void models(infer_worker *w, lathe_exchange *exchange, const char *rest) 
 
 /* ---- all ---- */
 
-/* Admitted anew: others have been since, and whose request it is must be known for its quota. */
+/* Others were admitted since, and whose request it is must be known for its quota. */
 void infer_resume(infer_worker *w, lathe_exchange *exchange) {
     const lathe_http_request *request = lathe_http_get(exchange);
-    if (lathe_auth_admit(w->auth, exchange,
-                         lathe_auth_inference_role(request->method, request->path), NULL))
+    if (lathe_auth_admit_again(w->auth, exchange,
+                               lathe_auth_inference_role(request->method, request->path)))
         models(w, exchange, request->path + 11);
 }
 

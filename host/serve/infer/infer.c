@@ -378,6 +378,10 @@ static void on_message(infer_worker *w, cJSON *message, lathe_error *err) {
         if (w->tls != NULL && load_tls(w, lathe_json_get(message, "tls"), err) != LATHE_OK)
             lathe_log(LATHE_LEVEL_ERROR, "infer", "%s: %s; the old one stays", err->where,
                       err->message);
+    } else if (lathe_json_get(message, "limits") != NULL) {
+        read_limits(lathe_json_get(message, "limits"), &w->limits);
+        if (w->http != NULL)
+            lathe_http_set_limits(w->http, &w->limits);
     } else if (cJSON_IsTrue(lathe_json_get(message, "drain"))) {
         drain(w, DRAIN_MS);
     } else if (cJSON_IsNumber(lathe_json_get(message, "answer"))) {
