@@ -19,7 +19,7 @@ import numpy as np
 from sets import FASHION, PARTS, REAL, SHIPPED
 
 
-# ---- the generated set ----
+# ---- the generated sets ----
 
 def higgs_features(n, rng):
     """21 measured quantities of two leptons' and jets' worth of momenta and angles, and 7 derived ones [n, 28]."""
@@ -64,6 +64,28 @@ def write_higgs(path, rows):
             block = zip(x[at:at + 10000].tolist(), y[at:at + 10000], part[at:at + 10000])
             out.write("".join(line % (*values, "yes" if signal else "no", PARTS[p])
                               for values, signal, p in block))
+    save(path, x, y.astype(np.int64), part, [])
+
+
+def write_sparse(path, rows):
+    """Forty categories of 25 values each in one-hot code, and 8 measured quantities: 1 008 columns, 48 values a row."""
+    rng = np.random.default_rng(20170412)
+    groups, values = 40, 25
+    n_test = max(rows // 5, 5000)
+    n = rows + 1000 + n_test
+    codes = rng.integers(0, values, (n, groups))
+    x = np.zeros((n, groups * values + 8), np.float32)
+    x[np.arange(n)[:, None], np.arange(groups) * values + codes] = 1
+    x[:, -8:] = np.round(rng.random((n, 8)), 4)
+    effect = rng.normal(0, 1, (groups, values)) * (rng.random((groups, 1)) < 0.5)
+    score = 0.4 * effect[np.arange(groups), codes].sum(axis=1) + 2 * np.sin(6 * x[:, -8]) + 2 * x[:, -7]
+    y = rng.random(n) < 1 / (1 + np.exp(np.median(score) - score))
+    part = np.repeat(np.arange(3, dtype=np.int8), [rows, 1000, n_test])
+    with open(path.with_suffix(".csv.new"), "w", encoding="ascii") as out:
+        out.write(",".join(f"f{i}" for i in range(x.shape[1])) + ",clicked,part\n")
+        for row, clicked, p in zip(x, y, part):
+            out.write(",".join(["0" if v == 0 else "1" if v == 1 else f"{v:.4f}" for v in row.tolist()]) +
+                      f",{'yes' if clicked else 'no'},{PARTS[p]}\n")
     save(path, x, y.astype(np.int64), part, [])
 
 
@@ -141,6 +163,8 @@ def main():
     name, rows, path = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
     if name == "higgs":
         write_higgs(path, rows)
+    elif name == "sparse":
+        write_sparse(path, rows)
     elif name == "fashion":
         write_fashion(path)
     else:

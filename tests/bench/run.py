@@ -232,7 +232,7 @@ def measure(case, args, lathe):
             lambda: lathe.fit(case, path))
     peers = variants(case, args.threads, args.quick)
     result = {"case": case.name, "kind": case.kind, "metric": goal["metric"], "note": case.note, "lathe": [],
-              "rows": rows if case.data == "higgs" else None, "peers": {v[0]: [] for v in peers}}
+              "rows": rows if case.data in sets.GENERATED else None, "peers": {v[0]: [] for v in peers}}
     for turn in range(args.repeats):
         lathe.seed = turn + 1
         result["lathe"].append(ours())

@@ -13,6 +13,8 @@ FASHION = pathlib.Path(os.environ.get("LATHE_FASHION_MNIST", "/usr/share/dataset
 PARTS = ("train", "validation", "test")
 VERSION = 1  # of the files: another number makes them anew
 
+GENERATED = {"higgs": "signal", "sparse": "clicked"}  # name → target; their number of rows is the caller's choice
+
 # name → target, positive class (None: many classes or a regression), text of a missing value, columns left out
 REAL = {
     "adult": dict(file="adult.csv.gz", target="income", positive=">50K", missing="?",
@@ -30,8 +32,8 @@ def goal_of(name):
     """The pipeline's goal: {"task", "target", "metric", "positive"?}."""
     if name == "fashion":
         return {"task": "classification", "target": "label", "metric": "accuracy"}
-    if name == "higgs":
-        return {"task": "classification", "target": "signal", "metric": "auc", "positive": "yes"}
+    if name in GENERATED:
+        return {"task": "classification", "target": GENERATED[name], "metric": "auc", "positive": "yes"}
     one = REAL[name]
     goal = {k: one[k] for k in ("task", "target", "metric")}
     return goal | ({"positive": one["positive"]} if one["positive"] else {})
@@ -41,7 +43,7 @@ def prepare(name, rows):
     """Writes the set's files unless they are there. Gives their path without its ending; None: it is not installed."""
     if name == "fashion" and not FASHION.is_dir():
         return None
-    path = FOLDER / (f"higgs-{rows}-v{VERSION}" if name == "higgs" else f"{name}-v{VERSION}")
+    path = FOLDER / (f"{name}-{rows}-v{VERSION}" if name in GENERATED else f"{name}-v{VERSION}")
     if not path.with_suffix(".npz").exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
         maker = str(pathlib.Path(__file__).with_name("make_data.py"))

@@ -276,6 +276,25 @@ static inline void signal_data(uint64_t key, int32_t task, int64_t k, int64_t n,
 
 static const int32_t signal_categories[64] = {0, 0, 5, 0};
 
+/* n rows of 4 features that are whole numbers below 51, so that bins are values, with a value, one of two classes and one
+ * of three; what other programs say about the first 300 of them stands in the tests. */
+static inline void whole_rows(int64_t n, float *x, float *value, float *class_of_2,
+                              float *class_of_3) {
+    uint32_t s = 12345, r[5];
+    for (int64_t i = 0; i < n; i++) {
+        for (int j = 0; j < 5; j++) {
+            s = (s * 1103515245u + 12345u) & 0x7fffffffu;
+            r[j] = s >> 16;
+        }
+        for (int j = 0; j < 4; j++)
+            x[i * 4 + j] = (float)(r[j] % 51);
+        int a = (int)(r[0] % 51), b = (int)(r[1] % 51), c = (int)(r[2] % 51), e = (int)(r[4] % 7);
+        value[i] = (float)(3 * a + (b > 25 ? 40 : 0) + c * c / 20 + e);
+        class_of_2[i] = a + b + 3 * e > 55;
+        class_of_3[i] = (float)((int)value[i] / 80 < 2 ? (int)value[i] / 80 : 2);
+    }
+}
+
 /* With 1 and 3 threads `use` gives the same bytes. */
 static inline void check_threads(const char *kind, const char *use, int32_t task, int64_t k,
                                  int64_t n) {

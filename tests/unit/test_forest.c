@@ -103,14 +103,18 @@ static void watch(void *user, const lathe_event *e) {
     }
 }
 
-/* The score out of the bag is close to that of unseen rows, and far from that of the training rows.
- * */
-START_TEST(out_of_bag_is_honest) {
+static void watch_metrics(void) {
     lathe_runtime_free(fx.runtime);
     lathe_runtime_options options = {.catalogue = fx.catalogue, .pool = fx.pool, .on_event = watch};
     lathe_error err = {0};
     fixture_ok(lathe_runtime_new(&options, &fx.runtime, &err), &err, "runtime");
     fx.host = lathe_runtime_host(fx.runtime);
+}
+
+/* The score out of the bag is close to that of unseen rows, and far from that of the training rows.
+ * */
+START_TEST(out_of_bag_is_honest) {
+    watch_metrics();
     lathe_dataset *data = signal_set(LATHE_TASK_REGRESSION, 0, NULL);
     lathe_instance forest;
     oob_points = 0;
@@ -129,6 +133,37 @@ START_TEST(out_of_bag_is_honest) {
 END_TEST
 
 /* A row's weight 0 takes it out; fitted is what predict says; a subset is what the rows say. */
+/* Means of oob_score_ (of values: the root of the mean square) over 6 seeds of scikit-learn 1.9's forests of 300 trees
+ * on these rows; they vary by 0.004, 0.005 and 0.07. */
+START_TEST(out_of_bag_as_scikit_learn_has_it) {
+    enum { ROWS = 300 };
+    static float values[ROWS], two[ROWS], three[ROWS];
+    const struct {
+        int32_t task;
+        int64_t k;
+        const float *target;
+        double score, tolerance;
+    } cases[] = {{LATHE_TASK_BINARY, 2, two, 0.8889, 0.018},
+                 {LATHE_TASK_MULTICLASS, 3, three, 0.8989, 0.02},
+                 {LATHE_TASK_REGRESSION, 0, values, 9.725, 0.5}};
+    watch_metrics();
+    whole_rows(ROWS, x, values, two, three);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lathe_dataset *data =
+            make_data(cases[i].task, cases[i].k, ROWS, 4, x, cases[i].target, NULL, NULL);
+        lathe_instance forest;
+        oob_points = 0;
+        must_fit(ENSEMBLE, "{\"random_forest\": {\"trees\": 304, \"oob_score\": true}}",
+                 cases[i].task, cases[i].k, data, NULL, &forest);
+        ck_assert_int_eq(oob_points, 19);
+        ck_assert_msg(fabs(oob_value - cases[i].score) < cases[i].tolerance, "%g, expected %g",
+                      oob_value, cases[i].score);
+        lathe_instance_destroy(&forest);
+        fixture_datasets(&fx)->release(data);
+    }
+}
+END_TEST
+
 START_TEST(weights_rows_and_fitted) {
     static float fitted[N * 2], w[N];
     static int32_t rows[N];
@@ -227,6 +262,7 @@ int main(void) {
     tcase_add_test(c, classes_are_learned);
     tcase_add_test(c, without_sampling_it_is_one_tree);
     tcase_add_test(c, out_of_bag_is_honest);
+    tcase_add_test(c, out_of_bag_as_scikit_learn_has_it);
     tcase_add_test(c, weights_rows_and_fitted);
     tcase_add_test(c, any_base_serves);
     tcase_add_test(c, bad_input_is_refused);

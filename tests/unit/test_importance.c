@@ -7,21 +7,8 @@
 enum { N = 300, F = 4 };
 static float x[N * F], values[N], classes[N], three[N];
 
-/* Whole numbers, so that the bins are the values: see the figures below. */
 static void make_rows(void) {
-    uint32_t s = 12345, r[F + 1];
-    for (int i = 0; i < N; i++) {
-        for (int j = 0; j <= F; j++) {
-            s = (s * 1103515245u + 12345u) & 0x7fffffffu;
-            r[j] = s >> 16;
-        }
-        for (int j = 0; j < F; j++)
-            x[i * F + j] = (float)(r[j] % 51);
-        int a = (int)(r[0] % 51), b = (int)(r[1] % 51), c = (int)(r[2] % 51), e = (int)(r[F] % 7);
-        values[i] = (float)(3 * a + (b > 25 ? 40 : 0) + c * c / 20 + e);
-        classes[i] = a + b + 3 * e > 55;
-        three[i] = (float)((int)values[i] / 80 < 2 ? (int)values[i] / 80 : 2);
-    }
+    whole_rows(N, x, values, classes, three);
 }
 
 static void importance_of(const lathe_instance *i, int32_t type, double *out) {
