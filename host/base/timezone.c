@@ -44,6 +44,11 @@ static bool read_number(const char **at, int64_t *value) {
     return true;
 }
 
+/* No clock is a day away from UTC; lathe_timezone_moment relies on it. */
+static bool is_offset(int64_t seconds) {
+    return seconds > -DAY && seconds < DAY;
+}
+
 /* "[+-]hh[:mm[:ss]]" */
 static bool read_time(const char **at, int64_t *seconds) {
     const bool minus = **at == '-';
@@ -97,7 +102,7 @@ static bool read_rule(const char **at, rule *r) {
     }
     if (**at == '/') {
         (*at)++;
-        return read_time(at, &r->time);
+        return read_time(at, &r->time) && llabs(r->time) <= 167 * 3600; /* RFC 8536, 3.3.1 */
     }
     return true;
 }
@@ -111,7 +116,7 @@ static bool read_footer(const char *text, footer *f) {
         return false;
     f->standard = -f->standard; /* POSIX counts west */
     if (*at == 0)
-        return true;
+        return is_offset(f->standard);
     f->has_dst = true;
     f->dst = f->standard + 3600;
     if (!skip_name(&at))
@@ -121,6 +126,8 @@ static bool read_footer(const char *text, footer *f) {
             return false;
         f->dst = -f->dst;
     }
+    if (!is_offset(f->standard) || !is_offset(f->dst))
+        return false;
     return *at++ == ',' && read_rule(&at, &f->begin) && *at++ == ',' && read_rule(&at, &f->end) &&
            *at == 0;
 }
@@ -211,6 +218,9 @@ static bool read_block(lathe_timezone *z, const uint8_t *p, const counts *c, siz
             return false;
         z->offsets[i + 1] = big_endian(infos + 6 * types[i], 4);
     }
+    for (size_t i = 0; i <= c->time; i++)
+        if (!is_offset(z->offsets[i]))
+            return false;
     return true;
 }
 

@@ -1,9 +1,11 @@
 /* `lathe bench`: how many requests a second a served endpoint answers, and how late, at growing load. */
 #include "base/json.h"
 #include "cli/bench_load.h"
+#include "cli/bench_profile.h"
 #include "cli/bench_rows.h"
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/remote.h"
 
 #include <math.h>
 #include <signal.h>
@@ -15,34 +17,39 @@
 #define GROWTH 1.05 /* less is none */
 
 static const char usage[] =
-    "usage: lathe bench ENDPOINT [--url http://127.0.0.1:8000] [--token TOKEN] [--rows FILE.csv "
-    "[--missing TEXT]]\n"
+    "usage: lathe bench ENDPOINT [--url http://127.0.0.1:8000] [--ca FILE] [--token TOKEN]\n"
+    "                   [--server URL | --rows FILE.csv [--missing TEXT] | --zeros]\n"
     "                   [--seconds S] [--connections N] [--p99-ms G] [--rate R] [--json]\n"
     "\n"
-    "Loads a served endpoint with requests of one row, over 1, 2, 4, 8 … connections that each "
-    "wait "
-    "for their answer,\n"
-    "until the gate breaks, answers fail, or the rate grows by less than 5 % twice. Prints "
-    "requests "
-    "a second and\n"
-    "latencies of every step. A number that counts needs a machine where nothing else runs.\n"
+    "Loads a served endpoint with requests of one row, over 1, 2, 4, 8 … connections that each\n"
+    "wait for their answer, until the gate breaks, answers fail, or the rate grows by less than\n"
+    "5 % twice. Prints requests a second and latencies of every step. A number that counts needs\n"
+    "a machine where nothing else runs.\n"
     "\n"
-    "  --url URL          the service's inference address, without TLS\n"
+    "The rows are drawn from the model's training profile, which the service's control plane\n"
+    "tells: over the home's own socket, else by --server.\n"
+    "\n"
+    "  --url URL          the service's inference address, http:// or https://\n"
+    "  --ca FILE          certificates that are trusted there (or $LATHE_CA_FILE)\n"
     "  --token TOKEN      where the service asks for one (or $LATHE_TOKEN)\n"
-    "  --rows FILE.csv    rows to send in turn (its first 10000); else one of zeros and empty "
-    "texts\n"
+    "  --server URL       the service's control plane (or $LATHE_SERVER)\n"
+    "  --rows FILE.csv    rows to send in turn (its first 10000) instead\n"
     "  --missing TEXT     what stands for a missing value in it, besides the empty cell\n"
+    "  --zeros            one row of zeros and empty texts instead\n"
     "  --seconds S        of each step; 2 by default\n"
     "  --connections N    at most; 256 by default\n"
     "  --p99-ms G         gate: 99 of 100 answers come within G ms\n"
-    "  --rate R           gate: a step reaches R requests a second, within --p99-ms, without "
-    "errors\n"
+    "  --rate R           gate: a step reaches R requests a second, within --p99-ms, without\n"
+    "                     errors\n"
     "  --json             one JSON object\n"
     "\n"
     "Exit codes: 0 done; 1 failed; 2 bad usage; 3 a gate is not met.\n";
 
 enum {
     OPT_URL,
+    OPT_CA,
+    OPT_SERVER,
+    OPT_ZEROS,
     OPT_TOKEN,
     OPT_ROWS,
     OPT_MISSING,
@@ -56,7 +63,10 @@ enum {
 };
 
 typedef struct bench {
-    const char *endpoint, *url, *token, *rows, *missing;
+    const char *endpoint, *url, *ca, *token, *rows, *missing;
+    cli_target control; /* where the training profile is asked for; none: nowhere */
+    bool zeros;
+    const char *source;                        /* of the rows: "profile", "file", "zeros" */
     double seconds, connections, p99_ms, rate; /* gates: 0 is none */
     bool json;
     bench_load *load;
@@ -93,11 +103,20 @@ static bool is_clean(const char *text) {
     return true;
 }
 
+/* An option, else a variable of the environment; NULL: neither is set. */
+static const char *value_or(const cli_option *option, const char *variable) {
+    const char *value = option->value != NULL ? option->value : getenv(variable);
+    return value != NULL && value[0] != 0 ? value : NULL;
+}
+
 static int read_options(bench *b, int argc, char **argv) {
     const char *args[argc + 1];
     size_t n_args;
     bool help;
     cli_option o[N_OPTIONS] = {[OPT_URL] = {.name = "url", .takes_value = true},
+                               [OPT_CA] = {.name = "ca", .takes_value = true},
+                               [OPT_SERVER] = {.name = "server", .takes_value = true},
+                               [OPT_ZEROS] = {.name = "zeros"},
                                [OPT_TOKEN] = {.name = "token", .takes_value = true},
                                [OPT_ROWS] = {.name = "rows", .takes_value = true},
                                [OPT_MISSING] = {.name = "missing", .takes_value = true},
@@ -111,10 +130,12 @@ static int read_options(bench *b, int argc, char **argv) {
         return help ? EXIT_DONE : EXIT_USAGE;
     if (n_args != 1 || args[0][0] == 0)
         return cli_usage(usage, "it takes one endpoint");
-    const char *token = o[OPT_TOKEN].value ? o[OPT_TOKEN].value : getenv("LATHE_TOKEN");
+    const char *token = value_or(&o[OPT_TOKEN], "LATHE_TOKEN");
     *b = (bench){.endpoint = args[0],
                  .url = o[OPT_URL].value ? o[OPT_URL].value : "http://127.0.0.1:8000",
-                 .token = token && token[0] ? token : NULL,
+                 .ca = value_or(&o[OPT_CA], "LATHE_CA_FILE"),
+                 .token = token,
+                 .zeros = o[OPT_ZEROS].seen,
                  .rows = o[OPT_ROWS].value,
                  .missing = o[OPT_MISSING].value,
                  .seconds = 2,
@@ -124,11 +145,16 @@ static int read_options(bench *b, int argc, char **argv) {
         return cli_usage(usage, "the token holds what no token does");
     if (b->missing != NULL && b->rows == NULL)
         return cli_usage(usage, "--missing is about the file of --rows; add that");
+    if (b->zeros && b->rows != NULL)
+        return cli_usage(usage, "either --rows or --zeros");
     if (!read_number(&o[OPT_SECONDS], 0.01, 3600, false, &b->seconds) ||
         !read_number(&o[OPT_CONNECTIONS], 1, 16384, true, &b->connections) ||
         !read_number(&o[OPT_P99], 1e-3, 1e6, false, &b->p99_ms) ||
         !read_number(&o[OPT_RATE], 1e-3, 1e9, false, &b->rate))
         return EXIT_USAGE;
+    b->control = (cli_target){.url = value_or(&o[OPT_SERVER], "LATHE_SERVER"), .token = token};
+    if (b->control.url == NULL && b->rows == NULL && !b->zeros)
+        b->control.socket = cli_find_socket(o[OPT_HOME].value);
     return -1;
 }
 
@@ -183,6 +209,29 @@ static int32_t put_requests(bench *b, const bench_rows *rows, lathe_error *err) 
     return LATHE_OK;
 }
 
+/* Rows from the file, or like those of training; where nobody tells how those were, one of zeros. */
+static int32_t make_rows(bench *b, const cJSON *metadata, bench_rows *rows, lathe_error *err) {
+    b->source = "file";
+    if (b->rows != NULL)
+        return bench_rows_read(metadata, b->rows, b->missing, rows, err);
+    b->source = "profile";
+    lathe_error why = {0};
+    int32_t rc = LATHE_E_NOT_FOUND;
+    if (b->control.url != NULL || b->control.socket != NULL)
+        rc = bench_profile_make(&b->control, b->endpoint, metadata, rows, &why);
+    else
+        lathe_fail(&why, rc, NULL, "no service holds this home, and none is named by --server");
+    if (rc == LATHE_OK)
+        return rc;
+    bench_rows_free(rows);
+    b->source = "zeros";
+    if (!b->zeros)
+        fprintf(stderr,
+                "lathe: rows of zeros are sent, since the training profile is not known: %s\n",
+                why.message);
+    return bench_rows_make(metadata, rows, err);
+}
+
 /* Asks for the metadata, makes the requests, and tries the first. */
 static int32_t prepare(bench *b, lathe_error *err) {
     lathe_buf question = {0}, answer = {0};
@@ -192,8 +241,7 @@ static int32_t prepare(bench *b, lathe_error *err) {
     int32_t rc = ask(b, &question, &answer, err);
     if (rc == LATHE_OK) {
         metadata = cJSON_ParseWithLength(lathe_buf_str(&answer), answer.len);
-        rc = b->rows ? bench_rows_read(metadata, b->rows, b->missing, &rows, err)
-                     : bench_rows_make(metadata, &rows, err);
+        rc = make_rows(b, metadata, &rows, err);
     }
     if (rc == LATHE_OK)
         rc = put_requests(b, &rows, err);
@@ -293,6 +341,7 @@ static void print_json(const bench *b, bool met) {
     cJSON *out = cJSON_CreateObject(), *steps;
     cJSON_AddStringToObject(out, "endpoint", b->endpoint);
     cJSON_AddNumberToObject(out, "rows", (double)b->n_requests);
+    cJSON_AddStringToObject(out, "source", b->source);
     steps = cJSON_AddArrayToObject(out, "steps");
     for (size_t i = 0; i < b->n_steps; i++)
         cJSON_AddItemToArray(steps, step_json(&b->steps[i]));
@@ -339,9 +388,11 @@ int cli_bench(int argc, char **argv) {
     if (code >= 0)
         return code;
     signal(SIGPIPE, SIG_IGN); /* a connection that broke is told by its write */
-    int32_t rc = bench_load_open(b.url, &b.load, &err);
-    if (rc == LATHE_E_INVALID)
-        return cli_usage(usage, "--url: %s", err.message);
+    int32_t rc = bench_load_open(b.url, b.ca, &b.load, &err);
+    if (rc == LATHE_E_INVALID) {
+        free(b.control.socket);
+        return cli_usage(usage, "%s: %s", err.where[0] ? err.where : "--url", err.message);
+    }
     if (rc == LATHE_OK)
         rc = prepare(&b, &err);
     if (rc == LATHE_OK)
@@ -351,5 +402,6 @@ int cli_bench(int argc, char **argv) {
     for (size_t i = 0; i < b.n_requests; i++)
         lathe_buf_free(&b.requests[i]);
     free(b.requests);
+    free(b.control.socket);
     return code;
 }

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "cli/bench_histogram.h"
+#include "cli/bench_tls.h"
 
 #include <llhttp.h>
 #include <netdb.h>
@@ -34,6 +35,9 @@ typedef struct conn {
     bool is_writing;     /* the kernel has not taken all of the request */
     int64_t sent;
     lathe_buf body; /* of an answer that is wanted, or is no 200 */
+    SSL *tls;       /* NULL: plain, as the two below */
+    lathe_buf wire; /* what is being written */
+    lathe_buf more; /* what waits for it */
 } conn;
 
 struct bench_load {
@@ -42,6 +46,10 @@ struct bench_load {
     llhttp_settings_t settings;
     struct sockaddr_storage address;
     char host[300];
+    char name[256];   /* of the host, without the port */
+    SSL_CTX *tls;     /* NULL: plain */
+    char broken[200]; /* a TLS that failed while it was opened; "": none */
+    lathe_buf plain;
     conn **conns;
     size_t n_conns, busy, opening, closing;
     const lathe_buf *requests;
@@ -77,6 +85,9 @@ static void note_error(bench_load *l, int status, const char *text, size_t len) 
 static void on_closed(uv_handle_t *handle) {
     conn *c = handle->data;
     c->state = CONN_CLOSED;
+    SSL_free(c->tls);
+    c->tls = NULL;
+    c->is_writing = false;
     c->load->closing--;
     if (lathe_now_ns() < c->load->end && c->load->failed == 0)
         start_connection(c);
@@ -140,22 +151,15 @@ static void on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buf) {
     *buf = uv_buf_init(c->load->input, sizeof c->load->input);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
-    conn *c = stream->data;
-    if (n == 0 || c->state == CONN_CLOSING)
-        return;
-    if (n < 0) {
-        lose(c, n == UV_EOF ? "the service closed the connection before it answered"
-                            : uv_strerror((int)n));
-        return;
-    }
+/* Bytes of an answer. */
+static void take(conn *c, const char *data, size_t n) {
     if (c->state != CONN_BUSY) { /* nothing was asked */
         close_connection(c);
         return;
     }
-    const llhttp_errno_t rc = llhttp_execute(&c->parser, buf->base, (size_t)n);
+    const llhttp_errno_t rc = llhttp_execute(&c->parser, data, n);
     const bool whole =
-        rc == HPE_PAUSED && c->answered && llhttp_get_error_pos(&c->parser) == buf->base + n;
+        rc == HPE_PAUSED && c->answered && llhttp_get_error_pos(&c->parser) == data + n;
     if (whole)
         finish_answer(c);
     else if (rc != HPE_OK)
@@ -163,16 +167,94 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
                             : "the service's answer is no HTTP/1.1");
 }
 
+/* ---- writing ---- */
+
+static void flush(conn *c);
+
 static void on_written(uv_write_t *request, int status) {
     conn *c = request->data;
     c->is_writing = false;
     if (status != 0)
         lose(c, uv_strerror(status));
+    else if (c->tls != NULL && c->state != CONN_CLOSING)
+        flush(c);
+}
+
+/* The bytes must stay until they are written. */
+static void put(conn *c, const char *data, size_t len) {
+    uv_buf_t rest = uv_buf_init((char *)(uintptr_t)data, (unsigned)len);
+    const int wrote = uv_try_write((uv_stream_t *)&c->tcp, &rest, 1);
+    if (wrote == (int)len)
+        return;
+    if (wrote > 0)
+        rest = uv_buf_init((char *)(uintptr_t)data + wrote, (unsigned)(len - (size_t)wrote));
+    c->writing.data = c;
+    const int rc = wrote < 0 && wrote != UV_EAGAIN
+                       ? wrote
+                       : uv_write(&c->writing, (uv_stream_t *)&c->tcp, &rest, 1, on_written);
+    c->is_writing = rc == 0;
+    if (rc != 0)
+        lose(c, uv_strerror(rc));
+}
+
+/* With TLS: what waits goes out once the last is written. */
+static void flush(conn *c) {
+    if (c->is_writing || c->more.len == 0)
+        return;
+    const lathe_buf last = c->wire;
+    c->wire = c->more;
+    c->more = last;
+    lathe_buf_clear(&c->more);
+    put(c, c->wire.data, c->wire.len);
+}
+
+/* ---- reading ---- */
+
+static void fail_connection(conn *c, int code);
+
+static void begin(conn *c) {
+    c->load->opening--;
+    c->state = CONN_IDLE;
+    send_next(c);
+}
+
+static void take_cipher(conn *c, const char *data, size_t n) {
+    bench_load *l = c->load;
+    char why[200] = "out of memory";
+    lathe_buf_clear(&l->plain);
+    const bool good = bench_tls_receive(c->tls, data, n, &l->plain, &c->more, why);
+    flush(c); /* of the handshake, or an alert */
+    if (!good && c->state == CONN_OPENING) {
+        snprintf(l->broken, sizeof l->broken, "%s", why);
+        fail_connection(c, UV_EPROTO);
+    } else if (!good) {
+        lose(c, why);
+    } else if (c->state == CONN_OPENING && bench_tls_is_open(c->tls)) {
+        begin(c);
+    } else if (l->plain.len > 0) {
+        take(c, l->plain.data, l->plain.len);
+    }
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
+    conn *c = stream->data;
+    if (n == 0 || c->state == CONN_CLOSING)
+        return;
+    if (n < 0 && c->state == CONN_OPENING)
+        fail_connection(c, n == UV_EOF ? UV_ECONNRESET : (int)n);
+    else if (n < 0)
+        lose(c, n == UV_EOF ? "the service closed the connection before it answered"
+                            : uv_strerror((int)n));
+    else if (c->tls != NULL)
+        take_cipher(c, buf->base, (size_t)n);
+    else
+        take(c, buf->base, (size_t)n);
 }
 
 /* Idle: its next request, unless the step is over. */
 static void send_next(conn *c) {
     bench_load *l = c->load;
+    char why[200] = "out of memory";
     const int64_t now = lathe_now_ns();
     if (now >= l->end)
         return;
@@ -185,19 +267,12 @@ static void send_next(conn *c) {
     c->state = CONN_BUSY;
     l->busy++;
     c->sent = now;
-    uv_buf_t rest = uv_buf_init(request->data, (unsigned)request->len);
-    const int wrote = uv_try_write((uv_stream_t *)&c->tcp, &rest, 1);
-    if (wrote == (int)request->len)
-        return;
-    if (wrote > 0)
-        rest = uv_buf_init(request->data + wrote, (unsigned)(request->len - (size_t)wrote));
-    c->writing.data = c;
-    const int rc = wrote < 0 && wrote != UV_EAGAIN
-                       ? wrote
-                       : uv_write(&c->writing, (uv_stream_t *)&c->tcp, &rest, 1, on_written);
-    c->is_writing = rc == 0;
-    if (rc != 0)
-        lose(c, uv_strerror(rc));
+    if (c->tls == NULL)
+        put(c, request->data, request->len);
+    else if (bench_tls_seal(c->tls, request->data, request->len, &c->more, why))
+        flush(c);
+    else
+        lose(c, why);
 }
 
 static void fail_connection(conn *c, int code) {
@@ -206,20 +281,31 @@ static void fail_connection(conn *c, int code) {
     close_connection(c);
 }
 
+static bool begin_tls(conn *c) {
+    bench_load *l = c->load;
+    lathe_buf_clear(&c->wire);
+    lathe_buf_clear(&c->more);
+    c->tls = bench_tls_open(l->tls, l->name);
+    if (c->tls == NULL || !bench_tls_begin(c->tls, &c->more, l->broken))
+        return false;
+    flush(c);
+    return true;
+}
+
 static void on_connected(uv_connect_t *request, int status) {
     conn *c = request->data;
     if (c->state != CONN_OPENING)
         return;
     if (status == 0)
         status = uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
-    if (status != 0) {
+    if (status == 0)
+        uv_tcp_nodelay(&c->tcp, 1);
+    if (status == 0 && c->load->tls != NULL && !begin_tls(c))
+        status = UV_EPROTO;
+    if (status != 0)
         fail_connection(c, status);
-        return;
-    }
-    uv_tcp_nodelay(&c->tcp, 1);
-    c->load->opening--;
-    c->state = CONN_IDLE;
-    send_next(c);
+    else if (c->tls == NULL)
+        begin(c);
 }
 
 static void start_connection(conn *c) {
@@ -251,6 +337,8 @@ static void set_timer(bench_load *l, double ms) {
 }
 
 static int32_t fail_connect(bench_load *l, int code, lathe_error *err) {
+    if (l->broken[0] != 0)
+        return lathe_fail(err, LATHE_E_IO, l->host, "%s", l->broken);
     return lathe_fail(
         err, LATHE_E_IO, l->host,
         code == UV_ECONNREFUSED
@@ -263,6 +351,7 @@ static int32_t fail_connect(bench_load *l, int code, lathe_error *err) {
 static int32_t connect_all(bench_load *l, size_t n, lathe_error *err) {
     l->end = 0;
     l->failed = 0;
+    l->broken[0] = 0;
     if (n > l->n_conns) {
         conn **more = realloc(l->conns, n * sizeof *more);
         l->conns = more ? more : l->conns;
@@ -369,10 +458,11 @@ const char *bench_load_first_error(const bench_load *l) {
 
 /* ---- opening ---- */
 
-/* "http://HOST[:PORT][/]" in its parts. */
-static bool split_url(const char *url, char host[256], char port[8]) {
-    const bool scheme = strncmp(url, "http://", 7) == 0;
-    const char *at = scheme ? url + 7 : url;
+/* "http[s]://HOST[:PORT][/]" in its parts. */
+static bool split_url(const char *url, char host[256], char port[8], bool *tls) {
+    *tls = strncmp(url, "https://", 8) == 0;
+    const bool scheme = *tls || strncmp(url, "http://", 7) == 0;
+    const char *at = scheme ? url + (*tls ? 8 : 7) : url;
     const bool six = *at == '[';
     const size_t len = six ? strcspn(++at, "]") : strcspn(at, ":/");
     const char *rest = at + len + (six && at[len] == ']');
@@ -382,7 +472,7 @@ static bool split_url(const char *url, char host[256], char port[8]) {
         if ((unsigned char)at[i] <= ' ' || strchr("@?#", at[i]) != NULL)
             return false;
     snprintf(host, 256, "%.*s", (int)len, at);
-    snprintf(port, 8, "80");
+    snprintf(port, 8, *tls ? "443" : "80");
     if (*rest == ':') {
         const size_t digits = strspn(++rest, "0123456789");
         if (digits == 0 || digits > 5 || atoi(rest) < 1 || atoi(rest) > 65535)
@@ -393,13 +483,14 @@ static bool split_url(const char *url, char host[256], char port[8]) {
     return *rest == 0 || strcmp(rest, "/") == 0;
 }
 
-static int32_t resolve(bench_load *l, const char *url, lathe_error *err) {
-    char host[256], port[8];
+static int32_t resolve(bench_load *l, const char *url, bool *tls, lathe_error *err) {
+    char *host = l->name, port[8];
     struct addrinfo *found = NULL;
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    if (!split_url(url, host, port))
+    if (!split_url(url, l->name, port, tls))
         return lathe_fail(err, LATHE_E_INVALID, NULL,
-                          "\"%.100s\" is no URL to load; expected http://HOST:PORT, without TLS",
+                          "\"%.100s\" is no URL to load; expected http://HOST:PORT or "
+                          "https://HOST:PORT",
                           url);
     snprintf(l->host, sizeof l->host, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
     const int rc = getaddrinfo(host, port, &hints, &found);
@@ -414,15 +505,19 @@ static int32_t resolve(bench_load *l, const char *url, lathe_error *err) {
     return LATHE_OK;
 }
 
-int32_t bench_load_open(const char *url, bench_load **out, lathe_error *err) {
+int32_t bench_load_open(const char *url, const char *ca_file, bench_load **out, lathe_error *err) {
+    bool tls = false;
     *out = NULL;
     bench_load *l = calloc(1, sizeof *l);
     if (l == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory");
-    int32_t rc = resolve(l, url, err);
+    int32_t rc = resolve(l, url, &tls, err);
+    if (rc == LATHE_OK && tls)
+        rc = bench_tls_new(ca_file, &l->tls, err);
     if (rc == LATHE_OK && uv_loop_init(&l->loop) != 0)
         rc = lathe_fail(err, LATHE_E_INTERNAL, NULL, "the event loop does not begin");
     if (rc != LATHE_OK) {
+        SSL_CTX_free(l->tls);
         free(l);
         return rc;
     }
@@ -450,8 +545,12 @@ void bench_load_close(bench_load *l) {
     uv_loop_close(&l->loop);
     for (size_t i = 0; i < l->n_conns; i++) {
         lathe_buf_free(&l->conns[i]->body);
+        lathe_buf_free(&l->conns[i]->wire);
+        lathe_buf_free(&l->conns[i]->more);
         free(l->conns[i]);
     }
+    SSL_CTX_free(l->tls);
+    lathe_buf_free(&l->plain);
     free(l->conns);
     free(l);
 }

@@ -21,8 +21,9 @@ typedef struct bench_step {
     double p50, p99, p999, max;
 } bench_step;
 
-/* url: "http://HOST[:PORT]", IPv6 in brackets. LATHE_E_INVALID: it is none. */
-int32_t bench_load_open(const char *url, bench_load **load, lathe_error *err);
+/* url: "http://HOST[:PORT]" or "https://…", IPv6 in brackets; ca_file: certificates that are trusted there, NULL: the
+ * system's. LATHE_E_INVALID: it is none, or there are none in the file. */
+int32_t bench_load_open(const char *url, const char *ca_file, bench_load **load, lathe_error *err);
 void bench_load_close(bench_load *load);
 
 /* "HOST:PORT", for the header. */

@@ -102,7 +102,7 @@ static int32_t open_text(const char *path, char **data, csv_text *text, lathe_er
 
 /* ---- bodies ---- */
 
-static int32_t add_body(bench_rows *rows, cJSON *inputs, lathe_error *err) {
+int32_t bench_rows_add(bench_rows *rows, cJSON *inputs, lathe_error *err) {
     cJSON *body = cJSON_CreateObject();
     cJSON_AddItemToObject(body, "inputs", inputs);
     lathe_json_print(NULL, body, &rows->bodies[rows->n]);
@@ -111,8 +111,7 @@ static int32_t add_body(bench_rows *rows, cJSON *inputs, lathe_error *err) {
                                           : LATHE_OK;
 }
 
-/* `value` is taken over. */
-static void add_input(cJSON *inputs, const cJSON *input, cJSON *value) {
+void bench_rows_add_input(cJSON *inputs, const cJSON *input, cJSON *value) {
     static const int shape[] = {1, 1};
     cJSON *item = cJSON_CreateObject(), *data;
     cJSON_AddStringToObject(item, "name", cJSON_GetStringValue(lathe_json_get(input, "name")));
@@ -128,8 +127,7 @@ static const char *type_of(const cJSON *input) {
     return cJSON_GetStringValue(lathe_json_get(input, "datatype"));
 }
 
-/* The list of inputs; NULL: these are no metadata. */
-static const cJSON *inputs_of(const cJSON *metadata, lathe_error *err) {
+const cJSON *bench_rows_inputs(const cJSON *metadata, lathe_error *err) {
     const cJSON *inputs = lathe_json_get(metadata, "inputs"), *input;
     bool good = cJSON_IsArray(inputs) && inputs->child != NULL;
     cJSON_ArrayForEach(input, inputs) good =
@@ -143,8 +141,14 @@ static const cJSON *inputs_of(const cJSON *metadata, lathe_error *err) {
     return NULL;
 }
 
+cJSON *bench_rows_zero(const char *type) {
+    return strcmp(type, "BYTES") == 0  ? cJSON_CreateString("")
+           : strcmp(type, "BOOL") == 0 ? cJSON_CreateFalse()
+                                       : cJSON_CreateNumber(0);
+}
+
 int32_t bench_rows_make(const cJSON *metadata, bench_rows *rows, lathe_error *err) {
-    const cJSON *list = inputs_of(metadata, err), *input;
+    const cJSON *list = bench_rows_inputs(metadata, err), *input;
     if (list == NULL)
         return LATHE_E_DATA;
     cJSON *inputs = cJSON_CreateArray();
@@ -154,13 +158,9 @@ int32_t bench_rows_make(const cJSON *metadata, bench_rows *rows, lathe_error *er
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory");
     }
     cJSON_ArrayForEach(input, list) {
-        const char *type = type_of(input);
-        add_input(inputs, input,
-                  strcmp(type, "BYTES") == 0  ? cJSON_CreateString("")
-                  : strcmp(type, "BOOL") == 0 ? cJSON_CreateFalse()
-                                              : cJSON_CreateNumber(0));
+        bench_rows_add_input(inputs, input, bench_rows_zero(type_of(input)));
     }
-    return add_body(rows, inputs, err);
+    return bench_rows_add(rows, inputs, err);
 }
 
 /* A cell as the input's type; NULL: it is none. */
@@ -214,9 +214,9 @@ static int32_t read_row(const csv_text *text, const csv_record *r, const cJSON *
                            "truths; where it stands for a missing value, add --missing",
                            cell);
         }
-        add_input(inputs, input, value);
+        bench_rows_add_input(inputs, input, value);
     }
-    return add_body(rows, inputs, err);
+    return bench_rows_add(rows, inputs, err);
 }
 
 static int32_t read_rows(csv_text *text, const cJSON *list, const char *missing, bench_rows *rows,
@@ -247,7 +247,7 @@ static int32_t read_rows(csv_text *text, const cJSON *list, const char *missing,
 
 int32_t bench_rows_read(const cJSON *metadata, const char *path, const char *missing,
                         bench_rows *rows, lathe_error *err) {
-    const cJSON *list = inputs_of(metadata, err);
+    const cJSON *list = bench_rows_inputs(metadata, err);
     csv_text text = {0};
     char *data = NULL;
     if (list == NULL)

@@ -26,4 +26,15 @@ int32_t bench_rows_read(const cJSON *metadata, const char *path, const char *mis
 
 void bench_rows_free(bench_rows *rows);
 
+/* ---- for those who make rows ---- */
+
+/* The list of inputs, each with name and datatype; NULL: these are no metadata, LATHE_E_DATA. */
+const cJSON *bench_rows_inputs(const cJSON *metadata, lathe_error *err);
+/* One value for an input of a row; taken over. */
+void bench_rows_add_input(cJSON *inputs, const cJSON *input, cJSON *value);
+/* 0, false or "". */
+cJSON *bench_rows_zero(const char *type);
+/* A row of these inputs, which are taken over; rows->bodies has room. */
+int32_t bench_rows_add(bench_rows *rows, cJSON *inputs, lathe_error *err);
+
 #endif

@@ -65,9 +65,8 @@ static bool answers(const char *path) {
     return good;
 }
 
-/* The socket of the service that holds the home; NULL: none does. A home with a long path is reached through its descriptor, which
- * stays open. */
-static char *find_socket(const char *home) {
+/* A path that is too long is reached through its folder's descriptor, which stays open. */
+char *cli_find_socket(const char *home) {
     char *folder = NULL, *path = NULL;
     if (lathe_store_home_path(home, &folder, NULL) == LATHE_OK)
         path = lathe_path_join(folder, LATHE_CONTROL_SOCKET);
@@ -115,7 +114,7 @@ bool cli_find_target(int *argc, char **argv, const char *writes, cli_target *tar
         target->token = token != NULL && token[0] != 0 ? token : NULL;
     } else if (writes != NULL && !has_flag(*argc, argv, "--dry-run") &&
                (writes[0] == 0 || (*argc > 1 && has_word(writes, argv[1])))) {
-        target->socket = find_socket(home_of(*argc, argv));
+        target->socket = cli_find_socket(home_of(*argc, argv));
     }
     return true;
 }

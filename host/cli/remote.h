@@ -12,6 +12,9 @@
  * socket where the verb runs here. Free target->socket. */
 bool cli_find_target(int *argc, char **argv, const char *writes, cli_target *target);
 
+/* The socket of the service that holds a home (NULL: the usual); NULL: none does. malloc'ed. */
+char *cli_find_socket(const char *home);
+
 /* Runs `argv` there. */
 int cli_remote(const cli_target *target, int argc, char **argv);
 

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 DATA = SOURCE / "pipelines" / "data"
@@ -82,6 +83,66 @@ def idx():
     return [struct.pack(">H", len(x)) + x + y for x, y in ((images, labels), (packed, gzip.compress(labels, mtime=0)))]
 
 
+def cron():
+    return ["* * * * *", "*/15 8-18 * jan-mar,7 1-5", "0 0 29 2 *", "@daily", "30 2 * * sun", "0 0 30 2 *", "5-2 * * * *"]
+
+
+def timezones():
+    """Files of the system's, as far as there are any, and the smallest one."""
+    found = [pathlib.Path("/usr/share/zoneinfo") / name for name in ("Europe/Berlin", "Asia/Kolkata", "UTC")]
+    head = b"TZif2" + bytes(15) + struct.pack(">6I", 0, 0, 0, 0, 1, 4) + struct.pack(">iBB", 3600, 0, 0) + b"CET\0"
+    return [p.read_bytes() for p in found if p.exists()] + [head + head + b"\nCET-1CEST,M3.5.0,M10.5.0/3\n"]
+
+
+def inflate():
+    body = b'{"inputs":[' + b"1," * 3000 + b"1]}"
+    raw = zlib.compressobj(9, zlib.DEFLATED, -15)
+    bomb = gzip.compress(bytes(1000000), mtime=0)
+    return [b"\0" + gzip.compress(body, mtime=0), b"\1" + zlib.compress(body), b"\3" + raw.compress(body) + raw.flush(),
+            b"\4" + bomb, b"\2" + gzip.compress(body, mtime=0) + b"tail", b"\0plain"]
+
+
+def api():
+    """The route, a query, a body."""
+    pairs = [("limit=10&cursor=a%20b", ""), ("", '{"model": "m", "version": 3, "traffic": [{"model": "m"}], "sticky": "id"}'),
+             ("of=00&limit=1", '{"name": "n", "role": "infer", "rate": 1.5, "expires_seconds": 60}'), ("a=%zz&a=1", "[1]"),
+             ("open=true&since_us=5", '{"name": "n", "name": "m"}'), ("from=2026-01-31&to=x", '{"days": 1e400, "dry_run": true}')]
+    return [bytes([route]) + f"{query}\n{body}".encode() for query, body in pairs for route in range(0, 60, 4)]
+
+
+def auth():
+    secret = "lathe_" + "0123456789abcdef" * 4
+    return [f"Bearer {secret}\n\nlocalhost:8000\nhttp://localhost:8000", f"\n{secret}\n127.0.0.1\nnull",
+            f"bearer  {secret}\n{secret}\n[::1]:80\nhttps://evil.example", "Basic YTpi\n\nexample.org\n", "Bearer a,b\n\n\n://"]
+
+
+def plugins():
+    """What the scan says of plugins: as an entry of the cache, and by itself."""
+    work = tempfile.mkdtemp()
+    try:
+        r = subprocess.run([os.environ["LATHE_BIN"], "plugins", "list", "--home", work], capture_output=True, text=True)
+        if r.returncode != 0:
+            sys.exit(f"the plugins cannot be listed: {r.stderr[-600:]}")
+        files = json.loads((pathlib.Path(work) / "plugins.json").read_text())["files"]
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    seeds = ['{"path":"/p/a.so","size":1,"mtime_ns":2,"inode":"3","digest":"","status":"crashed","reason":"why"}']
+    for entry in files:
+        if entry["path"].rsplit("/", 1)[-1] in ("mlp.so", "csv.so", "relu.so", "impute.so"):
+            fixed = dict(entry, path="/p/a.so", size=1, mtime_ns=2, inode="3")
+            seeds += [json.dumps(fixed, separators=(",", ":")), entry["plugins"]]
+    return seeds
+
+
+def crumbs():
+    """Bytes for several places of the page."""
+    return [struct.pack("<H", at) + bytes(range(256)) * 8 for at in (2, 8, 64, 1024, 4096, 40000, 65535)] + [b"\0\0" + b"\xff" * 5000]
+
+
+def live():
+    return [b"", b"\xff" * 20000, bytes(range(256)) * 100, struct.pack("<d", float("nan")) * 3000, struct.pack("<q", 1) * 3000]
+
+
 def models(folder):
     """A model of trees with categories for the requests, and small ones of several kinds as files."""
     learners = {"fuzz": {"gbdt": {"rounds": 3}}, "linear": {"linear": {}}, "stack": {"stacking": {
@@ -119,6 +180,14 @@ def main():
     put(folder, "csv", *csv())
     put(folder, "idx", *idx())
     put(folder, "pipeline", *[pathlib.Path(p).read_bytes() for p in sorted(glob.glob(str(SOURCE / "pipelines" / "*.json")))])
+    put(folder, "cron", *cron())
+    put(folder, "timezone", *timezones())
+    put(folder, "inflate", *inflate())
+    put(folder, "api", *api())
+    put(folder, "auth", *auth())
+    put(folder, "plugins", *plugins())
+    put(folder, "crumbs", *crumbs())
+    put(folder, "live", *live())
     models(folder)
     for name in os.listdir(SOURCE / "tests" / "fuzz" / "regressions"):  # what was found once
         put(folder, name.split("-")[0])

@@ -1,11 +1,13 @@
 """`lathe bench`: load on a served endpoint: the curve, its gates, and what it says when it cannot."""
 
 import os
+import shutil
 import socket
 import threading
 
 from liblathe import DATA, Checks, Lathe, parse
 from libserve import Service
+from libtls import TlsService, certificate, trust
 
 checks = Checks()
 SHORT = ("--seconds", "0.2", "--connections", "3")
@@ -36,7 +38,9 @@ def check_usage(lathe):
     for args, words in (((), ["one endpoint"]), (("a", "b"), ["one endpoint"]), (("a", "--seconds", "0"), ["--seconds", "0.01"]),
                         (("a", "--connections", "1.5"), ["--connections", "whole"]), (("a", "--p99-ms", "nan"), ["--p99-ms"]),
                         (("a", "--rate", "x"), ["--rate"]), (("a", "--missing", "NA"), ["--rows"]),
-                        (("a", "--url", "https://localhost"), ["https://localhost", "http://HOST:PORT"]),
+                        (("a", "--url", "ftp://localhost"), ["ftp://localhost", "http://HOST:PORT"]),
+                        (("a", "--rows", "x.csv", "--zeros"), ["--rows", "--zeros"]),
+                        (("a", "--url", "https://localhost", "--ca", "none.pem"), ["none.pem", "certificates"]),
                         (("a", "--url", "http://localhost:99999"), ["http://HOST:PORT"]),
                         (("a", "--url", "http://[::1"), ["http://HOST:PORT"]), (("a", "--token", "a\nb"), ["token"]),
                         (("a", "--speed"), ["--speed"])):
@@ -96,6 +100,60 @@ def check_rows(lathe, url):
     checks.has("its name", r.stderr, "none.csv")
 
 
+def check_profile(lathe, service, url):
+    """Rows like those of training: their columns' distributions, missing values, categories; the door lets them in."""
+    before = service.metric("lathe_validation_rows_total")
+    for args in ((), ("--server", f"http://127.0.0.1:{service.ports['control']}")):
+        r = lathe.run("bench", "birds", "--url", url, *SHORT, "--json", *args)
+        out = parse(r.stdout) or {}
+        checks.equal(f"from the profile {args}", (r.returncode, r.stderr, out.get("source"), out.get("rows")),
+                     (0, "", "profile", 1000))
+    checks.equal("nothing to flag", service.metric("lathe_validation_rows_total"), before)
+    path = "/api/v1/models/birds/versions/1/features?bins=true"
+    served = {f["name"]: f for f in service.control("GET", path)[1]["features"]}
+    bill, sex = served["bill_length_mm"], served["sex"]
+    far = max(abs(a / max(1, bill["present"]) - b / bill["training"]["present"])
+              for a, b in zip(bill["counts"], bill["training"]["counts"]))
+    checks.that("numbers as in training", far < 0.05, (far, bill))
+    shares = [f["missing"] / (f["missing"] + f["present"]) for f in (sex, sex["training"])]
+    checks.that("missing values, too", abs(shares[0] - shares[1]) < 0.03 and shares[0] > 0, shares)
+    checks.equal("no category that training lacks", sex["unseen"], 0)
+    r = lathe.run("bench", "birds", "--url", url, *SHORT, "--json", "--zeros")
+    checks.equal("zeros", ((parse(r.stdout) or {}).get("source"), r.stderr), ("zeros", ""))
+    r = lathe.run("bench", "birds", "--url", url, *SHORT, "--json", "--home", lathe.path("elsewhere"))
+    checks.equal("nobody tells the profile", (r.returncode, (parse(r.stdout) or {}).get("source")), (0, "zeros"))
+    checks.has("it says so", r.stderr, "rows of zeros", "--server")
+
+
+def check_tls(lathe):
+    if shutil.which("openssl") is None:
+        print("there is no openssl program: TLS is not checked")
+        return
+    cert, key = certificate(lathe, "own")
+    TlsService.context = trust(cert)
+    with TlsService(lathe, "--workers", "1", "--tls-certificate", cert, "--tls-key", key) as service:
+        url = f"https://127.0.0.1:{service.ports['infer']}"
+        r = lathe.run("bench", "birds", "--url", url, "--ca", cert, *SHORT, "--json")
+        out = parse(r.stdout) or {"steps": [{"requests": 0}]}
+        checks.equal(f"TLS: {r.stderr}", (r.returncode, out.get("source"), sum(s.get("errors", 1) for s in out["steps"])),
+                     (0, "profile", 0))
+        checks.that("TLS: requests", out["steps"][0]["requests"] > 10, out)
+        r = lathe.run("bench", "birds", "--url", url, *SHORT, env={"LATHE_CA_FILE": cert})
+        checks.equal("TLS: by the environment", r.returncode, 0)
+        r = lathe.run("bench", "birds", "--url", url, *SHORT)
+        checks.equal("TLS: an unknown certificate", r.returncode, 1)
+        checks.has("TLS: says why", r.stderr, "not trusted", "self-signed", "--ca")
+        r = lathe.run("bench", "birds", "--url", url.replace("127.0.0.1", "localhost"), "--ca", cert, *SHORT)
+        checks.equal("TLS: a certificate for another name", r.returncode, 1)
+        checks.has("TLS: says why", r.stderr, "not trusted", "ostname")
+        r = lathe.run("bench", "birds", "--url", url.replace("https", "http"), *SHORT)
+        checks.equal("TLS: asked without", r.returncode, 1)
+        r = lathe.run("bench", "birds", "--url", scripted(http("{}")).replace("http", "https"), "--ca", cert, *SHORT)
+        checks.equal("TLS: asked of a plain service", r.returncode, 1)
+        checks.has("TLS: says so", r.stderr, "TLS failed")
+        checks.equal("TLS: an orderly stop", service.stop(), 0)
+
+
 def answered(service):
     return service.metric("lathe_inference_requests_total")
 
@@ -127,12 +185,14 @@ with Lathe() as lathe:
         "prepare": {"source": {"csv": {"path": PENGUINS, "missing": ["NA"]}}},
         "train": {"candidates": {"trees": {"gbdt": {"rounds": 3}}}}, "deploy": {"endpoint": "birds", "when": "always"}})
     checks.equal("training", code, 0)
+    check_tls(lathe)
     with Service(lathe, "--workers", "1") as service:
         url = f"http://127.0.0.1:{service.ports['infer']}"
         check_curve(lathe, service, url)
         check_rows(lathe, url)
+        check_profile(lathe, service, url)
         r = lathe.run("bench", "birds", "--url", url, *SHORT)
-        checks.equal("a row of its own making", (r.returncode, r.stderr), (0, ""))
+        checks.equal("rows of its own making", (r.returncode, r.stderr), (0, ""))
         checks.has("a table", r.stdout, "connections", "requests/s", "p999 ms", "best: ")
         r = lathe.run("bench", "birds", "--url", url, *SHORT, "--p99-ms", "0.001")
         checks.equal("a gate that cannot be met", r.returncode, 3)

@@ -211,6 +211,30 @@ static int32_t stream_run_events(api_call *c) {
     return LATHE_OK;
 }
 
+/* What the service did, oldest first: as the stream tells it. */
+static int32_t get_events(api_call *c) {
+    lathe_audit_list list;
+    const int64_t limit = api_limit(c);
+    const int32_t rc =
+        lathe_store_audit(c->store, api_int_cursor(c, 0), limit + 1, c->arena, &list, &c->err);
+    if (rc != LATHE_OK)
+        return rc;
+    cJSON *out = cJSON_CreateObject(), *events = cJSON_AddArrayToObject(out, "events");
+    for (size_t i = 0; i < list.count && (int64_t)i < limit; i++) {
+        lathe_buf json = {0};
+        cJSON *item = cJSON_CreateObject();
+        lathe_sse_audit_event(&list.items[i], &json);
+        cJSON_AddNumberToObject(item, "seq", (double)list.items[i].seq);
+        api_add_time(item, "time_us", list.items[i].time);
+        api_add_json(item, "event", lathe_buf_str(&json));
+        lathe_buf_free(&json);
+        cJSON_AddItemToArray(events, item);
+    }
+    if ((int64_t)list.count > limit)
+        api_add_next(out, list.items[limit - 1].seq);
+    return api_answer(c, out);
+}
+
 /* [loop] */
 static int32_t stream_events(api_call *c) {
     int64_t after;
@@ -398,13 +422,12 @@ const api_route api_run_routes[] = {
      .path = "/api/v1/events",
      .role = LATHE_ROLE_READ,
      .scope = API_SERVICE,
-     .summary = "Changes of the service as a live stream (resumed by Last-Event-ID)",
-     .run = stream_events,
-     .place = API_LOOP,
+     .summary = "Changes of the service, oldest first; with \"Accept: text/event-stream\" those "
+                "from now on as a live stream (resumed by Last-Event-ID)",
+     .run = get_events,
      .stream = stream_events,
      .query = numbered,
-     .answer = "Text",
-     .answer_type = "text/event-stream"},
+     .answer = "Events"},
     {.method = "GET",
      .path = "/api/v1/queue",
      .role = LATHE_ROLE_READ,

@@ -130,6 +130,18 @@ static int32_t read_run(stream *st, lathe_arena *arena) {
     return LATHE_OK;
 }
 
+void lathe_sse_audit_event(const lathe_audit_record *a, lathe_buf *json) {
+    lathe_jsonw w = lathe_jsonw_to(json);
+    lathe_jsonw_begin_object(&w);
+    lathe_jsonw_kv_str(&w, "event", a->action);
+    lathe_jsonw_kv_str(&w, "subject", a->subject);
+    lathe_jsonw_kv_str(&w, "actor", a->actor);
+    lathe_jsonw_kv_int(&w, "time_us", a->time);
+    lathe_jsonw_key(&w, "detail");
+    lathe_jsonw_raw(&w, a->detail, strlen(a->detail));
+    lathe_jsonw_end_object(&w);
+}
+
 static int32_t read_audit(stream *st, lathe_arena *arena) {
     lathe_audit_list list;
     if (st->last < 0) /* from now on */
@@ -137,17 +149,8 @@ static int32_t read_audit(stream *st, lathe_arena *arena) {
     int32_t rc = lathe_store_audit(st->store, st->last, BATCH, arena, &list, &st->err);
     for (size_t i = 0; rc == LATHE_OK && i < list.count; i++) {
         lathe_buf json = {0};
-        lathe_jsonw w = lathe_jsonw_to(&json);
-        const lathe_audit_record *a = &list.items[i];
-        lathe_jsonw_begin_object(&w);
-        lathe_jsonw_kv_str(&w, "event", a->action);
-        lathe_jsonw_kv_str(&w, "subject", a->subject);
-        lathe_jsonw_kv_str(&w, "actor", a->actor);
-        lathe_jsonw_kv_int(&w, "time_us", a->time);
-        lathe_jsonw_key(&w, "detail");
-        lathe_jsonw_raw(&w, a->detail, strlen(a->detail));
-        lathe_jsonw_end_object(&w);
-        put_event(&st->out, st->last = a->seq, lathe_buf_str(&json));
+        lathe_sse_audit_event(&list.items[i], &json);
+        put_event(&st->out, st->last = list.items[i].seq, lathe_buf_str(&json));
         lathe_buf_free(&json);
     }
     st->full = rc == LATHE_OK && list.count == BATCH;

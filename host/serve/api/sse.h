@@ -8,6 +8,7 @@
 #ifndef LATHE_SERVE_SSE_H
 #define LATHE_SERVE_SSE_H
 
+#include "base/buf.h"
 #include "serve/http/http.h"
 #include "store/store.h"
 
@@ -27,6 +28,8 @@ void lathe_sse_open(lathe_sse *sse, lathe_exchange *exchange, const char *run, c
 
 /* More of a run may be in the store. run NULL: of all. */
 void lathe_sse_poke(lathe_sse *sse, const char *run);
+/* A row of the audit log as the event of a stream: {"event", "subject", "actor", "time_us", "detail"}. [any] */
+void lathe_sse_audit_event(const lathe_audit_record *row, lathe_buf *json);
 /* Progress of a run, as JSON. */
 void lathe_sse_progress(lathe_sse *sse, const char *run, const char *json);
 

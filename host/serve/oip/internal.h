@@ -97,6 +97,25 @@ typedef struct oip_input {
     int64_t column;      /* -1: all of them */
 } oip_input;
 
+/* For messages: at most 80 bytes of a text. */
+static inline int oip_len(lathe_str s) {
+    return (int)(s.len < 80 ? s.len : 80);
+}
+
+/* Is the value of a parameter's `key` handled? Else it is skipped. */
+typedef int32_t (*oip_parameter_fn)(lathe_oip *o, void *user, lathe_str key, bool *handled,
+                                    lathe_error *err);
+/* oip/request.c: an object of parameters. */
+int32_t oip_read_parameters(lathe_oip *o, oip_parameter_fn on_parameter, void *user,
+                            lathe_error *err);
+bool oip_is_shared_memory(lathe_str key);
+int32_t oip_no_shared_memory(lathe_str name, const char *what, lathe_error *err);
+
+/* oip/input.c: an object of the list of inputs. */
+int32_t oip_read_input(lathe_oip *o, lathe_error *err);
+/* Rows agree among the inputs; the first one begins the plan's batch. `in` has name and shape. */
+int32_t oip_begin_rows(lathe_oip *o, const oip_input *in, lathe_error *err);
+
 /* oip/fill.c: elements into the plan. `in` has name, type and shape. */
 int32_t oip_fill_json(lathe_oip *o, const oip_input *in, lathe_error *err);
 int32_t oip_fill_binary(lathe_oip *o, const oip_input *in, const uint8_t *data, size_t size,
