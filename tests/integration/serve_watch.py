@@ -188,11 +188,52 @@ def check_documents(lathe):
         checks.that(f"refused: {key}", r.returncode == 2 and f"/monitor/{key}" in r.stderr, (r.returncode, r.stderr))
 
 
+def canary(service, name, model, guards, rows, **more):
+    """A canary under guards, and its end after it has served rows: (state, reason, verdict, alert)."""
+    endpoint = name + "-live"
+    status, answer = service.api("POST", f"/endpoints/{endpoint}/canary", dict({
+        "model": model, "steps": [50, 100], "bake_seconds": 0, "min_requests": 200, "guards": guards}, **more))
+    checks.equal("canary", status, 200)
+    begun = time.monotonic()
+    state = {}
+
+    def ended():
+        ask(service, name, rows(), batch=5)
+        state.update(service.api("GET", f"/endpoints/{endpoint}/rollouts")[1]["rollouts"][0])
+        return state["state"] != "running"
+
+    checks.that(f"{model} under {guards} ends", wait_until(ended, 40), (state, time.monotonic() - begun))
+    return state, alerts(service, model, "rollout")[:1]
+
+
+def check_canaries(service):
+    """Rows that are not those of training, and predictions that are not: rolled back by name; else promoted."""
+    seed = iter(range(1000, 100000))
+    calm = lambda: make_rows(150, next(seed))  # noqa: E731
+    far = lambda: make_rows(150, next(seed), shift=2)  # noqa: E731
+    state, told = canary(service, "quiet", "other", {"feature_drift": 0.3, "output_drift": 0.3}, far)
+    checks.that("the guard and the feature", state["state"] == "rolled_back" and state["verdict"]["condition"] == "feature_drift" and
+                state["verdict"]["subject"] == "x" and state["verdict"]["measured"] > 0.3 and
+                'feature_drift of "x" is' in state["reason"], state)
+    checks.that("its alert", told and told[0]["severity"] == "critical" and 'feature_drift of "x"' in told[0]["message"], told)
+    state, told = canary(service, "quiet", "other", {"output_drift": 0.3}, far)
+    checks.that("its predictions", state["state"] == "rolled_back" and state["verdict"]["condition"] == "output_drift" and
+                state["verdict"]["subject"] in ("prediction", "confidence"), state)
+    state, told = canary(service, "quiet", "other", {"feature_drift": 0.3, "output_drift": 0.3, "error_ratio": 0.01}, calm)
+    checks.equal("a calm one is promoted", state["state"], "promoted")
+    status, answer = service.api("POST", "/endpoints/quiet-live/canary", {"model": "uncounted", "guards": {"feature_drift": 1}})
+    checks.that("rows that nobody counts", status == 422 and "validation/statistics" in answer["error"], (status, answer))
+
+
 with Lathe(plugins=("stormy",)) as lathe:
     check_documents(lathe)
     measures = ["psi", {"ks": {"threshold": 0.15}}, {"wasserstein": {"threshold": 0.8}}]
     train(lathe, document(lathe, "m", {"drift": measures, "window": 400}))
     train(lathe, document(lathe, "quiet", None))
+    train(lathe, document(lathe, "other", None))
+    uncounted = document(lathe, "uncounted", None)
+    uncounted["deploy"]["validation"] = {"statistics": False}
+    train(lathe, uncounted)
     train(lathe, document(lathe, "slow", {"drift": ["psi"], "window": 100000, "window_seconds": 1, "min_rows": 20}))
     train(lathe, document(lathe, "small", {"drift": [{"psi": {"threshold": 0.05}}], "window": 40, "min_rows": 20, "alert_after": 1}))
     for harm in ("crash", "fail"):
@@ -202,6 +243,7 @@ with Lathe(plugins=("stormy",)) as lathe:
         check_end(service)
         check_quiet(service)
         check_broken(service)
+        check_canaries(service)
         r = lathe.run("drift", "m@1")
         checks.that("the command line", r.returncode == 0 and json.loads(lathe.run("drift", "m@1", "--json").stdout)["watched"], r.stderr)
         check_restart(lathe, service)

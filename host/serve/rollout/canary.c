@@ -10,7 +10,8 @@
 
 const char *const lathe_guard_names[LATHE_GUARDS] = {
     "error_ratio",     "rejected_ratio",    "flagged_ratio",      "latency_p99_ms",
-    "latency_mean_ms", "latency_p99_ratio", "latency_mean_ratio", "prediction_drift"};
+    "latency_mean_ms", "latency_p99_ratio", "latency_mean_ratio", "prediction_drift",
+    "feature_drift",   "output_drift"};
 
 static int32_t fail(lathe_error *err, const char *fmt, const char *name) {
     return lathe_fail(err, LATHE_E_INVALID, "canary", fmt, name);
@@ -104,6 +105,10 @@ int32_t lathe_canary_read(const cJSON *settings, lathe_canary *canary, lathe_err
     return rc == LATHE_OK ? read_guards(lathe_json_get(settings, "guards"), canary, err) : rc;
 }
 
+bool lathe_canary_watches(const lathe_canary *canary) {
+    return canary->guarded[LATHE_GUARD_FEATURE_DRIFT] || canary->guarded[LATHE_GUARD_OUTPUT_DRIFT];
+}
+
 /* ---- beginning ---- */
 
 static int32_t classes_of(lathe_store *store, const char *sha256, lathe_arena *arena, cJSON **file,
@@ -128,6 +133,30 @@ static int32_t check_classes(lathe_store *store, const lathe_version_record *v,
     return rc;
 }
 
+/* Drift is measured of rows that are counted, against a profile. */
+static int32_t check_profile(lathe_store *store, const lathe_version_record *v,
+                             const lathe_endpoint_record *e, const lathe_canary *canary,
+                             lathe_arena *arena, lathe_error *err) {
+    cJSON *file = NULL, *settings = cJSON_Parse(e->settings);
+    int32_t rc = classes_of(store, v->sha256, arena, &file, err);
+    const cJSON *own = lathe_json_get(settings, "validation");
+    const cJSON *deploy = lathe_json_get(lathe_json_get(file, "document"), "deploy");
+    const cJSON *validation = cJSON_IsObject(own) ? own : lathe_json_get(deploy, "validation");
+    const cJSON *baseline = lathe_json_get(file, "baseline");
+    if (rc == LATHE_OK && cJSON_IsFalse(lathe_json_get(validation, "statistics")))
+        rc = fail(err, "a guard of drift needs served rows to be counted, but \"%s\" is false",
+                  "validation/statistics");
+    else if (rc == LATHE_OK && canary->guarded[LATHE_GUARD_OUTPUT_DRIFT] &&
+             lathe_json_get(baseline, "outputs") == NULL)
+        rc = fail(err,
+                  "the guard \"%s\" needs the profile of the model's predictions, which this older "
+                  "file lacks; train it anew",
+                  "output_drift");
+    cJSON_Delete(file);
+    cJSON_Delete(settings);
+    return rc;
+}
+
 static int32_t begin(lathe_store *store, const char *endpoint, const char *ref,
                      const cJSON *settings, bool force, const char *reason, lathe_arena *arena,
                      cJSON **failed, lathe_error *err) {
@@ -141,6 +170,8 @@ static int32_t begin(lathe_store *store, const char *endpoint, const char *ref,
         rc = lathe_store_version(store, ref, arena, &v, err);
     if (rc == LATHE_OK && canary.guarded[LATHE_GUARD_PREDICTION_DRIFT])
         rc = check_classes(store, &v, &e, arena, err);
+    if (rc == LATHE_OK && lathe_canary_watches(&canary))
+        rc = check_profile(store, &v, &e, &canary, arena, err);
     if (rc == LATHE_OK)
         rc = force ? lathe_gates_override(store, &v, reason, err)
                    : lathe_gates_check(&v, failed, err);

@@ -12,6 +12,10 @@
  *   latency_p99_ms, latency_mean_ms          from a complete request to its answer
  *   latency_p99_ratio, latency_mean_ratio    the same, divided by that of the version it is compared with
  *   prediction_drift    population stability index of the predicted classes against that version's; both have the same classes
+ *   feature_drift       population stability index of the feature that is furthest from the canary's training, of the rows that
+ *                       it served in its step; what chance explains does not count (monitor/chance.h)
+ *   output_drift        the same of its predictions against those that it made when it was trained; also of regressions
+ * These two are measured by a process of the lowest priority (serve/watch); a step does not end before they have been.
  * Always guarded: the canary's model cannot be loaded ("load"), a worker ended while it predicted ("crash").
  * After the last step it is promoted; with "promote": "manual" it waits there.
  */
@@ -37,6 +41,8 @@ typedef enum lathe_guard {
     LATHE_GUARD_LATENCY_P99_RATIO,
     LATHE_GUARD_LATENCY_MEAN_RATIO,
     LATHE_GUARD_PREDICTION_DRIFT,
+    LATHE_GUARD_FEATURE_DRIFT,
+    LATHE_GUARD_OUTPUT_DRIFT,
     LATHE_GUARDS
 } lathe_guard;
 
@@ -55,6 +61,9 @@ typedef struct lathe_canary {
 /* Reads settings; members that are absent have the defaults above, with error_ratio 0.01 as the only guard where there are
  * no "guards". LATHE_E_INVALID names the member and what it may be. */
 int32_t lathe_canary_read(const cJSON *settings, lathe_canary *canary, lathe_error *err);
+
+/* Has it guards that are measured of what it serves (serve/watch)? */
+bool lathe_canary_watches(const lathe_canary *canary);
 
 /* Begins a canary of an endpoint in the store: its settings are checked, also against both models; and the version's gates
  * (store/gates.h), unless `force`. failed (may be NULL) gets the checks that refuse it, to be deleted. */

@@ -7,6 +7,7 @@
 #include "serve/internal.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,7 @@ static void clear_shadow(lathe_supervisor *s, int at) {
 static void begin_step(lathe_supervisor *s, lathe_rollout *r) {
     r->generation = s->generation + 1;
     r->served_ns = 0;
+    r->watched = false;
     lathe_arm_sum(s->slots, r->arm, &r->stepped[0]);
     lathe_arm_sum(s->slots, r->base_arm, &r->stepped[1]);
 }
@@ -132,6 +134,8 @@ static int32_t add(lathe_supervisor *s, const lathe_rollout_record *record, lath
 static void drop(lathe_supervisor *s, lathe_rollout **at) {
     lathe_rollout *r = *at;
     *at = r->next;
+    if (r->watched)
+        lathe_watches_end_trial(s->watches, r->record.model, r->record.version);
     give(s->rollouts.arm_free, r->arm, s->generation + 1);
     give(s->rollouts.arm_free, r->base_arm, s->generation + 1);
     give(s->rollouts.shadow_free, r->shadow, s->generation + 1);
@@ -186,6 +190,8 @@ static char *verdict_json(const lathe_supervisor *s, const lathe_rollout *r) {
         cJSON_AddStringToObject(out, "condition", r->condition);
         cJSON_AddNumberToObject(out, "measured", r->measured);
         cJSON_AddNumberToObject(out, "limit", r->limit);
+        if (r->subject[0] != '\0')
+            cJSON_AddStringToObject(out, "subject", r->subject);
     }
     char *text = cJSON_PrintUnformatted(out);
     cJSON_Delete(out);
@@ -221,14 +227,15 @@ static bool end(lathe_supervisor *s, lathe_rollout *r, const char *state, const 
 }
 
 static bool write_rollback(lathe_supervisor *s, lathe_rollout *r) {
-    char message[400], what[160];
+    char message[600], what[300];
     if (strcmp(r->condition, "crash") == 0)
         snprintf(what, sizeof what, "a worker ended while it predicted (crash: 1, limit 0)");
     else if (strcmp(r->condition, "load") == 0 || strcmp(r->condition, "settings") == 0)
         snprintf(what, sizeof what, "it cannot be served (%s: 1, limit 0)", r->condition);
     else
-        snprintf(what, sizeof what, "%s is %.6g, more than the limit %.6g", r->condition,
-                 r->measured, r->limit);
+        snprintf(what, sizeof what, "%s%s%s%s is %.6g, more than the limit %.6g", r->condition,
+                 r->subject[0] ? " of \"" : "", r->subject, r->subject[0] ? "\"" : "", r->measured,
+                 r->limit);
     if (is_shadow(r))
         snprintf(message, sizeof message,
                  "the shadow %s@%" PRId64 " of endpoint \"%s\" was taken away: %s", r->record.model,
@@ -317,9 +324,45 @@ static bool advance(lathe_supervisor *s, lathe_rollout *r) {
     return true;
 }
 
+/* ---- guards of what it serves ---- */
+
+void lathe_rollout_watched(const lathe_supervisor *s, const lathe_rollout *r,
+                           lathe_trial_verdict *verdict) {
+    if (!r->watched ||
+        !lathe_watches_verdict(s->watches, r->record.model, r->record.version, verdict))
+        *verdict = (lathe_trial_verdict){.rows = 0, .worst = {(double)NAN, (double)NAN}};
+}
+
+static void watch_step(lathe_supervisor *s, lathe_rollout *r) {
+    const lathe_canary *c = &r->canary;
+    const lathe_trial_limits limits = {
+        .guarded = {c->guarded[LATHE_GUARD_FEATURE_DRIFT], c->guarded[LATHE_GUARD_OUTPUT_DRIFT]},
+        .limits = {c->limits[LATHE_GUARD_FEATURE_DRIFT], c->limits[LATHE_GUARD_OUTPUT_DRIFT]},
+        .min_rows = (int64_t)c->min_requests};
+    if (!r->watched && lathe_canary_watches(c)) /* a failure is tried again at the next tick */
+        r->watched = lathe_watches_try(s->watches, r->record.model, r->record.version, &limits,
+                                       NULL) == LATHE_OK;
+}
+
+/* Has it tripped one? Then it is rolled back. */
+static bool drifts(lathe_supervisor *s, lathe_rollout *r, const lathe_trial_verdict *verdict) {
+    static const lathe_guard guards[LATHE_TRIAL_GUARDS] = {LATHE_GUARD_FEATURE_DRIFT,
+                                                           LATHE_GUARD_OUTPUT_DRIFT};
+    for (int g = 0; g < LATHE_TRIAL_GUARDS && verdict->rows > 0; g++) {
+        if (!r->canary.guarded[guards[g]] || !verdict->beyond[g])
+            continue;
+        snprintf(r->subject, sizeof r->subject, "%s", verdict->name[g]);
+        roll_back(s, r, lathe_guard_names[guards[g]], verdict->worst[g],
+                  r->canary.limits[guards[g]]);
+        return true;
+    }
+    return false;
+}
+
 /* False: the list has changed. */
 static bool judge(lathe_supervisor *s, lathe_rollout *r) {
     lathe_arm_totals now[2], step[2];
+    lathe_trial_verdict verdict;
     double measured = 0;
     if (r->halted)
         return !write_rollback(s, r);
@@ -336,8 +379,13 @@ static bool judge(lathe_supervisor *s, lathe_rollout *r) {
         roll_back(s, r, lathe_guard_names[guard], measured, r->canary.limits[guard]);
         return false;
     }
+    watch_step(s, r);
+    lathe_rollout_watched(s, r, &verdict);
+    if (drifts(s, r, &verdict))
+        return false;
     const double baked = (double)(lathe_now_ns() - r->served_ns) * 1e-9;
-    if (baked < r->canary.bake_seconds || (double)step[0].requests < r->canary.min_requests)
+    if (baked < r->canary.bake_seconds || (double)step[0].requests < r->canary.min_requests ||
+        (lathe_canary_watches(&r->canary) && verdict.rows == 0))
         return true;
     if (r->record.step + 1 < r->canary.n_steps)
         return !advance(s, r);

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "serve/rollout/canary.h"
 #include "serve/slots.h"
+#include "serve/watch/watch.h"
 #include "store/store.h"
 
 typedef struct lathe_supervisor lathe_supervisor;
@@ -34,7 +35,9 @@ typedef struct lathe_rollout {
     uint64_t generation; /* of the routes from which on its step is served */
     int64_t served_ns;   /* since when all workers serve it; 0: not yet */
     bool halted;         /* it gets no request any more, though the store could not be told yet */
+    bool watched;        /* serve/watch looks at its step */
     char condition[32];  /* why */
+    char subject[128];   /* of what: the feature that drifts; "" */
     double measured, limit;
     lathe_arm_totals begun[2],
         stepped[2]; /* canary and base at the beginning, and at that of the step */
@@ -85,6 +88,10 @@ void lathe_rollout_sides(const lathe_supervisor *s, const lathe_rollout *rollout
 
 /* What is known of a rollout of an endpoint while it runs: share, state of the step, both sides, guards; of a shadow its
  * comparison. NULL: none runs here, or out of memory. */
+/* What serve/watch has found of its step; rows 0: nothing yet. */
+void lathe_rollout_watched(const lathe_supervisor *s, const lathe_rollout *rollout,
+                           lathe_trial_verdict *verdict);
+
 cJSON *lathe_rollout_json(const lathe_supervisor *s, const char *endpoint, bool shadow);
 void lathe_rollouts_metrics(const lathe_supervisor *s, lathe_buf *out);
 

@@ -35,9 +35,20 @@ static cJSON *side_json(const lathe_arm_totals *t) {
     return out;
 }
 
+static double measure_of(lathe_guard guard, const lathe_rollout *r, const lathe_arm_totals step[2],
+                         const lathe_trial_verdict *verdict) {
+    if (guard == LATHE_GUARD_FEATURE_DRIFT)
+        return verdict->rows > 0 ? verdict->worst[LATHE_TRIAL_FEATURES] : (double)NAN;
+    if (guard == LATHE_GUARD_OUTPUT_DRIFT)
+        return verdict->rows > 0 ? verdict->worst[LATHE_TRIAL_OUTPUTS] : (double)NAN;
+    return lathe_guard_measure(guard, &step[0], &step[1], r->canary.min_requests);
+}
+
 static void add_canary(const lathe_supervisor *s, const lathe_rollout *r, cJSON *out) {
     lathe_arm_totals now[2], step[2];
+    lathe_trial_verdict verdict;
     lathe_rollout_sides(s, r, now, step);
+    lathe_rollout_watched(s, r, &verdict);
     cJSON_AddNumberToObject(out, "step", (double)r->record.step);
     cJSON_AddNumberToObject(out, "steps", r->canary.n_steps);
     cJSON_AddNumberToObject(out, "share_percent", lathe_rollout_share(r));
@@ -45,19 +56,19 @@ static void add_canary(const lathe_supervisor *s, const lathe_rollout *r, cJSON 
     cJSON_AddNumberToObject(out, "baked_seconds", floor(baked * 10) / 10);
     const bool last = r->record.step + 1 == r->canary.n_steps;
     cJSON_AddStringToObject(out, "waits_for",
-                            r->served_ns == 0                                   ? "workers"
-                            : baked < r->canary.bake_seconds                    ? "time"
-                            : (double)step[0].requests < r->canary.min_requests ? "requests"
-                            : last && r->canary.manual                          ? "promotion"
-                                                                                : "tick");
+                            r->served_ns == 0                                       ? "workers"
+                            : baked < r->canary.bake_seconds                        ? "time"
+                            : (double)step[0].requests < r->canary.min_requests     ? "requests"
+                            : lathe_canary_watches(&r->canary) && verdict.rows == 0 ? "drift"
+                            : last && r->canary.manual                              ? "promotion"
+                                                                                    : "tick");
     cJSON_AddItemToObject(out, "canary", side_json(&step[0]));
     cJSON_AddItemToObject(out, "baseline", side_json(&step[1]));
     cJSON *guards = cJSON_AddArrayToObject(out, "guards");
     for (int g = 0; g < LATHE_GUARDS; g++) {
         if (!r->canary.guarded[g])
             continue;
-        const double value =
-            lathe_guard_measure((lathe_guard)g, &step[0], &step[1], r->canary.min_requests);
+        const double value = measure_of((lathe_guard)g, r, step, &verdict);
         cJSON *item = cJSON_CreateObject();
         cJSON_AddStringToObject(item, "guard", lathe_guard_names[g]);
         cJSON_AddNumberToObject(item, "limit", r->canary.limits[g]);
@@ -65,6 +76,10 @@ static void add_canary(const lathe_supervisor *s, const lathe_rollout *r, cJSON 
             cJSON_AddNumberToObject(item, "measured", value);
         else
             cJSON_AddNullToObject(item, "measured");
+        if (g == LATHE_GUARD_FEATURE_DRIFT && verdict.name[LATHE_TRIAL_FEATURES][0] != '\0')
+            cJSON_AddStringToObject(item, "subject", verdict.name[LATHE_TRIAL_FEATURES]);
+        if (g == LATHE_GUARD_OUTPUT_DRIFT && verdict.name[LATHE_TRIAL_OUTPUTS][0] != '\0')
+            cJSON_AddStringToObject(item, "subject", verdict.name[LATHE_TRIAL_OUTPUTS]);
         cJSON_AddItemToArray(guards, item);
     }
 }
