@@ -17,6 +17,8 @@ void mlp_descent_free(mlp_descent *d) {
     objective_free(host, &d->loss);
     objective_free(host, &d->validation);
     host->free(host, d->segments);
+    host->free(host, d->flat);
+    host->free(host, d->flat_gradient);
     host->free(host, d->param);
     host->free(host, d->best);
     host->free(host, d->slots);
@@ -113,6 +115,63 @@ static int32_t gather(mlp_descent *d, const lathe_fit *fit, lathe_error *err) {
                             c->task, c->n_classes, &d->validation, err);
 }
 
+/* The vector's parts as an elementwise optimizer sees them: panels of weights and of bias by turns. */
+static void set_panels(mlp_descent *d) {
+    const mlp *m = d->m;
+    lathe_segment *to = d->segments;
+    for (int64_t l = 0; l < m->n_layers; l++) {
+        const mlp_layer *y = &m->layer[l];
+        for (int64_t q = 0; q < panels(y->out); q++) {
+            int64_t at = y->weights + q * panel_floats(y);
+            *to++ = (lathe_segment){at, y->in * PANEL, y->in, PANEL, 0, 1.0f};
+            *to++ =
+                (lathe_segment){at + y->in * PANEL, PANEL, 1, PANEL, LATHE_SEGMENT_NO_DECAY, 1.0f};
+        }
+    }
+}
+
+/* As any other sees them: each layer's matrix, then its bias. */
+static void set_layers(mlp_descent *d) {
+    const mlp *m = d->m;
+    int64_t at = 0;
+    for (int64_t l = 0; l < m->n_layers; l++) {
+        const mlp_layer *y = &m->layer[l];
+        int64_t weights = y->in * y->out;
+        d->segments[2 * l] = (lathe_segment){at, weights, y->in, y->out, 0, 1.0f};
+        d->segments[2 * l + 1] =
+            (lathe_segment){at + weights, y->out, 1, y->out, LATHE_SEGMENT_NO_DECAY, 1.0f};
+        at += weights + y->out;
+    }
+}
+
+/* Segments, slots and, where it needs them, the row-major vectors of the optimizer. */
+static int32_t make_segments(mlp_descent *d, int64_t slots, lathe_error *err) {
+    const mlp *m = d->m;
+    const lathe_host *host = m->host;
+    int64_t length = m->n_params;
+
+    d->elementwise = (d->optimizer.descriptor->flags & LATHE_OPTIMIZER_ELEMENTWISE) != 0;
+    for (int64_t l = 0; l < m->n_layers; l++) {
+        d->n_flat += (m->layer[l].in + 1) * m->layer[l].out;
+        d->n_segments += 2 * (d->elementwise ? panels(m->layer[l].out) : 1);
+    }
+    if (!d->elementwise) {
+        length = d->n_flat;
+        d->flat = alloc_array(host, length, sizeof(float));
+        d->flat_gradient = alloc_array(host, length, sizeof(float));
+    }
+    d->slots = alloc_array(host, slots * length, sizeof(float));
+    d->segments = alloc_array(host, d->n_segments, sizeof *d->segments);
+    if (d->slots == NULL || d->segments == NULL ||
+        (!d->elementwise && (d->flat == NULL || d->flat_gradient == NULL)))
+        return fail_memory(err, "the optimizer", (slots + 2) * length * 4);
+    if (d->elementwise)
+        set_panels(d);
+    else
+        set_layers(d);
+    return LATHE_OK;
+}
+
 static int32_t make_steppers(mlp_descent *d, lathe_error *err) {
     const mlp *m = d->m;
     const lathe_host *host = m->host;
@@ -128,17 +187,12 @@ static int32_t make_steppers(mlp_descent *d, lathe_error *err) {
     if (slots < 0 || slots > 64)
         return fail(err, LATHE_E_INTERNAL, "The optimizer \"%s\" asks for %lld slots.",
                     d->optimizer.descriptor->name, (long long)slots);
-    d->slots = alloc_array(host, slots * m->n_params, sizeof(float));
-    d->segments = alloc_array(host, 2 * m->n_layers, sizeof *d->segments);
-    if (d->slots == NULL || d->segments == NULL)
-        return fail_memory(err, "the optimizer", slots * m->n_params * 4);
-    for (int64_t l = 0; l < m->n_layers; l++) {
-        const mlp_layer *y = &m->layer[l];
-        d->segments[2 * l] = (lathe_segment){y->weights, y->in * y->out, y->in, y->out, 0, 1.0f};
-        d->segments[2 * l + 1] =
-            (lathe_segment){y->bias, y->out, 1, y->out, LATHE_SEGMENT_NO_DECAY, 1.0f};
-    }
-    return LATHE_OK;
+    return make_segments(d, slots, err);
+}
+
+/* Panels of a layer that make a tile: two, whose products need fewer loads, where enough tiles remain. */
+static int64_t tile_panels(const mlp_layer *layer) {
+    return panels(layer->out) >= 8 ? 2 : 1;
 }
 
 /* The tiles in the order of the parameters: each ends where the next begins. */
@@ -147,21 +201,30 @@ static int32_t make_tiles(mlp_descent *d, lathe_error *err) {
     int64_t at = 0;
 
     for (int64_t l = 0; l < m->n_layers; l++)
-        d->n_tiles += panels(m->layer[l].in);
+        d->n_tiles += panels(m->layer[l].out);
     d->tiles = alloc_array(m->host, d->n_tiles, sizeof *d->tiles);
     d->norms = alloc_array(m->host, d->n_tiles, sizeof *d->norms);
     if (d->tiles == NULL || d->norms == NULL)
-        return fail_memory(err, "the parts of the network", d->n_tiles * 40);
+        return fail_memory(err, "the parts of the network", d->n_tiles * 48);
     for (int64_t l = 0; l < m->n_layers; l++) {
         const mlp_layer *layer = &m->layer[l];
-        for (int64_t i = 0; i < layer->in; i += PANEL) {
-            int64_t next = i + PANEL < layer->in ? i + PANEL : layer->in;
-            int64_t end =
-                next == layer->in ? layer->bias + layer->out : layer->weights + next * layer->out;
-            d->tiles[at++] = (mlp_tile){l, i, layer->weights + i * layer->out, end};
+        int64_t all = panels(layer->out), n = tile_panels(layer);
+        for (int64_t q = 0; q < all; q += n) {
+            n = all - q < n ? all - q : n;
+            int64_t begin = layer->weights + q * panel_floats(layer);
+            d->tiles[at++] = (mlp_tile){l, q, n, begin, begin + n * panel_floats(layer)};
         }
     }
+    d->n_tiles = at;
     return LATHE_OK;
+}
+
+/* Rows of a shard: one for each thread, as tall as that allows: the weights pass the caches once a shard. */
+static int64_t shard_rows(const mlp_descent *d) {
+    int32_t threads = d->m->host->n_workers(d->m->host);
+    int64_t rows = (d->slab.rows + threads - 1) / threads;
+    rows = (rows + LEAST_SHARD - 1) / LEAST_SHARD * LEAST_SHARD;
+    return rows < MOST_SHARD ? rows : MOST_SHARD;
 }
 
 static int32_t make_memory(mlp_descent *d, lathe_error *err) {
@@ -180,8 +243,10 @@ static int32_t make_memory(mlp_descent *d, lathe_error *err) {
     if (d->param == NULL || d->gradient == NULL || d->items == NULL || d->order == NULL ||
         (d->validation_rows.n > 0 && d->best == NULL))
         return fail_memory(err, "training the network", 3 * p * 4 + n * 20);
-    if ((rc = make_tiles(d, err)) != LATHE_OK ||
-        (rc = mlp_slab_make(m, most < SLAB ? most : SLAB, &d->slab, err)) != LATHE_OK)
+    d->slab.rows = most < SLAB ? most : SLAB;
+    d->slab.shard = shard_rows(d);
+    d->slab.training = 1;
+    if ((rc = make_tiles(d, err)) != LATHE_OK || (rc = mlp_slab_make(m, &d->slab, err)) != LATHE_OK)
         return rc;
     return mlp_packed_make(m, &d->packed, err);
 }
@@ -215,8 +280,10 @@ int32_t mlp_descent_make(mlp_descent *d, mlp *m, const mlp_context *c, const lat
     start = alloc_array(host, m->k, sizeof(double));
     rc = start == NULL ? fail_memory(err, "the start scores", m->k * 8)
                        : objective_start(host, &d->loss, &d->rows, start, err);
+    const mlp_layer *last = &m->layer[m->n_layers - 1];
     for (int64_t u = 0; rc == LATHE_OK && u < m->k; u++)
-        d->param[m->layer[m->n_layers - 1].bias + u] = (float)start[u];
+        d->param[last->weights + u / PANEL * panel_floats(last) + last->in * PANEL + u % PANEL] =
+            (float)start[u];
     host->free(host, start);
     return rc == LATHE_OK ? mlp_pack_all(d) : rc;
 }

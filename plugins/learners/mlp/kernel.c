@@ -5,8 +5,9 @@
 #include <stddef.h>
 
 enum { PIECE = 256 }; /* rows of a panel that the first cache holds: 16 KiB */
+enum { ABREAST = 8 }; /* vectors of a row alone: so many sums hide how long an addition takes */
 
-static const float zeros[2 * PANEL];
+static const float zeros[PANEL];
 
 /* Loops over the rows of a register block: unrolled wholly, or the sums would not be registers. Not where
  * clang checks every access: 72 unrolled blocks, each load in them with its checks, take it many minutes;
@@ -78,9 +79,9 @@ static const mlp_kernels avx512 = {"avx512", rows_avx512, weights_avx512};
 #endif
 
 /* Four rows of four, transposed. */
-static void transpose_block(const float *w, int64_t row, float *panel) {
-    vector4 a = *(const vector4_at *)w, b = *(const vector4_at *)(w + row);
-    vector4 c = *(const vector4_at *)(w + 2 * row), d = *(const vector4_at *)(w + 3 * row);
+static void transpose_block(const float *w, float *panel) {
+    vector4 a = *(const vector4_at *)w, b = *(const vector4_at *)(w + PANEL);
+    vector4 c = *(const vector4_at *)(w + 2 * PANEL), d = *(const vector4_at *)(w + 3 * PANEL);
     vector4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
     vector4 cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
     vector4 ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
@@ -91,14 +92,14 @@ static void transpose_block(const float *w, int64_t row, float *panel) {
     *(vector4_at *)(panel + 3 * PANEL) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
 }
 
-void mlp_transpose(int64_t n, int64_t out, const float *w, float *panel) {
-    int64_t whole = n / 4 * 4, across = out / 4 * 4;
+void mlp_transpose(int64_t n, int64_t lanes, const float *w, float *panel) {
+    int64_t whole = n / 4 * 4, across = lanes / 4 * 4;
     for (int64_t u = 0; u < across; u += 4)
         for (int64_t i = 0; i < whole; i += 4)
-            transpose_block(w + i * out + u, out, panel + u * PANEL + i);
-    for (int64_t u = 0; u < out; u++)
+            transpose_block(w + i * PANEL + u, panel + u * PANEL + i);
+    for (int64_t u = 0; u < lanes; u++)
         for (int64_t i = u < across ? whole : 0; i < n; i++)
-            panel[u * PANEL + i] = w[i * out + u];
+            panel[u * PANEL + i] = w[i * PANEL + u];
 }
 
 const mlp_kernels *mlp_choose_kernels(uint32_t level) {

@@ -46,14 +46,13 @@ TARGET BLOCK void NAME(rows_block)(const int MR, const int NV, int64_t n, const 
 
 /* One block of dw: MR inputs by NV vectors of units; x, dz[v]: at the first row. */
 TARGET BLOCK void NAME(weights_block)(const int MR, const int NV, int64_t rows, const float *x,
-                                      const float *const *dz, float *const *dw, int64_t dw_row,
-                                      int32_t add) {
+                                      const float *const *dz, float *const *dw, int32_t add) {
     V sum[MOST][2];
     const float *d0 = dz[0], *d1 = dz[NV - 1];
     UNROLL
     for (int r = 0; r < MR; r++)
         for (int v = 0; v < NV; v++)
-            sum[r][v] = add ? LOAD(dw[v] + r * dw_row) : SPREAD(0.0f);
+            sum[r][v] = add ? LOAD(dw[v] + r * PANEL) : SPREAD(0.0f);
 #define STEP(i)                                                                                    \
     do {                                                                                           \
         V b0 = LOAD(d0 + (i)*PANEL), b1 = NV > 1 ? LOAD(d1 + (i)*PANEL) : b0;                      \
@@ -77,7 +76,7 @@ TARGET BLOCK void NAME(weights_block)(const int MR, const int NV, int64_t rows, 
     UNROLL
     for (int r = 0; r < MR; r++)
         for (int v = 0; v < NV; v++)
-            STORE(dw[v] + r * dw_row, sum[r][v]);
+            STORE(dw[v] + r * PANEL, sum[r][v]);
 }
 
 #define CASE(F, MR, ...)                                                                           \
@@ -128,7 +127,9 @@ TARGET static void NAME(rows_blocks)(const rows_product *p, int64_t from, int64_
         for (int v = 0; v < nv; v++) {
             int64_t l = lane + v * W;
             z[v] = p->z + l / PANEL * p->z_panel + at * PANEL + l % PANEL;
-            begin[v] = from > 0 ? z[v] : p->bias != NULL ? p->bias + l : zeros;
+            begin[v] = from > 0          ? z[v]
+                       : p->bias != NULL ? p->bias + l / PANEL * p->w_panel + l % PANEL
+                                         : zeros + l % PANEL;
         }
         switch (m) {
             CASES(NAME(rows_block), n, x + at * PANEL, p->x_panel, w, begin, row, z)
@@ -139,8 +140,44 @@ TARGET static void NAME(rows_blocks)(const rows_product *p, int64_t from, int64_
     }
 }
 
+/* One row alone, NV vectors of its z from `lane` on. */
+TARGET BLOCK void NAME(one_row)(const int NV, const rows_product *p, int64_t lane) {
+    V sum[ABREAST];
+    const float *w[ABREAST], *x = p->x;
+    UNROLL
+    for (int v = 0; v < NV; v++) {
+        int64_t l = lane + v * W, at = l / PANEL * p->w_panel + l % PANEL;
+        w[v] = p->w + at;
+        sum[v] = LOAD(p->bias + at);
+    }
+    for (int64_t n = p->n; n > 0; n -= PANEL, x += p->x_panel) {
+        int64_t m = n < PANEL ? n : PANEL;
+        for (int64_t j = 0; j < m; j++) {
+            V a = SPREAD(x[j]);
+            UNROLL
+            for (int v = 0; v < NV; v++)
+                sum[v] = FMA(a, LOAD(w[v] + j * PANEL), sum[v]);
+        }
+        UNROLL
+        for (int v = 0; v < NV; v++)
+            w[v] += PANEL * PANEL;
+    }
+    UNROLL
+    for (int v = 0; v < NV; v++) {
+        int64_t l = lane + v * W;
+        STORE(p->z + l / PANEL * p->z_panel + l % PANEL, sum[v]);
+    }
+}
+
 TARGET static void NAME(rows)(const rows_product *p) {
     int64_t covered = 0, whole = panels(p->lanes) * PANEL;
+    if (p->rows == 1 && p->bias != NULL) {
+        for (; whole - covered >= ABREAST * W; covered += ABREAST * W)
+            NAME(one_row)(ABREAST, p, covered);
+        for (; whole - covered >= PANEL; covered += PANEL)
+            NAME(one_row)(PANEL / W, p, covered);
+        return;
+    }
     for (int64_t lane = 0; lane < p->lanes; lane = covered) {
         int nv = p->lanes - lane > W ? 2 : 1;
         /* inputs in pieces, so that the piece of w stays in the first cache while the rows pass */
@@ -156,43 +193,32 @@ TARGET static void NAME(rows)(const rows_product *p) {
 /* Rows [from, from + rows) of the batch, units from `lane` on. */
 TARGET static void NAME(weights_blocks)(const weights_product *p, int64_t from, int64_t rows,
                                         int64_t lane, int nv) {
-    float part[PANEL * 2 * W];
     const float *dz[2];
     float *dw[2];
     int64_t blocks = (p->n_in + MOST - 1) / MOST, at = 0;
-    int64_t width = p->out - lane < nv * W ? p->out - lane : nv * W;
-    int32_t whole = width == nv * W, add = p->add || from > 0;
 
-    for (int v = 0; v < nv; v++) {
-        int64_t l = lane + v * W;
-        dz[v] = p->dz + l / PANEL * p->dz_panel + from * PANEL + l % PANEL;
-    }
-    for (int64_t r = 0; !whole && add && r < p->n_in; r++)
-        for (int64_t l = 0; l < width; l++)
-            part[r * nv * W + l] = p->dw[r * p->out + lane + l];
     for (int64_t b = 0; b < blocks; b++) {
         int64_t m = p->n_in / blocks + (b < p->n_in % blocks);
-        int64_t row = whole ? p->out : nv * W;
-        for (int v = 0; v < nv; v++)
-            dw[v] = (whole ? p->dw + at * p->out + lane : part + at * nv * W) + v * W;
+        for (int v = 0; v < nv; v++) {
+            int64_t l = lane + v * W;
+            dz[v] = p->dz + l / PANEL * p->dz_panel + from * PANEL + l % PANEL;
+            dw[v] = p->dw + l / PANEL * p->dw_panel + at * PANEL + l % PANEL;
+        }
         switch (m) {
-            CASES(NAME(weights_block), rows, p->x + from * PANEL + at, dz, dw, row, add)
+            CASES(NAME(weights_block), rows, p->x + from * PANEL + at, dz, dw, p->add || from > 0)
         default:
             break;
         }
         at += m;
     }
-    for (int64_t r = 0; !whole && r < p->n_in; r++)
-        for (int64_t l = 0; l < width; l++)
-            p->dw[r * p->out + lane + l] = part[r * nv * W + l];
 }
 
 TARGET static void NAME(weights)(const weights_product *p) {
     for (int64_t from = 0; from < p->rows; from += PIECE) {
         int64_t rows = p->rows - from < PIECE ? p->rows - from : PIECE;
         int nv;
-        for (int64_t lane = 0; lane < p->out; lane += nv * W) {
-            nv = p->out - lane > W ? 2 : 1;
+        for (int64_t lane = 0; lane < p->n * PANEL; lane += nv * W) {
+            nv = p->n * PANEL - lane > W ? 2 : 1;
             NAME(weights_blocks)(p, from, rows, lane, nv);
         }
     }

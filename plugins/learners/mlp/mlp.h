@@ -1,8 +1,9 @@
 /* mlp.h: what the files of the network learner share.
  *
- * Names: L layers, the output layer included; layer l maps in[l] to out[l] units by z = x W + b
- * with W [in, out] row-major; P parameters in one flat vector, W then b of each layer in turn; k
- * scores a row. */
+ * Names: L layers, the output layer included; layer l maps in[l] to out[l] units by z = x W + b; k scores a
+ * row. P parameters in one flat vector: of each layer in turn its panels (kernel.h), [in + 1, PANEL] each, W's
+ * columns and below them b's; lanes beyond `out` are there and mean nothing. So the products read the
+ * weights where the optimizer leaves them. */
 #ifndef LATHE_MLP_H
 #define LATHE_MLP_H
 
@@ -38,8 +39,7 @@ typedef struct mlp_config {
 typedef struct mlp_layer {
     int64_t in;
     int64_t out;
-    int64_t weights; /* offset of W in the parameters */
-    int64_t bias;
+    int64_t weights; /* offset of the first panel in the parameters */
     double dropout;
     lathe_instance activation; /* zero for the output layer */
     uint32_t flags;            /* LATHE_ACTIVATION_… */
@@ -60,9 +60,9 @@ typedef struct mlp {
     int32_t task;
     int64_t n_features;
     int64_t k;
-    int64_t n_params;
-    float *param; /* [n_params] */
-    double shift; /* prediction of a regression = shift + scale * score */
+    int64_t n_params; /* P, lanes that mean nothing included */
+    float *param;     /* [P] */
+    double shift;     /* prediction of a regression = shift + scale * score */
     double scale;
 } mlp;
 
@@ -79,84 +79,94 @@ typedef struct mlp_context {
     int64_t n_classes;
 } mlp_context;
 
-/* A batch passes in slabs of at most SLAB rows, and a slab in shards of SHARD, each one thread's work. */
-enum { SHARD = 32, SLAB = 1024 };
+/* A batch passes in slabs of at most SLAB rows, and a slab in shards of so many rows, each one thread's
+ * work. No result depends on how many. */
+enum { LEAST_SHARD = 32, MOST_SHARD = 128, SLAB = 1024 };
 
-/* What one shard needs beside its rows of the slab. */
+/* What one shard needs beside its rows of the slab; S: rows of a shard. */
 typedef struct mlp_shard {
-    float *tile;     /* [2, SHARD, PANEL] where an activation does not work in place */
-    float *wide[4];  /* [SHARD, widest] where an activation is rowwise */
-    float *uniform;  /* [SHARD, widest] where a layer drops */
-    float *score;    /* [SHARD, k] */
-    float *gradient; /* [SHARD, k] */
-    float *target;   /* [SHARD] */
-    float *g;        /* [SHARD] */
-    float *h;        /* [SHARD] */
-    double *weight;  /* [SHARD] */
-    double *value;   /* [SHARD] */
-    double loss;
+    float *tile;     /* [2, S, PANEL] where an activation does not work in place */
+    float *wide[4];  /* [S, widest] where an activation is rowwise */
+    float *uniform;  /* [S, widest] where a layer drops */
+    float *score;    /* [S, k] */
+    float *gradient; /* [S, k] */
+    float *target;   /* [S] */
+    float *g;        /* [S] */
+    float *h;        /* [S] */
+    double *weight;  /* [S] */
+    double *value;   /* [S] */
     lathe_error err;
 } mlp_shard;
 
 /* The memory of a slab: matrices in panels (kernel.h), `lines` rows from one panel to the next. */
 typedef struct mlp_slab {
-    int64_t rows; /* that there is room for */
+    int64_t rows;  /* that there is room for */
+    int64_t shard; /* rows of a shard */
+    int32_t training;
     int64_t lines;
     float *x;          /* of in[0] columns: the gathered rows */
     float **z;         /* [L] before the activation; == y where it may work in place */
     float **y;         /* [L] after it; the last: the scores */
     float **d;         /* [L] after dropout; == y without */
     float **keep;      /* [L] dropout's factors, NULL without */
-    float **dz;        /* [L] the gradient of z */
+    float **dz;        /* [L] the gradient of z; NULL without training */
     mlp_shard *shards; /* [shards] */
     char *memory;
 } mlp_slab;
 
-/* The parameters in panels, as the products read them. */
+/* The weights transposed, in panels, as the backward products read them. */
 typedef struct mlp_packed {
-    float **forward;  /* [L] panels of the units, [in, PANEL] each */
-    float **bias;     /* [L] padded to panels */
     float **backward; /* [L] panels of the inputs, [out, PANEL] each; NULL for the first layer */
     char *memory;
 } mlp_packed;
 
+/* A share of the parameters that is one thread's work: neighbouring panels of a layer. */
+typedef struct mlp_tile {
+    int64_t layer;
+    int64_t panel; /* the first */
+    int64_t n;     /* 1 or 2 */
+    int64_t begin; /* parameters [begin, end) */
+    int64_t end;
+} mlp_tile;
+
+/* Floats from one panel of a layer's parameters to the next. */
+static inline int64_t panel_floats(const mlp_layer *layer) {
+    return (layer->in + 1) * PANEL;
+}
+
 /* ---- network.c ---- */
 int32_t mlp_shape(mlp *m, int64_t n_features, int64_t k, lathe_error *err);
 void mlp_initialise(mlp *m, uint64_t key, float *param);
-int32_t mlp_slab_make(const mlp *m, int64_t rows, mlp_slab *s, lathe_error *err);
+/* Cuts `base`, of as many bytes as this gives with NULL, into a slab whose rows, shard and training are
+ * set. */
+uint64_t mlp_slab_cut(const mlp *m, char *base, mlp_slab *s);
+int32_t mlp_slab_make(const mlp *m, mlp_slab *s, lathe_error *err);
 int32_t mlp_packed_make(const mlp *m, mlp_packed *packed, lathe_error *err);
-/* The tile of layer l's parameters that belongs to its inputs [first, first + PANEL), the bias with the
- * last, goes from the flat vector into the panels. */
-void mlp_pack(const mlp *m, const float *param, mlp_packed *packed, int64_t l, int64_t first);
+/* The tile's weights from the flat vector into the transposed panels. */
+void mlp_pack(const mlp *m, const float *param, mlp_packed *packed, const mlp_tile *tile);
+/* Layer l's weights [in, out] and bias [out] row-major, from the flat vector and back. */
+void mlp_get_layer(const mlp_layer *layer, const float *param, float *w, float *b);
+void mlp_set_layer(const mlp_layer *layer, const float *w, const float *b, float *param);
 
 /* ---- pass.c ---- */
 /* Row `from` into row `to` of the slab. */
 void mlp_put_row(const mlp *m, mlp_slab *s, int64_t to, const float *from);
-/* From s->x to the scores, also row-major in the shard's `score`; dropout with `key` where `training`;
- * in_batch: the number of the slab's first row in its batch. */
-int32_t mlp_forward(const mlp *m, const mlp_packed *packed, mlp_slab *s, int64_t shard,
-                    int64_t rows, int32_t training, uint64_t key, int64_t in_batch,
-                    lathe_error *err);
+/* From s->x to the scores, also row-major in the shard's `score`; dropout with `key` where the slab is for
+ * training and `drops`; in_batch: the number of the slab's first row in its batch. */
+int32_t mlp_forward(const mlp *m, const float *param, mlp_slab *s, int64_t shard, int64_t rows,
+                    int32_t drops, uint64_t key, int64_t in_batch, lathe_error *err);
 /* From the gradient of the scores in the shard's `gradient` to the gradients of all z. */
 int32_t mlp_backward(const mlp *m, const mlp_packed *packed, mlp_slab *s, int64_t shard,
                      int64_t rows, lathe_error *err);
-/* The gradient of layer l's parameters that belong to its inputs [first, first + PANEL), the bias with
- * the last, of the slab's first `rows` rows; add 0: overwrites. */
-void mlp_tile_gradient(const mlp *m, const mlp_slab *s, int64_t rows, int64_t l, int64_t first,
+/* The gradient of the tile's parameters of the slab's first `rows` rows, 0 in lanes that mean nothing;
+ * add 0: overwrites. */
+void mlp_tile_gradient(const mlp *m, const mlp_slab *s, int64_t rows, const mlp_tile *tile,
                        int32_t add, float *gradient);
 
 /* ---- train.c ---- */
 int32_t mlp_train(mlp *m, const mlp_context *c, const lathe_fit *fit, lathe_error *err);
 
 /* ---- descent.c: one fit's running state ---- */
-
-/* A share of the parameters that is one thread's work: PANEL inputs of a layer. */
-typedef struct mlp_tile {
-    int64_t layer;
-    int64_t first; /* input */
-    int64_t begin; /* parameters [begin, end) */
-    int64_t end;
-} mlp_tile;
 
 typedef struct mlp_descent {
     mlp *m;
@@ -167,12 +177,18 @@ typedef struct mlp_descent {
     objective validation;
     lathe_instance optimizer;
     lathe_instance schedule;
-    lathe_segment *segments; /* [2 L] */
-    float *param;            /* [P] */
-    float *best;             /* [P] of the best epoch; NULL without early stopping */
-    float *slots;            /* [n_slots, P] */
-    float *gradient;         /* [P] */
-    mlp_tile *tiles;         /* [n_tiles] in the order of the parameters */
+    lathe_segment *segments; /* [n_segments] of the vector that the optimizer sees */
+    int64_t n_segments;
+    int32_t
+        elementwise; /* it sees `param`; else `flat`, the layers row-major without spare lanes */
+    int64_t n_flat;
+    float *flat;          /* [n_flat] */
+    float *flat_gradient; /* [n_flat] */
+    float *param;         /* [P] */
+    float *best;          /* [P] of the best epoch; NULL without early stopping */
+    float *slots;         /* [n_slots, length of that vector] */
+    float *gradient;      /* [P] */
+    mlp_tile *tiles;      /* [n_tiles] in the order of the parameters */
     int64_t n_tiles;
     double *norms; /* [n_tiles] sums of squares of the gradient */
     mlp_slab slab;

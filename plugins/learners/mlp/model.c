@@ -1,7 +1,7 @@
 /* The fitted network: predicting in a fixed order, saving, loading. */
 #include "mlp.h"
 
-enum { BLOCK = 32, ROWS = 4, UNITS = 8 };
+enum { BLOCK = 48 }; /* rows at once: whole register blocks of the kernels */
 
 void mlp_forget(mlp *m) {
     m->host->free(m->host, m->param);
@@ -20,97 +20,33 @@ int32_t mlp_output(const void *self, lathe_output *output) {
     return LATHE_OK;
 }
 
+static mlp_slab slab_for(int64_t rows) {
+    int64_t block = rows < 1 ? 1 : rows < BLOCK ? rows : BLOCK;
+    return (mlp_slab){.rows = block, .shard = block};
+}
+
 int64_t mlp_scratch(const void *self, int64_t rows) {
-    const mlp *m = self;
-    (void)rows;
-    return (int64_t)(2 * align64((uint64_t)(BLOCK * m->widest) * sizeof(float)));
-}
-
-/* y[u] = b[u] + sum over j, in order, of x[j] W[j, u]: the same additions for every row and unit,
- * whatever the block that they are computed in. */
-static void block_of_units(int64_t rows, int64_t in, const float *x, int64_t stride, const float *w,
-                           int64_t ld, const float *b, float *y, int64_t y_stride) {
-    float sum[ROWS][UNITS];
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t u = 0; u < UNITS; u++)
-            sum[r][u] = b[u];
-    if (rows == ROWS) {
-        for (int64_t j = 0; j < in; j++)
-            for (int64_t r = 0; r < ROWS; r++)
-                for (int64_t u = 0; u < UNITS; u++)
-                    sum[r][u] += x[r * stride + j] * w[j * ld + u];
-    } else {
-        for (int64_t r = 0; r < rows; r++)
-            for (int64_t j = 0; j < in; j++)
-                for (int64_t u = 0; u < UNITS; u++)
-                    sum[r][u] += x[r * stride + j] * w[j * ld + u];
-    }
-    for (int64_t r = 0; r < rows; r++)
-        memcpy(y + r * y_stride, sum[r], sizeof sum[r]);
-}
-
-static void dense(int64_t rows, const mlp_layer *layer, const float *param, const float *x,
-                  int64_t stride, float *y) {
-    const float *w = param + layer->weights, *b = param + layer->bias;
-    int64_t out = layer->out, whole = out / UNITS * UNITS;
-
-    for (int64_t i = 0; i < rows; i += ROWS) {
-        int64_t m = rows - i < ROWS ? rows - i : ROWS;
-        const float *rx = x + i * stride;
-        for (int64_t u = 0; u < whole; u += UNITS)
-            block_of_units(m, layer->in, rx, stride, w + u, out, b + u, y + i * out + u, out);
-        for (int64_t r = 0; r < m; r++)
-            for (int64_t u = whole; u < out; u++) {
-                float sum = b[u];
-                for (int64_t j = 0; j < layer->in; j++)
-                    sum += rx[r * stride + j] * w[j * out + u];
-                y[(i + r) * out + u] = sum;
-            }
-    }
-}
-
-/* Scores of at most BLOCK rows into out[rows, k]. */
-static int32_t block_scores(const mlp *m, int64_t rows, const float *x, int64_t stride, float *out,
-                            float *ping, float *pong, lathe_error *err) {
-    const float *a = x;
-    int64_t a_stride = stride;
-
-    for (int64_t l = 0; l < m->n_layers; l++) {
-        const mlp_layer *layer = &m->layer[l];
-        const lathe_activation *f = layer->activation.interface;
-        float *z = f == NULL ? out : ping;
-        dense(rows, layer, m->param, a, a_stride, z);
-        if (f == NULL)
-            break;
-        /* z is in ping, the layer's input (if not x) in pong: in place, or over that input */
-        float *y = layer->flags & LATHE_ACTIVATION_INPLACE ? z : pong;
-        int32_t rc = f->forward(layer->activation.self, rows, layer->out, z, y, err);
-        if (rc != LATHE_OK)
-            return rc;
-        if (y == ping) {
-            ping = pong;
-            pong = y;
-        }
-        a = pong;
-        a_stride = layer->out;
-    }
-    return LATHE_OK;
+    mlp_slab s = slab_for(rows);
+    return (int64_t)mlp_slab_cut(self, NULL, &s);
 }
 
 int32_t mlp_predict(const void *self, int64_t n, const float *x, int64_t stride, float *out,
                     void *scratch, lathe_error *err) {
     const mlp *m = self;
-    float *ping = scratch, *pong;
+    mlp_slab s = slab_for(n);
 
     if (!m->fitted)
         return fail(err, LATHE_E_STATE, "The network is not fitted.");
-    pong = (float *)((char *)scratch + align64((uint64_t)(BLOCK * m->widest) * sizeof(float)));
-    for (int64_t i = 0; i < n; i += BLOCK) {
-        int64_t rows = n - i < BLOCK ? n - i : BLOCK;
+    mlp_slab_cut(m, scratch, &s);
+    for (int64_t i = 0; i < n; i += s.rows) {
+        int64_t rows = n - i < s.rows ? n - i : s.rows;
         float *to = out + i * m->k;
-        int32_t rc = block_scores(m, rows, x + i * stride, stride, to, ping, pong, err);
+        for (int64_t r = 0; r < rows; r++)
+            mlp_put_row(m, &s, r, x + (i + r) * stride);
+        int32_t rc = mlp_forward(m, m->param, &s, 0, rows, 0, 0, 0, err);
         if (rc != LATHE_OK)
             return rc;
+        memcpy(to, s.shards[0].score, (size_t)(rows * m->k) * sizeof *to);
         if (m->scale != 1.0 || m->shift != 0.0)
             for (int64_t j = 0; j < rows * m->k; j++)
                 to[j] = (float)(m->shift + m->scale * (double)to[j]);
@@ -126,9 +62,26 @@ static void layer_name(char *buf, size_t size, int64_t l, const char *what) {
     snprintf(buf, size, "layer.%lld.%s", (long long)l, what);
 }
 
+/* A layer's tensors: its weights [in, out] and bias. */
+static int32_t save_layer(const mlp *m, int64_t l, float *w, const lathe_writer *writer,
+                          lathe_error *err) {
+    const mlp_layer *y = &m->layer[l];
+    int64_t shape[2] = {y->in, y->out};
+    float *b = w + y->in * y->out;
+    lathe_tensor t = {w, LATHE_DEVICE_CPU, 0, 2, LATHE_FLOAT, 32, 1, shape, NULL, 0};
+    char name[64];
+
+    mlp_get_layer(y, m->param, w, b);
+    layer_name(name, sizeof name, l, "weights");
+    int32_t rc = writer->tensor(writer, name, &t, err);
+    if (rc != LATHE_OK)
+        return rc;
+    layer_name(name, sizeof name, l, "bias");
+    return lathe_write_array(writer, name, LATHE_FLOAT, 32, b, y->out, err);
+}
+
 int32_t mlp_save(const void *self, const lathe_writer *w, lathe_error *err) {
     const mlp *m = self;
-    char name[64];
     int32_t rc;
 
     if (!m->fitted)
@@ -140,20 +93,14 @@ int32_t mlp_save(const void *self, const lathe_writer *w, lathe_error *err) {
         (rc = w->number(w, "shift", m->shift, err)) != LATHE_OK ||
         (rc = w->number(w, "scale", m->scale, err)) != LATHE_OK)
         return rc;
-    for (int64_t l = 0; l < m->n_layers; l++) {
-        const mlp_layer *y = &m->layer[l];
-        int64_t shape[2] = {y->in, y->out};
-        lathe_tensor t = {
-            m->param + y->weights, LATHE_DEVICE_CPU, 0, 2, LATHE_FLOAT, 32, 1, shape, NULL, 0};
-        layer_name(name, sizeof name, l, "weights");
-        if ((rc = w->tensor(w, name, &t, err)) != LATHE_OK)
-            return rc;
-        layer_name(name, sizeof name, l, "bias");
-        rc = lathe_write_array(w, name, LATHE_FLOAT, 32, m->param + y->bias, y->out, err);
-        if (rc != LATHE_OK)
-            return rc;
+    for (int64_t l = 0; rc == LATHE_OK && l < m->n_layers; l++) {
+        int64_t size = (m->layer[l].in + 1) * m->layer[l].out;
+        float *flat = alloc_array(m->host, size, sizeof *flat);
+        rc = flat == NULL ? fail_memory(err, "a layer's weights", size * 4)
+                          : save_layer(m, l, flat, w, err);
+        m->host->free(m->host, flat);
     }
-    return LATHE_OK;
+    return rc;
 }
 
 /* The layers' tensors, whose shapes must be those that the config and the saved widths give. */
@@ -168,13 +115,11 @@ static int32_t load_layers(mlp *m, const lathe_reader *r, lathe_error *err) {
         layer_name(name, sizeof name, l, "weights");
         if ((rc = r->tensor(r, name, LATHE_FLOAT, 32, 2, shape, &t, err)) != LATHE_OK)
             return rc;
-        memcpy(m->param + y->weights, (const char *)t.data + t.byte_offset,
-               (size_t)(y->in * y->out) * sizeof(float));
         layer_name(name, sizeof name, l, "bias");
         rc = lathe_read_array(r, name, LATHE_FLOAT, 32, y->out, &bias, NULL, err);
         if (rc != LATHE_OK)
             return rc;
-        memcpy(m->param + y->bias, bias, (size_t)y->out * sizeof(float));
+        mlp_set_layer(y, (const float *)((const char *)t.data + t.byte_offset), bias, m->param);
     }
     return LATHE_OK;
 }

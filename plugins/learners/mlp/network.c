@@ -17,12 +17,12 @@ int32_t mlp_shape(mlp *m, int64_t n_features, int64_t k, lathe_error *err) {
         mlp_layer *layer = &m->layer[l];
         layer->in = in;
         layer->weights = at;
-        layer->bias = at + in * layer->out;
-        if (layer->out > MOST_PARAMETERS / (in + 1) || at > MOST_PARAMETERS - (in + 1) * layer->out)
+        int64_t lanes = panels(layer->out) * PANEL;
+        if (lanes > MOST_PARAMETERS / (in + 1) || at > MOST_PARAMETERS - (in + 1) * lanes)
             return fail(err, LATHE_E_MEMORY,
                         "The network has more than %d parameters; use fewer units or features.",
                         MOST_PARAMETERS);
-        at = layer->bias + layer->out;
+        at += (in + 1) * lanes;
         in = layer->out;
         if (layer->out > m->widest)
             m->widest = layer->out;
@@ -51,10 +51,16 @@ static int32_t kind_of_init(const mlp *m, int64_t l) {
     return INIT_GLOROT;
 }
 
-static void draw_uniform(const mlp *m, uint64_t key, double bound, float *w, int64_t n) {
-    m->host->random_uniform(m->host, key, 0, w, n);
-    for (int64_t i = 0; i < n; i++)
-        w[i] = (float)((2.0 * (double)w[i] - 1.0) * bound);
+/* Row j of a layer's panels (j == in: the bias), drawn between -bound and bound. */
+static void draw_row(const mlp *m, const mlp_layer *layer, uint64_t key, int64_t j, double bound,
+                     float *param) {
+    for (int64_t u = 0; u < layer->out; u += PANEL) {
+        float *w = param + layer->weights + u / PANEL * panel_floats(layer) + j * PANEL;
+        int64_t n = layer->out - u < PANEL ? layer->out - u : PANEL;
+        m->host->random_uniform(m->host, key, (uint64_t)(j * layer->out + u), w, n);
+        for (int64_t i = 0; i < n; i++)
+            w[i] = (float)((2.0 * (double)w[i] - 1.0) * bound);
+    }
 }
 
 void mlp_initialise(mlp *m, uint64_t key, float *param) {
@@ -69,10 +75,8 @@ void mlp_initialise(mlp *m, uint64_t key, float *param) {
                                                 : 2.0 / (in + (double)layer->out);
         double bound = sqrt(3.0 * variance); /* of a uniform variable with that variance */
         uint64_t own = m->host->random_key(m->host, key, (uint64_t)l);
-        draw_uniform(m, own, bound, param + layer->weights, layer->in * layer->out);
-        if (kind == INIT_FAN_IN)
-            draw_uniform(m, m->host->random_key(m->host, own, 0), bound, param + layer->bias,
-                         layer->out);
+        for (int64_t j = 0; j < layer->in + (kind == INIT_FAN_IN); j++)
+            draw_row(m, layer, own, j, bound, param);
     }
 }
 
@@ -101,13 +105,13 @@ static float *cut_floats(cutter *c, int64_t count) {
 
 static void cut_layer(const mlp *m, int64_t l, cutter *c, mlp_slab *s) {
     const mlp_layer *layer = &m->layer[l];
-    int32_t last = l == m->n_layers - 1, dropped = !last && layer->dropout > 0;
+    int32_t last = l == m->n_layers - 1, dropped = s->training && !last && layer->dropout > 0;
     int64_t units = panels(layer->out) * s->lines * PANEL;
     float *y = cut_floats(c, units);
     float *z = last || works_in_place(layer) ? y : cut_floats(c, units);
     float *d = dropped ? cut_floats(c, units) : y;
     float *keep = dropped ? cut_floats(c, units) : NULL;
-    float *dz = cut_floats(c, units);
+    float *dz = s->training ? cut_floats(c, units) : NULL;
     if (c->base == NULL)
         return;
     s->y[l] = y;
@@ -127,32 +131,35 @@ static void shard_needs(const mlp *m, int32_t *tiles, int32_t *wide, int32_t *un
     }
 }
 
-static void cut_shard(const mlp *m, cutter *c, mlp_shard *into) {
-    int64_t k = m->k, row = SHARD * m->widest;
+static void cut_shard(const mlp *m, cutter *c, int64_t rows, int32_t training, mlp_shard *into) {
+    int64_t k = m->k, row = rows * m->widest;
     int32_t tiles, wide, uniform;
     mlp_shard s = {0};
 
     shard_needs(m, &tiles, &wide, &uniform);
-    s.tile = tiles ? cut_floats(c, 2 * SHARD * PANEL) : NULL;
-    for (int32_t i = 0; wide && i < 4; i++)
+    for (int32_t i = 0; wide && i < (training ? 4 : 2); i++)
         s.wide[i] = cut_floats(c, row);
-    s.uniform = uniform ? cut_floats(c, row) : NULL;
-    s.score = cut_floats(c, SHARD * k);
-    s.gradient = cut_floats(c, SHARD * k);
-    s.target = cut_floats(c, SHARD);
-    s.g = cut_floats(c, SHARD);
-    s.h = cut_floats(c, SHARD);
-    s.weight = cut(c, SHARD * sizeof(double));
-    s.value = cut(c, SHARD * sizeof(double));
+    s.score = cut_floats(c, rows * k);
+    if (training) {
+        s.tile = tiles ? cut_floats(c, 2 * rows * PANEL) : NULL;
+        s.uniform = uniform ? cut_floats(c, row) : NULL;
+        s.gradient = cut_floats(c, rows * k);
+        s.target = cut_floats(c, rows);
+        s.g = cut_floats(c, rows);
+        s.h = cut_floats(c, rows);
+        s.weight = cut(c, (uint64_t)rows * sizeof(double));
+        s.value = cut(c, (uint64_t)rows * sizeof(double));
+    }
     if (c->base != NULL)
         *into = s;
 }
 
-static uint64_t cut_slab(const mlp *m, char *base, mlp_slab *s) {
+uint64_t mlp_slab_cut(const mlp *m, char *base, mlp_slab *s) {
     cutter c = {base, 0};
     uint64_t n = (uint64_t)m->n_layers;
-    int64_t shards = (s->rows + SHARD - 1) / SHARD;
+    int64_t shards = (s->rows + s->shard - 1) / s->shard;
 
+    s->lines = s->rows | 1; /* odd: neighbouring panels' rows fall into different cache sets */
     s->memory = base;
     s->z = cut(&c, n * sizeof *s->z);
     s->y = cut(&c, n * sizeof *s->y);
@@ -161,22 +168,20 @@ static uint64_t cut_slab(const mlp *m, char *base, mlp_slab *s) {
     s->dz = cut(&c, n * sizeof *s->dz);
     s->shards = cut(&c, (uint64_t)shards * sizeof *s->shards);
     for (int64_t i = 0; i < shards; i++)
-        cut_shard(m, &c, base != NULL ? &s->shards[i] : NULL);
+        cut_shard(m, &c, s->shard, s->training, base != NULL ? &s->shards[i] : NULL);
     s->x = cut_floats(&c, panels(m->n_features) * s->lines * PANEL);
     for (int64_t l = 0; l < m->n_layers; l++)
         cut_layer(m, l, &c, s);
     return c.at;
 }
 
-int32_t mlp_slab_make(const mlp *m, int64_t rows, mlp_slab *s, lathe_error *err) {
-    s->rows = rows;
-    s->lines = rows | 1; /* odd: neighbouring panels' rows fall into different cache sets */
-    uint64_t bytes = cut_slab(m, NULL, s);
+int32_t mlp_slab_make(const mlp *m, mlp_slab *s, lathe_error *err) {
+    uint64_t bytes = mlp_slab_cut(m, NULL, s);
     char *memory = m->host->alloc(m->host, bytes);
 
     if (memory == NULL)
         return fail_memory(err, "the units of a batch", (int64_t)bytes);
-    cut_slab(m, memory, s);
+    mlp_slab_cut(m, memory, s);
     return LATHE_OK;
 }
 
@@ -184,22 +189,14 @@ int32_t mlp_slab_make(const mlp *m, int64_t rows, mlp_slab *s, lathe_error *err)
 
 static uint64_t cut_packed(const mlp *m, char *base, mlp_packed *packed) {
     cutter c = {base, 0};
-    uint64_t n = (uint64_t)m->n_layers;
 
     packed->memory = base;
-    packed->forward = cut(&c, n * sizeof *packed->forward);
-    packed->bias = cut(&c, n * sizeof *packed->bias);
-    packed->backward = cut(&c, n * sizeof *packed->backward);
+    packed->backward = cut(&c, (uint64_t)m->n_layers * sizeof *packed->backward);
     for (int64_t l = 0; l < m->n_layers; l++) {
         const mlp_layer *layer = &m->layer[l];
-        float *forward = cut_floats(&c, panels(layer->out) * layer->in * PANEL);
-        float *bias = cut_floats(&c, panels(layer->out) * PANEL);
         float *backward = l > 0 ? cut_floats(&c, panels(layer->in) * layer->out * PANEL) : NULL;
-        if (base == NULL)
-            continue;
-        packed->forward[l] = forward;
-        packed->bias[l] = bias;
-        packed->backward[l] = backward;
+        if (base != NULL)
+            packed->backward[l] = backward;
     }
     return c.at;
 }
@@ -209,28 +206,40 @@ int32_t mlp_packed_make(const mlp *m, mlp_packed *packed, lathe_error *err) {
     char *memory = m->host->alloc(m->host, bytes);
 
     if (memory == NULL)
-        return fail_memory(err, "the weights in panels", (int64_t)bytes);
+        return fail_memory(err, "the transposed weights", (int64_t)bytes);
     cut_packed(m, memory, packed);
     return LATHE_OK;
 }
 
-void mlp_pack(const mlp *m, const float *param, mlp_packed *packed, int64_t l, int64_t first) {
-    const mlp_layer *layer = &m->layer[l];
+void mlp_pack(const mlp *m, const float *param, mlp_packed *packed, const mlp_tile *tile) {
+    const mlp_layer *layer = &m->layer[tile->layer];
     int64_t in = layer->in, out = layer->out;
-    int64_t last = first + PANEL < in ? first + PANEL : in, whole = out / PANEL * PANEL;
-    const float *w = param + layer->weights;
 
-    for (int64_t i = first; i < last; i++) {
-        const float *from = w + i * out;
-        float *to = packed->forward[l] + i * PANEL;
-        for (int64_t u = 0; u < whole; u += PANEL, to += in * PANEL)
-            memcpy(to, from + u, PANEL * sizeof *to);
-        for (int64_t u = whole; u < out; u++)
-            to[u - whole] = from[u];
-    }
-    if (last == in)
-        memcpy(packed->bias[l], param + layer->bias, (size_t)out * sizeof *param);
-    if (l == 0)
+    if (tile->layer == 0)
         return;
-    mlp_transpose(last - first, out, w + first * out, packed->backward[l] + first * out);
+    for (int64_t q = tile->panel; q < tile->panel + tile->n; q++) {
+        const float *w = param + layer->weights + q * panel_floats(layer);
+        float *to = packed->backward[tile->layer] + q * PANEL * PANEL;
+        int64_t lanes = out - q * PANEL < PANEL ? out - q * PANEL : PANEL;
+        for (int64_t i = 0; i < in; i += PANEL)
+            mlp_transpose(in - i < PANEL ? in - i : PANEL, lanes, w + i * PANEL, to + i * out);
+    }
+}
+
+void mlp_get_layer(const mlp_layer *layer, const float *param, float *w, float *b) {
+    int64_t in = layer->in, out = layer->out;
+    for (int64_t j = 0; j <= in; j++)
+        for (int64_t u = 0; u < out; u += PANEL)
+            memcpy((j < in ? w + j * out : b) + u,
+                   param + layer->weights + u / PANEL * panel_floats(layer) + j * PANEL,
+                   (size_t)(out - u < PANEL ? out - u : PANEL) * sizeof *w);
+}
+
+void mlp_set_layer(const mlp_layer *layer, const float *w, const float *b, float *param) {
+    int64_t in = layer->in, out = layer->out;
+    for (int64_t j = 0; j <= in; j++)
+        for (int64_t u = 0; u < out; u += PANEL)
+            memcpy(param + layer->weights + u / PANEL * panel_floats(layer) + j * PANEL,
+                   (j < in ? w + j * out : b) + u,
+                   (size_t)(out - u < PANEL ? out - u : PANEL) * sizeof *w);
 }

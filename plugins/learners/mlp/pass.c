@@ -2,6 +2,8 @@
  * activation follow each other while the panel is in the first cache. */
 #include "mlp.h"
 
+enum { ABREAST = 8 * PANEL }; /* lanes of a row alone that the kernels take at once */
+
 static int32_t elementwise(const mlp_layer *layer) {
     return (layer->flags & LATHE_ACTIVATION_ELEMENTWISE) != 0;
 }
@@ -69,23 +71,24 @@ static int32_t forward_rowwise(const mlp *m, mlp_slab *s, mlp_shard *shard, int6
 }
 
 /* One layer of one shard, from `a`. */
-static int32_t forward_layer(const mlp *m, const mlp_packed *packed, mlp_slab *s, int64_t l,
-                             int64_t at, int64_t rows, const float *a, lathe_error *err) {
+static int32_t forward_layer(const mlp *m, const float *param, mlp_slab *s, int64_t l, int64_t at,
+                             int64_t rows, const float *a, lathe_error *err) {
     const mlp_layer *layer = &m->layer[l];
     const lathe_activation *f = layer->activation.interface;
     rows_product p = {.rows = rows,
                       .n = layer->in,
                       .x = a + at * PANEL,
                       .x_panel = s->lines * PANEL,
-                      .w_panel = layer->in * PANEL,
+                      .w_panel = panel_floats(layer),
                       .z_panel = s->lines * PANEL};
+    int64_t most = rows > 1 ? 2 * PANEL : ABREAST; /* so many panels are in the first cache */
     int32_t rc = LATHE_OK;
 
-    for (int64_t u = 0; rc == LATHE_OK && u < layer->out; u += 2 * PANEL) {
+    for (int64_t u = 0; rc == LATHE_OK && u < layer->out; u += most) {
         int64_t from = (u / PANEL * s->lines + at) * PANEL;
-        p.lanes = layer->out - u < 2 * PANEL ? layer->out - u : 2 * PANEL;
-        p.w = packed->forward[l] + u * layer->in;
-        p.bias = packed->bias[l] + u;
+        p.lanes = layer->out - u < most ? layer->out - u : most;
+        p.w = param + layer->weights + u / PANEL * p.w_panel;
+        p.bias = p.w + layer->in * PANEL;
         p.z = s->z[l] + from;
         m->kernels->rows(&p);
         for (int64_t v = 0; f != NULL && elementwise(layer) && rc == LATHE_OK && v < p.lanes;
@@ -96,21 +99,20 @@ static int32_t forward_layer(const mlp *m, const mlp_packed *packed, mlp_slab *s
     return rc;
 }
 
-int32_t mlp_forward(const mlp *m, const mlp_packed *packed, mlp_slab *s, int64_t shard,
-                    int64_t rows, int32_t training, uint64_t key, int64_t in_batch,
-                    lathe_error *err) {
+int32_t mlp_forward(const mlp *m, const float *param, mlp_slab *s, int64_t shard, int64_t rows,
+                    int32_t drops, uint64_t key, int64_t in_batch, lathe_error *err) {
     const float *a = s->x;
-    int64_t at = shard * SHARD, last = m->n_layers - 1;
+    int64_t at = shard * s->shard, last = m->n_layers - 1;
 
     for (int64_t l = 0; l <= last; l++) {
         const mlp_layer *layer = &m->layer[l];
-        int32_t rc = forward_layer(m, packed, s, l, at, rows, a, err);
+        int32_t rc = forward_layer(m, param, s, l, at, rows, a, err);
         if (rc == LATHE_OK && l < last && !elementwise(layer))
             rc = forward_rowwise(m, s, &s->shards[shard], l, at, rows, err);
         if (rc != LATHE_OK)
             return rc;
         a = s->y[l];
-        if (training && l < last && layer->dropout > 0) {
+        if (drops && l < last && layer->dropout > 0) {
             drop(m, s, &s->shards[shard], l, at, rows, key, in_batch + at);
             a = s->d[l];
         }
@@ -165,7 +167,7 @@ static int32_t backward_rowwise(const mlp *m, mlp_slab *s, mlp_shard *shard, int
 static int32_t backward_layer(const mlp *m, const mlp_packed *packed, mlp_slab *s, int64_t shard,
                               int64_t l, int64_t rows, lathe_error *err) {
     const mlp_layer *layer = &m->layer[l], *below = &m->layer[l - 1];
-    int64_t at = shard * SHARD;
+    int64_t at = shard * s->shard;
     int32_t scratch = elementwise(below) && !(below->flags & LATHE_ACTIVATION_INPLACE);
     float *tile = s->shards[shard].tile;
     rows_product p = {.rows = rows,
@@ -173,7 +175,7 @@ static int32_t backward_layer(const mlp *m, const mlp_packed *packed, mlp_slab *
                       .x = s->dz[l] + at * PANEL,
                       .x_panel = s->lines * PANEL,
                       .w_panel = layer->out * PANEL,
-                      .z_panel = scratch ? SHARD * PANEL : s->lines * PANEL};
+                      .z_panel = scratch ? s->shard * PANEL : s->lines * PANEL};
     int32_t rc = LATHE_OK;
 
     for (int64_t j = 0; rc == LATHE_OK && j < layer->in; j += 2 * PANEL) {
@@ -185,7 +187,7 @@ static int32_t backward_layer(const mlp *m, const mlp_packed *packed, mlp_slab *
         for (int64_t v = 0; elementwise(below) && rc == LATHE_OK && v < p.lanes;
              v += PANEL, from += s->lines * PANEL)
             rc = backward_panel(m, s, l - 1, from, rows,
-                                scratch ? tile + v * SHARD : s->dz[l - 1] + from, err);
+                                scratch ? tile + v * s->shard : s->dz[l - 1] + from, err);
     }
     if (rc == LATHE_OK && !elementwise(below))
         rc = backward_rowwise(m, s, &s->shards[shard], l - 1, at, rows, err);
@@ -197,7 +199,7 @@ int32_t mlp_backward(const mlp *m, const mlp_packed *packed, mlp_slab *s, int64_
     int64_t last = m->n_layers - 1;
     int32_t rc = LATHE_OK;
 
-    pack(s, rows, m->k, s->shards[shard].gradient, s->dz[last] + shard * SHARD * PANEL);
+    pack(s, rows, m->k, s->shards[shard].gradient, s->dz[last] + shard * s->shard * PANEL);
     for (int64_t l = last; rc == LATHE_OK && l > 0; l--)
         rc = backward_layer(m, packed, s, shard, l, rows, err);
     return rc;
@@ -205,36 +207,39 @@ int32_t mlp_backward(const mlp *m, const mlp_packed *packed, mlp_slab *s, int64_
 
 /* ---- the parameters' gradient ---- */
 
-/* The columns' sums of dz, one panel after the other. */
-static void bias_gradient(const mlp *m, const mlp_slab *s, int64_t rows, int64_t l, int32_t add,
-                          float *gradient) {
-    const mlp_layer *layer = &m->layer[l];
-    for (int64_t u = 0; u < layer->out; u += PANEL) {
-        const float *dz = s->dz[l] + u * s->lines;
-        int64_t n = layer->out - u < PANEL ? layer->out - u : PANEL;
-        float sum[PANEL] = {0};
-        for (int64_t r = 0; r < rows; r++)
-            for (int64_t j = 0; j < PANEL; j++)
-                sum[j] += dz[r * PANEL + j];
-        for (int64_t j = 0; j < n; j++)
-            gradient[layer->bias + u + j] = add ? gradient[layer->bias + u + j] + sum[j] : sum[j];
-    }
+/* The columns' sums of one panel of dz. */
+static void bias_gradient(int64_t rows, const float *dz, int32_t add, float *gradient) {
+    float sum[PANEL] = {0};
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < PANEL; j++)
+            sum[j] += dz[r * PANEL + j];
+    for (int64_t j = 0; j < PANEL; j++)
+        gradient[j] = add ? gradient[j] + sum[j] : sum[j];
 }
 
-void mlp_tile_gradient(const mlp *m, const mlp_slab *s, int64_t rows, int64_t l, int64_t first,
+void mlp_tile_gradient(const mlp *m, const mlp_slab *s, int64_t rows, const mlp_tile *tile,
                        int32_t add, float *gradient) {
-    const mlp_layer *layer = &m->layer[l];
-    const float *input = l == 0 ? s->x : s->d[l - 1];
-    weights_product p = {.n_in = layer->in - first < PANEL ? layer->in - first : PANEL,
-                         .rows = rows,
-                         .out = layer->out,
-                         .x = input + first * s->lines,
-                         .dz = s->dz[l],
+    const mlp_layer *layer = &m->layer[tile->layer];
+    const float *input = tile->layer == 0 ? s->x : s->d[tile->layer - 1];
+    int64_t in = layer->in, spare = panels(layer->out) * PANEL - layer->out;
+    float *dw = gradient + tile->begin;
+    weights_product p = {.rows = rows,
+                         .n = tile->n,
+                         .dz = s->dz[tile->layer] + tile->panel * s->lines * PANEL,
                          .dz_panel = s->lines * PANEL,
                          .add = add,
-                         .dw = gradient + layer->weights + first * layer->out};
+                         .dw_panel = panel_floats(layer)};
 
-    m->kernels->weights(&p);
-    if (first + PANEL >= layer->in)
-        bias_gradient(m, s, rows, l, add, gradient);
+    for (int64_t i = 0; i < in; i += PANEL) {
+        p.n_in = in - i < PANEL ? in - i : PANEL;
+        p.x = input + i * s->lines;
+        p.dw = dw + i * PANEL;
+        m->kernels->weights(&p);
+    }
+    for (int64_t q = 0; q < tile->n; q++)
+        bias_gradient(rows, p.dz + q * p.dz_panel, add, dw + q * p.dw_panel + in * PANEL);
+    if (spare == 0 || tile->panel + tile->n < panels(layer->out))
+        return;
+    for (float *row = dw + (tile->n - 1) * p.dw_panel; row < gradient + tile->end; row += PANEL)
+        memset(row + PANEL - spare, 0, (size_t)spare * sizeof *row);
 }

@@ -68,7 +68,7 @@ static void gather_rows(const mlp_descent *d, mlp_slab *s, int64_t shard, const 
     for (int64_t i = 0; i < rows; i++) {
         int32_t at = order[i];
         ask_for_row(d, order, i, rows);
-        mlp_put_row(d->m, s, shard * SHARD + i, c->x + d->rows.row[at] * c->stride);
+        mlp_put_row(d->m, s, shard * s->shard + i, c->x + d->rows.row[at] * c->stride);
         to->weight[i] = d->rows.weight[at];
         if (d->loss.loss != NULL) {
             to->target[i] = d->loss.target[at];
@@ -83,12 +83,12 @@ static void gather_rows(const mlp_descent *d, mlp_slab *s, int64_t shard, const 
 static int32_t pass_shard(step_job *job, int64_t shard, mlp_shard *s) {
     mlp_descent *d = job->d;
     const mlp *m = d->m;
-    int64_t first = shard * SHARD, k = m->k;
-    int64_t rows = job->rows - first < SHARD ? job->rows - first : SHARD;
+    int64_t first = shard * d->slab.shard, k = m->k;
+    int64_t rows = job->rows - first < d->slab.shard ? job->rows - first : d->slab.shard;
     int32_t rc;
 
     gather_rows(d, &d->slab, shard, job->order + job->in_batch + first, rows);
-    rc = mlp_forward(m, &d->packed, &d->slab, shard, rows, 1, job->key, job->in_batch, &s->err);
+    rc = mlp_forward(m, d->param, &d->slab, shard, rows, 1, job->key, job->in_batch, &s->err);
     if (rc == LATHE_OK)
         rc = objective_value(&d->loss, rows, s->score, s->target, s->g, s->h, s->value, &s->err);
     if (rc == LATHE_OK)
@@ -96,9 +96,8 @@ static int32_t pass_shard(step_job *job, int64_t shard, mlp_shard *s) {
                                 &s->err);
     if (rc != LATHE_OK)
         return rc;
-    s->loss = 0;
     for (int64_t i = 0; i < rows; i++) {
-        s->loss += s->weight[i] * s->value[i];
+        s->value[i] *= s->weight[i];
         for (int64_t u = 0; u < k; u++)
             s->gradient[i * k + u] = (float)((double)s->gradient[i * k + u] * s->weight[i]);
     }
@@ -123,13 +122,13 @@ static int32_t optimize(const step_job *job, int64_t begin, int64_t end) {
                        .step = job->number,
                        .rate = job->rate,
                        .gradient_scale = job->by,
-                       .n = d->m->n_params,
+                       .n = d->elementwise ? d->m->n_params : d->n_flat,
                        .begin = begin,
                        .end = end,
                        .segments = d->segments,
-                       .n_segments = 2 * d->m->n_layers,
-                       .param = d->param,
-                       .gradient = d->gradient,
+                       .n_segments = d->n_segments,
+                       .param = d->elementwise ? d->param : d->flat,
+                       .gradient = d->elementwise ? d->gradient : d->flat_gradient,
                        .slots = d->slots};
     lathe_error err = {0};
     return optimizer->step(d->optimizer.self, &step, &err);
@@ -139,11 +138,14 @@ static int32_t optimize(const step_job *job, int64_t begin, int64_t end) {
 static void finish_tile(const step_job *job, int64_t i) {
     mlp_descent *d = job->d;
     const mlp_tile *tile = &d->tiles[i];
+    const mlp_layer *layer = &d->m->layer[tile->layer];
     double l2 = d->m->config->l2 / job->by, sum = 0;
-    int64_t bias = d->m->layer[tile->layer].bias, weights = tile->end < bias ? tile->end : bias;
 
-    for (int64_t j = tile->begin; l2 > 0 && j < weights; j++)
-        d->gradient[j] = (float)((double)d->gradient[j] + l2 * (double)d->param[j]);
+    for (int64_t q = 0; l2 > 0 && q < tile->n; q++) {
+        int64_t from = tile->begin + q * panel_floats(layer);
+        for (int64_t j = from; j < from + layer->in * PANEL; j++)
+            d->gradient[j] = (float)((double)d->gradient[j] + l2 * (double)d->param[j]);
+    }
     if (job->fused)
         return;
     for (int64_t j = tile->begin; j < tile->end; j++)
@@ -158,15 +160,14 @@ static int32_t tile_gradients(void *user, int64_t begin, int64_t end, int32_t wo
     (void)worker;
     for (int64_t i = begin; rc == LATHE_OK && i < end; i++) {
         const mlp_tile *tile = &d->tiles[i];
-        mlp_tile_gradient(d->m, &d->slab, job->rows, tile->layer, tile->first, job->in_batch > 0,
-                          d->gradient);
+        mlp_tile_gradient(d->m, &d->slab, job->rows, tile, job->in_batch > 0, d->gradient);
         if (!job->last)
             continue;
         finish_tile(job, i);
         if (!job->fused)
             continue;
         rc = optimize(job, tile->begin, tile->end);
-        mlp_pack(d->m, d->param, &d->packed, tile->layer, tile->first);
+        mlp_pack(d->m, d->param, &d->packed, tile);
     }
     return rc;
 }
@@ -178,7 +179,7 @@ static int32_t step_tiles(void *user, int64_t begin, int64_t end, int32_t worker
     (void)worker;
     for (int64_t i = begin; rc == LATHE_OK && i < end; i++) {
         rc = optimize(job, d->tiles[i].begin, d->tiles[i].end);
-        mlp_pack(d->m, d->param, &d->packed, d->tiles[i].layer, d->tiles[i].first);
+        mlp_pack(d->m, d->param, &d->packed, &d->tiles[i]);
     }
     return rc;
 }
@@ -188,13 +189,28 @@ static int32_t pack_tiles(void *user, int64_t begin, int64_t end, int32_t worker
     mlp_descent *d = job->d;
     (void)worker;
     for (int64_t i = begin; i < end; i++)
-        mlp_pack(d->m, d->param, &d->packed, d->tiles[i].layer, d->tiles[i].first);
+        mlp_pack(d->m, d->param, &d->packed, &d->tiles[i]);
     return LATHE_OK;
 }
 
 int32_t mlp_pack_all(mlp_descent *d) {
     step_job job = {.d = d};
     return share(d, d->n_tiles, (double)d->m->n_params, pack_tiles, &job);
+}
+
+/* Parameters and gradient to the optimizer's row-major vectors; or its parameters back. */
+static void move_flat(mlp_descent *d, int32_t back) {
+    const mlp *m = d->m;
+    for (int64_t l = 0; l < m->n_layers; l++) {
+        const mlp_layer *layer = &m->layer[l];
+        int64_t w = d->segments[2 * l].offset, b = d->segments[2 * l + 1].offset;
+        if (back) {
+            mlp_set_layer(layer, d->flat + w, d->flat + b, d->param);
+            continue;
+        }
+        mlp_get_layer(layer, d->param, d->flat + w, d->flat + b);
+        mlp_get_layer(layer, d->gradient, d->flat_gradient + w, d->flat_gradient + b);
+    }
 }
 
 /* The step of tiles that did not step at once. */
@@ -207,17 +223,25 @@ static int32_t step_apart(mlp_descent *d, step_job *job) {
     norm = sqrt(norm) * job->by;
     if (clip > 0 && norm > clip)
         job->by *= clip / norm;
-    if (d->optimizer.descriptor->flags & LATHE_OPTIMIZER_ELEMENTWISE)
+    if (d->elementwise)
         return share(d, d->n_tiles, (double)d->m->n_params, step_tiles, job);
-    rc = optimize(job, 0, d->m->n_params);
+    move_flat(d, 0);
+    rc = optimize(job, 0, d->n_flat);
+    move_flat(d, 1);
     return rc == LATHE_OK ? mlp_pack_all(d) : rc;
 }
 
 /* ---- a step ---- */
 
+/* Adds the values of `rows` rows, in their order. */
+static void add_values(const mlp_slab *s, int64_t rows, double *sum) {
+    for (int64_t i = 0; i < rows; i++)
+        *sum += s->shards[i / s->shard].value[i % s->shard];
+}
+
 /* One slab of the batch, its rows job->in_batch … + job->rows. */
 static int32_t step_slab(mlp_descent *d, step_job *job, double *loss, lathe_error *err) {
-    int64_t shards = (job->rows + SHARD - 1) / SHARD;
+    int64_t shards = (job->rows + d->slab.shard - 1) / d->slab.shard;
     double work = (double)job->rows * (double)d->m->n_params;
     int32_t rc = share(d, shards, 2 * work, pass_shards, job);
 
@@ -226,8 +250,7 @@ static int32_t step_slab(mlp_descent *d, step_job *job, double *loss, lathe_erro
             *err = d->slab.shards[i].err;
     if (rc != LATHE_OK)
         return rc;
-    for (int64_t i = 0; i < shards; i++)
-        *loss += d->slab.shards[i].loss;
+    add_values(&d->slab, job->rows, loss);
     if (!isfinite(*loss)) /* before the parameters are spoilt */
         return LATHE_OK;
     rc = share(d, d->n_tiles, work, tile_gradients, job);
@@ -255,8 +278,7 @@ int32_t mlp_step(mlp_descent *d, int64_t epoch, int64_t in_epoch, double *loss, 
     job.rate = schedule->rate(d->schedule.self, optimizer->rate(d->optimizer.self), at,
                               d->steps * m->config->epochs,
                               (double)epoch + (double)in_epoch / (double)d->steps);
-    job.fused =
-        (d->optimizer.descriptor->flags & LATHE_OPTIMIZER_ELEMENTWISE) && !(m->config->clip > 0);
+    job.fused = d->elementwise && !(m->config->clip > 0);
     for (int64_t i = 0; rc == LATHE_OK && isfinite(sum) && i < n; i += job.rows) {
         if (i > 0 && host->stopped(host))
             return fail_stopped(err, "while training the network");
@@ -287,18 +309,17 @@ static int32_t validate_shards(void *user, int64_t begin, int64_t end, int32_t w
 
     for (int64_t i = begin; rc == LATHE_OK && i < end; i++) {
         mlp_shard *s = &d->slab.shards[i];
-        int64_t left = job->rows - i * SHARD, rows = left < SHARD ? left : SHARD;
-        int64_t first = job->in_batch + i * SHARD;
+        int64_t at = i * d->slab.shard, left = job->rows - at, first = job->in_batch + at;
+        int64_t rows = left < d->slab.shard ? left : d->slab.shard;
         for (int64_t r = 0; r < rows; r++)
-            mlp_put_row(m, &d->slab, i * SHARD + r,
+            mlp_put_row(m, &d->slab, at + r,
                         c->validation_x + d->validation_rows.row[first + r] * c->validation_stride);
-        rc = mlp_forward(m, &d->packed, &d->slab, i, rows, 0, 0, 0, &s->err);
+        rc = mlp_forward(m, d->param, &d->slab, i, rows, 0, 0, 0, &s->err);
         if (rc == LATHE_OK)
             rc = objective_value(&d->validation, rows, s->score, d->validation.target + first, NULL,
                                  NULL, s->value, &s->err);
-        s->loss = 0;
         for (int64_t r = 0; rc == LATHE_OK && r < rows; r++)
-            s->loss += d->validation_rows.weight[first + r] * s->value[r];
+            s->value[r] *= d->validation_rows.weight[first + r];
     }
     return rc;
 }
@@ -314,7 +335,7 @@ int32_t mlp_validate(mlp_descent *d, double *loss, lathe_error *err) {
             return fail_stopped(err, "while validating the network");
         job.in_batch = i;
         job.rows = n - i < d->slab.rows ? n - i : d->slab.rows;
-        int64_t shards = (job.rows + SHARD - 1) / SHARD;
+        int64_t shards = (job.rows + d->slab.shard - 1) / d->slab.shard;
         int32_t rc =
             share(d, shards, (double)job.rows * (double)d->m->n_params, validate_shards, &job);
         for (int64_t s = shards - 1; rc != LATHE_OK && err != NULL && s >= 0; s--)
@@ -322,8 +343,7 @@ int32_t mlp_validate(mlp_descent *d, double *loss, lathe_error *err) {
                 *err = d->slab.shards[s].err;
         if (rc != LATHE_OK)
             return rc;
-        for (int64_t s = 0; s < shards; s++)
-            *loss += d->slab.shards[s].loss;
+        add_values(&d->slab, job.rows, loss);
     }
     *loss /= d->validation_rows.total;
     return LATHE_OK;
