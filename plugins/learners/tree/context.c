@@ -35,6 +35,7 @@ void tree_close(void *self, void *context) {
     host->free(host, c->packed_scratch);
     tree_bundles_free(host, c->bundles);
     tree_subtree_free(host, c->subtree);
+    tree_values_free(host, c->subtree_values);
     host->free(host, c->sub_leaf);
     host->free(host, c->record);
     host->free(host, c->rows);

@@ -168,7 +168,8 @@ static void search(tree_context *c, tree_item *item, const int64_t *histogram, i
     if (!tree_item_may_split(c, item))
         return;
     if (tree_subtree_suits(c, item)) /* it will see; a class alone ends here */
-        item->split.gain = item->sum.g != 0 && item->sum.g != item->sum.hc >> c->count_bits;
+        item->split.gain = c->mode == TREE_MODE_VARIANCE ||
+                           (item->sum.g != 0 && item->sum.g != item->sum.hc >> c->count_bits);
     else
         tree_search(c, item, histogram, worker);
 }

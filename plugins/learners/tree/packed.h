@@ -107,6 +107,20 @@ static inline int64_t packed_narrow(const tree_context *c, tree_cell cell) {
            tree_count(c, cell.hc);
 }
 
+/* scan.c: the kernel's view of a node, and the best cut after one of n_cuts cells (those of the list; NULL: in order),
+ * with `first` already on the left; *best is replaced where this one's score is above. For sums of squares and Gini. */
+typedef struct tree_best_cut {
+    double score;
+    int position; /* in the list; -1: none */
+    int missing_left;
+    tree_cell left;
+} tree_best_cut;
+
+packed_node tree_node_sums(const tree_context *c, tree_cell sum);
+void tree_best_of_cells(const tree_context *c, const packed_node *node, const tree_cell *cells,
+                        const uint8_t *list, int n_cuts, tree_cell first, int missing_left,
+                        tree_best_cut *best);
+
 /* bundle.c: c->bundles, where they are worth it. */
 void tree_bundles_make(tree_context *c);
 void tree_bundles_free(const lathe_host *host, tree_bundles *b);

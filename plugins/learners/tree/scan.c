@@ -15,7 +15,7 @@
  * category of its own there. With category_smoothing s > 0 the key is (G - m H) / (H + s), m the
  * node's mean: rare categories move to the middle.
  */
-#include "tree.h"
+#include "packed.h"
 
 #include <lathe/math.h>
 #include <math.h>
@@ -49,6 +49,47 @@ double tree_split_gain(const tree_context *c, tree_cell sum, tree_cell left) {
                      tree_score(c, (double)sum.g * c->g_unit, tree_weight(c, sum.hc)));
 }
 
+/* ---- without bounds: the kernel -------------------------------------------------------------- */
+
+packed_node tree_node_sums(const tree_context *c, tree_cell sum) {
+    return (packed_node){.g = (double)sum.g,
+                         .h = (double)(sum.hc >> c->count_bits),
+                         .count = (double)tree_count(c, sum.hc),
+                         .l2 = c->l2 / c->h_unit,
+                         .min_rows = (double)(c->config->min_rows > 1 ? c->config->min_rows : 1),
+                         .min_hessian = c->config->min_hessian / c->h_unit,
+                         .gini = c->mode == TREE_MODE_BINARY};
+}
+
+void tree_best_of_cells(const tree_context *c, const packed_node *node, const tree_cell *cells,
+                        const uint8_t *list, int n_cuts, tree_cell first, int missing_left,
+                        tree_best_cut *best) {
+    packed_sums sums;
+    tree_cell left = first;
+    int at;
+    if (n_cuts < 1)
+        return;
+    for (int i = 0; i < n_cuts; i++) {
+        const tree_cell *cell = &cells[list ? list[i] : i];
+        left.g += cell->g;
+        left.hc += cell->hc;
+        sums.g[i] = (double)left.g;
+        sums.h[i] = (double)(left.hc >> c->count_bits);
+        sums.count[i] = (double)tree_count(c, left.hc);
+    }
+    double score = c->kernels->best(node, &sums, n_cuts, &at);
+    if (score < 0 || score <= best->score)
+        return;
+    for (int i = 0; i <= at; i++) { /* doubles do not hold all of it */
+        const tree_cell *cell = &cells[list ? list[i] : i];
+        first.g += cell->g;
+        first.hc += cell->hc;
+    }
+    *best = (tree_best_cut){score, at, missing_left, first};
+}
+
+/* ---- one feature ----------------------------------------------------------------------------- */
+
 /* What one scan over the bins needs, and the best it has found. */
 typedef struct scan {
     const tree_context *c;
@@ -57,19 +98,17 @@ typedef struct scan {
     double min_hessian;
     int bounded, sign; /* monotone.c */
     int64_t n_rows;    /* in the node, repeats counted */
-    double best;       /* score(left) + score(right), or what grows with it */
-    int position;      /* the last of the list on the left; -1: none found */
-    int missing_left;
-    tree_cell left;
+    packed_node sums;  /* where the kernel scores */
+    tree_best_cut best;
 } scan;
 
 static int side_is_allowed(const scan *s, int64_t rows, double h) {
     return rows >= s->min_rows && h >= s->min_hessian && h + s->c->l2 > 0;
 }
 
-/* Tries all cuts after list[0 … n_cuts-1], with `left` already on the left. */
-static void scan_list(scan *s, const tree_cell *cells, const uint8_t *list, int n_cuts,
-                      tree_cell left, int missing_left) {
+/* Tries all cuts after list[0 … n_cuts-1], with `left` already on the left: entropy, and scores within bounds. */
+static void scan_slowly(scan *s, const tree_cell *cells, const uint8_t *list, int n_cuts,
+                        tree_cell left, int missing_left) {
     const tree_context *c = s->c;
     tree_cell sum = s->item->sum;
     for (int i = 0; i < n_cuts; i++) {
@@ -84,24 +123,19 @@ static void scan_list(scan *s, const tree_cell *cells, const uint8_t *list, int 
         double gr = (double)(sum.g - left.g) * c->g_unit, hr = tree_weight(c, sum.hc - left.hc);
         if (!side_is_allowed(s, rows, hl) || !side_is_allowed(s, s->n_rows - rows, hr))
             continue;
-        double score;
-        if (s->bounded) {
-            score = tree_bounded_score(c, s->item, s->sign, gl, hl, gr, hr);
-        } else if (c->mode == TREE_MODE_BINARY && !c->entropy) {
-            /* (gl^2 + (hl - gl)^2) / hl + the same right, less the node's
-             * = 2 (gl H - G hl)^2 / (H hl hr), in whole numbers exactly */
-            double d = gl * (hl + hr) - (gl + gr) * hl;
-            score = d * d / (hl * hr);
-        } else {
-            score = tree_score(c, gl, hl) + tree_score(c, gr, hr);
-        }
-        if (score > s->best) {
-            s->best = score;
-            s->position = i;
-            s->missing_left = missing_left;
-            s->left = left;
-        }
+        double score = s->bounded ? tree_bounded_score(c, s->item, s->sign, gl, hl, gr, hr)
+                                  : tree_score(c, gl, hl) + tree_score(c, gr, hr);
+        if (score > s->best.score)
+            s->best = (tree_best_cut){score, i, missing_left, left};
     }
+}
+
+static void scan_list(scan *s, const tree_cell *cells, const uint8_t *list, int n_cuts,
+                      tree_cell left, int missing_left) {
+    if (s->bounded || (s->c->mode == TREE_MODE_BINARY && s->c->entropy))
+        scan_slowly(s, cells, list, n_cuts, left, missing_left);
+    else
+        tree_best_of_cells(s->c, &s->sums, cells, list, n_cuts, left, missing_left, &s->best);
 }
 
 /* The bin of missing values goes where missing_left says, also in nodes that have no such row. */
@@ -171,11 +205,11 @@ static void scan_numeric(scan *s, tree_split *split, const tree_cell *cells, con
     scan_list(s, cells, bins, has_missing ? n_values : n_values - 1, none, 0);
     if (has_missing)
         scan_list(s, cells, bins, n_values - 1, cells[f->missing_bin], 1);
-    if (s->position < 0)
+    if (s->best.position < 0)
         return;
-    split->left = s->left;
-    split->missing_left = s->missing_left;
-    tree_finish_numeric(s->c, s->item, split, bins, n_values, s->position, has_missing);
+    split->left = s->best.left;
+    split->missing_left = s->best.missing_left;
+    tree_finish_numeric(s->c, s->item, split, bins, n_values, s->best.position, has_missing);
 }
 
 void tree_sort_bins(const double *key, uint8_t *bins, int n) {
@@ -207,10 +241,10 @@ static void scan_category(scan *s, tree_split *split, const tree_cell *cells, co
     }
     tree_sort_bins(key, list, n);
     scan_list(s, cells, list, n - 1, none, 0);
-    if (s->position < 0)
+    if (s->best.position < 0)
         return;
-    split->left = s->left;
-    tree_finish_category(c, s->item, split, list, n, s->position);
+    split->left = s->best.left;
+    tree_finish_category(c, s->item, split, list, n, s->best.position);
 }
 
 void tree_scan(const tree_context *c, const tree_item *item, int32_t feature,
@@ -219,17 +253,18 @@ void tree_scan(const tree_context *c, const tree_item *item, int32_t feature,
     split->feature = feature;
     if (n_bins < 2)
         return;
-    scan s = {.c = c, .item = item, .position = -1, .best = -INFINITY};
+    scan s = {.c = c, .item = item, .best = {.score = -INFINITY, .position = -1}};
     s.min_rows = c->config->min_rows;
     s.min_hessian = c->config->min_hessian;
     s.n_rows = tree_count(c, item->sum.hc);
     s.bounded = tree_is_bounded(c, item, feature);
     s.sign = s.bounded ? c->monotone[feature] : 0;
+    s.sums = tree_node_sums(c, item->sum);
     if (lathe_bin_feature_at(c->bins, feature)->type == LATHE_FEATURE_CATEGORY)
         scan_category(&s, split, cells, bins, n_bins);
     else
         scan_numeric(&s, split, cells, bins, n_bins);
-    if (s.position < 0)
+    if (s.best.position < 0)
         return;
     split->gain = s.bounded ? tree_bounded_gain(c, item, s.sign, split->left)
                             : tree_split_gain(c, item->sum, split->left);

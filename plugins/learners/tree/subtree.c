@@ -87,13 +87,23 @@ void tree_subtree_free(const lathe_host *host, tree_subtree *s) {
     host->free(host, s);
 }
 
+static int32_t which_subtrees(const tree_context *c) {
+    if (c->config->max_leaves != LATHE_INT_NULL || c->monotone)
+        return TREE_SUBTREES_NONE;
+    if (c->packed)
+        return c->count_is_h && most_rows(c) > 0 ? TREE_SUBTREES_COUNTS : TREE_SUBTREES_NONE;
+    return c->mode == TREE_MODE_VARIANCE && tree_values_rows(c) > 0 ? TREE_SUBTREES_VALUES
+                                                                    : TREE_SUBTREES_NONE;
+}
+
 int32_t tree_subtree_prepare(tree_context *c, lathe_error *err) {
     const lathe_host *host = c->host;
     int64_t n = most_rows(c), stride = n + COLUMN_PAD;
-    c->has_subtrees = c->packed && c->count_is_h && n > 0 &&
-                      c->config->max_leaves == LATHE_INT_NULL && !c->monotone;
-    if (!c->has_subtrees)
+    c->has_subtrees = which_subtrees(c);
+    if (c->has_subtrees == TREE_SUBTREES_NONE)
         return LATHE_OK;
+    if (c->has_subtrees == TREE_SUBTREES_VALUES)
+        return tree_values_prepare(c, err);
     if (c->subtree && c->subtree->most_rows == n)
         return LATHE_OK;
     tree_subtree_free(host, c->subtree);
@@ -117,12 +127,12 @@ int32_t tree_subtree_prepare(tree_context *c, lathe_error *err) {
 }
 
 int64_t tree_subtree_rows(const tree_context *c) {
-    return c->subtree->most_rows;
+    return c->has_subtrees == TREE_SUBTREES_VALUES ? tree_values_rows(c) : c->subtree->most_rows;
 }
 
 int tree_subtree_suits(const tree_context *c, const tree_item *item) {
-    return c->has_subtrees && packed_is_narrow(c, item) &&
-           item->end - item->begin <= c->subtree->most_rows;
+    return c->has_subtrees && (!c->packed || packed_is_narrow(c, item)) &&
+           item->end - item->begin <= tree_subtree_rows(c);
 }
 
 static void load(tree_context *c, const tree_item *item) {
@@ -349,8 +359,7 @@ static int may_split(const tree_context *c, const sub_node *node) {
            (c->config->max_depth == LATHE_INT_NULL || node->depth < c->config->max_depth);
 }
 
-/* Room for what n rows can become. */
-static int32_t reserve(tree_context *c, int64_t n, lathe_error *err) {
+int32_t tree_subtree_reserve(tree_context *c, int64_t n, lathe_error *err) {
     int64_t want = c->n_sub_leaves + n;
     if (want > c->sub_leaf_capacity) {
         int64_t capacity = 2 * want;
@@ -371,7 +380,9 @@ int32_t tree_subtree_grow(tree_context *c, int32_t i, lathe_error *err) {
     tree_subtree *s = c->subtree;
     tree_item item = c->item[i];
     int64_t rows = tree_count(c, item.sum.hc), n = 1;
-    int32_t rc = reserve(c, item.end - item.begin, err);
+    if (c->has_subtrees == TREE_SUBTREES_VALUES)
+        return tree_values_grow(c, i, err);
+    int32_t rc = tree_subtree_reserve(c, item.end - item.begin, err);
     if (rc != LATHE_OK)
         return rc;
     load(c, &item);

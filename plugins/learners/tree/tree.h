@@ -11,6 +11,7 @@
  *   monotone.c  bounds of values, where predictions must rise or fall with a feature
  *   search.c    the best split of a node
  *   partition.c the rows of a node, divided among its children
+ *   subtree.c, subtree_values.c   small nodes grown to their end from copies of their rows
  *   grow.c      growing: which node next, and the histograms of its children
  *   context.c   what is prepared once for a dataset
  *   model.c     the fitted trees as flat arrays: predict, combine, importance
@@ -183,6 +184,10 @@ typedef struct tree_leaf {
 } tree_leaf;
 
 typedef struct tree_subtree tree_subtree;
+typedef struct tree_subtree_values tree_subtree_values;
+
+/* How small nodes are grown to their end. */
+enum { TREE_SUBTREES_NONE = 0, TREE_SUBTREES_COUNTS, TREE_SUBTREES_VALUES };
 
 typedef struct tree_context {
     const lathe_host *host; /* of the instance that opened it: all of its memory is from there */
@@ -236,8 +241,9 @@ typedef struct tree_context {
     tree_cell root_sum;
 
     /* subtree.c */
-    int32_t has_subtrees; /* in this fit */
+    int32_t has_subtrees; /* TREE_SUBTREES_… of this fit */
     tree_subtree *subtree;
+    tree_subtree_values *subtree_values;
     tree_leaf *sub_leaf; /* [n_sub_leaves] */
     int64_t n_sub_leaves;
     int64_t sub_leaf_capacity;
@@ -400,13 +406,19 @@ void tree_slots_reset(tree_slots *s);
 void tree_item_release(tree_context *c, tree_item *item);
 void tree_start_root(tree_context *c);
 
-/* subtree.c: grows all that is below a small node, for two counted classes without a bound on the
- * leaves. */
+/* subtree.c: grows all that is below a small node, for trees without a bound on the leaves: of two counted classes, or
+ * (subtree_values.c) of values and gradients with exact sums. */
 int64_t tree_subtree_rows(const tree_context *c); /* at most */
 int tree_subtree_suits(const tree_context *c, const tree_item *item);
 int32_t tree_subtree_prepare(tree_context *c, lathe_error *err);
 void tree_subtree_free(const lathe_host *host, tree_subtree *s);
 int32_t tree_subtree_grow(tree_context *c, int32_t item, lathe_error *err);
+/* Room for what n rows can become. */
+int32_t tree_subtree_reserve(tree_context *c, int64_t n, lathe_error *err);
+int64_t tree_values_rows(const tree_context *c);
+int32_t tree_values_prepare(tree_context *c, lathe_error *err);
+void tree_values_free(const lathe_host *host, tree_subtree_values *s);
+int32_t tree_values_grow(tree_context *c, int32_t item, lathe_error *err);
 
 /* Appends a node, and tells its parent. */
 int32_t tree_make_node(tree_context *c, const tree_split *split, int32_t parent, int32_t side,
