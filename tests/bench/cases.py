@@ -63,7 +63,8 @@ STACK = {"stacking": {"folds": 5, "final": "linear", "base": [
     {"gbdt": {"rounds": 100}},
     {"mlp": {"layers": [{"units": 64}], "batch": 128, "epochs": 10, "early_stopping": None}}]}}
 
-MEMORY = ("logistic-higgs", "logistic-letter", "mlp-higgs", "mlp-fashion")  # also on the peers' own matrix
+MEMORY = ("logistic-higgs", "logistic-letter", "mlp-higgs", "mlp-fashion", "gbdt-higgs", "gbdt-adult", "gbdt-letter",
+          "gbdt-california")  # also on the peers' own matrix
 
 CASES = [
     # 4 levels of the gradients, as LightGBM's quantized training has: more accurate on such noisy rows
@@ -72,6 +73,7 @@ CASES = [
     boosting_case("gbdt-bank", "bank", 31, tolerance=0.002),
     boosting_case("gbdt-letter", "letter", 31),
     boosting_case("gbdt-bike", "bike", 31),
+    boosting_case("gbdt-california", "california", 31, note="needs LATHE_SHARED_DATA"),
     boosting_case("gbdt-sparse", "sparse", 31, rows=30_000, kind="memory", tolerance=0.002,
                   note="1 008 columns, 1 000 of them of one-hot codes, bundled"),
     boosting_case("gbdt-sparse-unbundled", "sparse", 31, rows=30_000, kind="memory", tolerance=0.002,

@@ -1,11 +1,13 @@
 /* Fitting in one process, from the matrix in memory, as the peers are timed:
  *
- *     fit_rows USE ROWS.f32 TARGET.f32 N_TRAIN FEATURES CLASSES THREADS OUT.f32 [SEED]
+ *     fit_rows USE ROWS.f32 TARGET.f32 N_TRAIN FEATURES CLASSES THREADS OUT.f32 [SEED [CATEGORIES]]
  *
  * ROWS.f32: float32, row-major, FEATURES a row, as the learner takes them (scaled where it wants that); the first N_TRAIN
- * rows train, the others are predicted into OUT.f32. CLASSES 0: a regression. A fit of 400 rows comes first, so that
- * plugins and threads are ready. Prints one JSON object: "seconds" of opening the dataset and fitting, and
- * "product_gflops", the rate of float32 matrix products of 1024 on the same threads. */
+ * rows train, the others are predicted into OUT.f32. CLASSES 0: a regression. CATEGORIES: the features that hold codes,
+ * and how many codes each: "1:8,3:16". A fit of 400 rows comes first, so that plugins and threads are ready. Prints one
+ * JSON object: "seconds" of opening the dataset and fitting, "fit_mb", the peak memory of that beyond what there was
+ * before (bins included, the matrix not; 0: the system does not say), and, for networks, "product_gflops", the rate of
+ * float32 matrix products of 1024 on the same threads. */
 #include "base/clock.h"
 #include "base/pool.h"
 #include "plugin/bind.h"
@@ -42,8 +44,44 @@ static float *read_floats(const char *path, size_t *n) {
     return x;
 }
 
+/* Marks the features that "1:8,3:16" names as categories. */
+static void read_categories(const char *list, int64_t n, lathe_feature *features) {
+    while (list != NULL && *list != 0) {
+        char *end = NULL;
+        const long long at = strtoll(list, &end, 10);
+        if (at < 0 || at >= n || *end != ':')
+            die("CATEGORIES is a list of feature:codes, as in 1:8,3:16", NULL);
+        features[at].type = LATHE_FEATURE_CATEGORY;
+        features[at].n_categories = (int32_t)strtol(end + 1, &end, 10);
+        list = *end == ',' ? end + 1 : end;
+    }
+}
+
+/* Megabytes of this line of /proc/self/status; 0: there is none. */
+static double memory_of(const char *line) {
+    char text[256];
+    double kb = 0;
+    FILE *in = fopen("/proc/self/status", "r");
+    while (in != NULL && fgets(text, sizeof text, in) != NULL)
+        if (strncmp(text, line, strlen(line)) == 0)
+            kb = strtod(text + strlen(line), NULL);
+    if (in != NULL)
+        fclose(in);
+    return kb / 1024;
+}
+
+/* The peak counts from now on. */
+static void reset_peak(void) {
+    FILE *out = fopen("/proc/self/clear_refs", "w");
+    if (out != NULL) {
+        fputs("5", out);
+        fclose(out);
+    }
+}
+
 static lathe_dataset *make_dataset(const lathe_host *host, int32_t task, int64_t classes, int64_t n,
-                                   int64_t f, const float *x, const float *y) {
+                                   int64_t f, const float *x, const float *y,
+                                   const char *categories) {
     lathe_feature *features = calloc((size_t)f, sizeof *features);
     char(*names)[24] = calloc((size_t)f, sizeof *names);
     lathe_dataset *data = NULL;
@@ -54,6 +92,7 @@ static lathe_dataset *make_dataset(const lathe_host *host, int32_t task, int64_t
         snprintf(names[j], sizeof names[j], "x%lld", (long long)j);
         features[j] = (lathe_feature){.name = names[j], .type = LATHE_FEATURE_NUMERIC};
     }
+    read_categories(categories, f, features);
     lathe_dataset_spec spec = {.struct_size = LATHE_SIZED(lathe_dataset_spec),
                                .task = task,
                                .n_rows = n,
@@ -137,12 +176,12 @@ static double product_gflops(const lathe_host *host) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 9 && argc != 10)
+    if (argc < 9 || argc > 11)
         die("usage: fit_rows USE ROWS.f32 TARGET.f32 N_TRAIN FEATURES CLASSES THREADS OUT.f32 "
-            "[SEED]",
+            "[SEED [CATEGORIES]]",
             NULL);
     const char *use = argv[1];
-    const uint64_t seed = argc == 10 ? strtoull(argv[9], NULL, 10) : 1;
+    const uint64_t seed = argc > 9 ? strtoull(argv[9], NULL, 10) : 1;
     const int64_t n = atoll(argv[4]), f = atoll(argv[5]), classes = atoll(argv[6]);
     const int32_t task = classes == 0   ? LATHE_TASK_REGRESSION
                          : classes == 2 ? LATHE_TASK_BINARY
@@ -160,12 +199,17 @@ int main(int argc, char **argv) {
     if (pool == NULL || lathe_runtime_new(&run, &runtime, &err) != LATHE_OK)
         die("runtime", &err);
     const lathe_host *host = lathe_runtime_host(runtime);
-    lathe_dataset *few = make_dataset(host, task, classes, WARM_ROWS, f, x, y);
-    lathe_dataset *all = make_dataset(host, task, classes, n, f, x, y);
+    const char *categories = argc > 10 ? argv[10] : NULL;
+    lathe_dataset *few = make_dataset(host, task, classes, WARM_ROWS, f, x, y, categories);
+    lathe_dataset *all = make_dataset(host, task, classes, n, f, x, y, categories);
     lathe_instance warm = {0}, m = {0};
     fit(use, task, classes, few, seed, &warm);
+    reset_peak();
+    const double before = memory_of("VmRSS:");
     const double seconds = fit(use, task, classes, all, seed, &m);
+    const double most = memory_of("VmHWM:") - before;
     predict(&m, (int64_t)n_x / f - n, f, x + n * f, argv[8]);
-    printf("{\"seconds\": %.6f, \"product_gflops\": %.1f}\n", seconds, product_gflops(host));
+    printf("{\"seconds\": %.6f, \"fit_mb\": %.1f, \"product_gflops\": %.1f}\n", seconds,
+           most > 0 ? most : 0.0, strstr(use, "mlp") ? product_gflops(host) : 0.0);
     return 0;
 }

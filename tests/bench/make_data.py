@@ -16,7 +16,7 @@ import sys
 
 import numpy as np
 
-from sets import FASHION, PARTS, REAL, SHIPPED
+from sets import FASHION, PARTS, REAL, file_of
 
 
 # ---- the generated sets ----
@@ -91,8 +91,9 @@ def write_sparse(path, rows):
 
 # ---- the shipped sets ----
 
-def read_rows(one):
-    with gzip.open(SHIPPED / one["file"], "rt", encoding="utf-8", newline="") as f:
+def read_rows(name):
+    one, file = REAL[name], file_of(name)
+    with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8", newline="") as f:
         header, *rows = csv.reader(f)
     keep = [i for i, name in enumerate(header) if name not in one.get("drop", ())]
     missing = one.get("missing")
@@ -122,7 +123,7 @@ def encode(column):
 
 def write_real(path, name):
     one = REAL[name]
-    header, rows = read_rows(one)
+    header, rows = read_rows(name)
     at = header.index(one["target"])
     part = parts_of(one, len(rows))
     with open(path.with_suffix(".csv.new"), "w", encoding="utf-8", newline="") as out:

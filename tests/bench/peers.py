@@ -309,11 +309,12 @@ def score(job):
 
 
 def export(job):
-    """Training rows, then test rows, as networks and linear models want them; and the training targets."""
-    x = scaled(job, "float32")
+    """Training rows, then test rows, as they are or as networks and linear models want them; the training targets."""
+    x = scaled(job, "float32") if job.spec["scaled"] else job.x
     np.concatenate([x[job.rows(0)], x[job.rows(2)]]).tofile(job.spec["export"] + "/rows.f32")
     job.y[job.rows(0)].astype(np.float32).tofile(job.spec["export"] + "/target.f32")
-    return {"train": len(job.rows(0)), "features": x.shape[1], "classes": job.classes}
+    categories = ",".join(f"{i}:{int(np.nanmax(job.x[:, i])) + 1}" for i in job.categorical)
+    return {"train": len(job.rows(0)), "features": x.shape[1], "classes": job.classes, "categories": categories}
 
 
 def judge(job):

@@ -149,7 +149,7 @@ class Fitter:
         self.case, self.threads, self.work, self.lathe = case, threads, lathe.work, lathe
         self.program = pathlib.Path(lathe.program).parents[1] / "tests/bench/fit_rows"
         self.spec = {"name": case.data, "task": goal["task"], "metric": goal["metric"],
-                     "data": str(path.with_suffix(".npz"))}
+                     "data": str(path.with_suffix(".npz")), "scaled": case.group != "gbdt"}
         self.shape = self.ask({"export": str(self.work)})
 
     def ask(self, more):
@@ -161,7 +161,7 @@ class Fitter:
         text, wall, peak = run_timed([
             str(self.program), json.dumps(self.case.learner), str(self.work / "rows.f32"),
             str(self.work / "target.f32"), str(self.shape["train"]), str(self.shape["features"]),
-            str(self.shape["classes"]), str(self.threads), out, str(self.lathe.seed)])
+            str(self.shape["classes"]), str(self.threads), out, str(self.lathe.seed), self.shape["categories"]])
         return json.loads(text) | self.ask({"predictions": out}) | {"wall": wall, "peak_mb": peak}
 
 

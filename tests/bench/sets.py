@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "bench" / "data"
 SHIPPED = ROOT / "pipelines" / "data"
 FASHION = pathlib.Path(os.environ.get("LATHE_FASHION_MNIST", "/usr/share/datasets/fashion-mnist"))
+SHARED = os.environ.get("LATHE_SHARED_DATA")  # a folder with sets that are not shipped, since they name no licence
 PARTS = ("train", "validation", "test")
 VERSION = 1  # of the files: another number makes them anew
 
@@ -25,7 +26,15 @@ REAL = {
                    task="classification", metric="accuracy", test=slice(16000, None)),
     "bike": dict(file="bike_sharing_hour.csv.gz", target="cnt", positive=None, task="regression",
                  metric="rmse", drop=("instant", "dteday", "casual", "registered")),
+    "california": dict(file="california_housing.csv", target="medianHouseValue", positive=None,
+                       task="regression", metric="rmse"),
 }
+
+
+def file_of(name):
+    """Where a real set's table is, or would be."""
+    file = REAL[name]["file"]
+    return pathlib.Path(SHARED) / file if SHARED and not (SHIPPED / file).is_file() else SHIPPED / file
 
 
 def goal_of(name):
@@ -42,6 +51,8 @@ def goal_of(name):
 def prepare(name, rows):
     """Writes the set's files unless they are there. Gives their path without its ending; None: it is not installed."""
     if name == "fashion" and not FASHION.is_dir():
+        return None
+    if name in REAL and not file_of(name).is_file():
         return None
     path = FOLDER / (f"{name}-{rows}-v{VERSION}" if name in GENERATED else f"{name}-v{VERSION}")
     if not path.with_suffix(".npz").exists():
