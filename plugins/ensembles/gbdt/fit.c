@@ -1,6 +1,8 @@
 /* fit.c: a fit of gradient boosting from start to end. */
 #include "gbdt.h"
 
+enum { CURVE_POINTS = 50 };
+
 static void free_part(const lathe_host *host, gbdt_part *p) {
     host->free(host, p->target);
     host->free(host, p->weight);
@@ -258,6 +260,20 @@ static int32_t predict_validation(gbdt_run *r, lathe_error *err) {
     return LATHE_OK;
 }
 
+/* The new scores of the training rows and, while there are rounds to come, their gradients. Their
+ * loss is for the eye: some CURVE_POINTS of it are computed. */
+static int32_t advance_training(gbdt_run *r, lathe_error *err) {
+    const lathe_host *host = r->g->host;
+    int64_t rounds = r->g->config->rounds, every = 1 + (rounds - 1) / CURVE_POINTS;
+    int is_last = r->round + 1 == rounds, shows = is_last || (r->round + 1) % every == 0;
+    double mean = 0;
+    int32_t rc = gbdt_advance(r, &r->train, r->g->config->learning_rate,
+                              is_last ? NULL : r->gradient, r->hessian, shows ? &mean : NULL, err);
+    if (rc == LATHE_OK && shows)
+        host->metric(host, "train_loss", r->round, mean);
+    return rc;
+}
+
 /* The rounds; *kept: how many of them the ensemble keeps. */
 static int32_t boost(gbdt_run *r, int64_t *kept, lathe_error *err) {
     const gbdt *g = r->g;
@@ -265,7 +281,7 @@ static int32_t boost(gbdt_run *r, int64_t *kept, lathe_error *err) {
     int64_t rounds = g->config->rounds, patience = g->config->early_stopping;
     int stops = patience != LATHE_INT_NULL && r->valid.n > 0;
     double rate = g->config->learning_rate, mean = 0, best = INFINITY;
-    int32_t rc = gbdt_advance(r, &r->train, 0, r->gradient, r->hessian, &mean, err);
+    int32_t rc = gbdt_advance(r, &r->train, 0, r->gradient, r->hessian, NULL, err);
     if (rc == LATHE_OK && patience != LATHE_INT_NULL && !stops)
         host->log(host, LATHE_LOG_INFO,
                   "gbdt: early_stopping has no effect because there are no validation rows");
@@ -276,10 +292,9 @@ static int32_t boost(gbdt_run *r, int64_t *kept, lathe_error *err) {
                                 (long long)r->round);
         rc = gbdt_round(r, err);
         if (rc == LATHE_OK)
-            rc = gbdt_advance(r, &r->train, rate, r->gradient, r->hessian, &mean, err);
+            rc = advance_training(r, err);
         if (rc != LATHE_OK)
             break;
-        host->metric(host, "train_loss", r->round, mean);
         host->progress(host, (double)(r->round + 1) / (double)rounds, "rounds");
         if (r->valid.n == 0)
             continue;

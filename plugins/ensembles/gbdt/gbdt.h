@@ -96,8 +96,9 @@ int32_t gbdt_fit(void *self, void *context, const lathe_fit *fit, lathe_error *e
 
 /* round.c */
 int32_t gbdt_round(gbdt_run *r, lathe_error *err);
-/* Adds learning_rate * step to the scores of a part, and sets *mean to its weighted mean loss,
- * of the training rows (gradient not NULL) that of a fixed part where they are many. */
+/* Adds learning_rate * step to the scores of a part, fills gradient and hessian unless they are
+ * NULL, and sets *mean (NULL: not asked) to its weighted mean loss, of the training rows that of a
+ * fixed part where they are many. */
 int32_t gbdt_advance(gbdt_run *r, gbdt_part *p, double rate, float *gradient, float *hessian,
                      double *mean, lathe_error *err);
 

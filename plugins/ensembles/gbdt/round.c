@@ -3,7 +3,7 @@
 
 enum {
     ROWS_GRAIN = 4096,
-    LOSS_VALUES = 1 << 17 /* the training loss is that of rows with about so many scores */
+    LOSS_VALUES = 1 << 15 /* the training loss is that of rows with about so many scores */
 };
 
 /* ---- renewing leaves ------------------------------------------------------------------------- */
@@ -148,7 +148,7 @@ typedef struct advance {
     double rate;
     float *gradient, *hessian;
     int64_t every; /* of so many chunks the loss is computed in one */
-    double *sum;   /* [chunks, 2] of weight times loss, and of weight */
+    double *sum;   /* [chunks, 2] of weight times loss, and of weight; NULL: not asked */
 } advance;
 
 /* Sums the loss of a chunk. */
@@ -156,7 +156,7 @@ static int32_t chunk_loss(const advance *a, int64_t begin, int64_t end, lathe_er
     const gbdt_part *p = a->p;
     double loss[ROWS_GRAIN], sum = 0, weight = 0;
     int64_t k = a->r->k, chunk = begin / ROWS_GRAIN;
-    if (chunk % a->every != 0)
+    if (!a->sum || chunk % a->every != 0)
         return LATHE_OK;
     int32_t rc = a->r->table->value(a->r->g->loss.self, end - begin, k, p->rounded + begin * k,
                                     p->target + begin, loss, err);
@@ -205,19 +205,20 @@ int32_t gbdt_advance(gbdt_run *r, gbdt_part *p, double rate, float *gradient, fl
     const lathe_host *host = r->g->host;
     int64_t chunks = (p->n + ROWS_GRAIN - 1) / ROWS_GRAIN;
     advance a = {r, p, rate, gradient, hessian, 1, NULL};
-    if (gradient) /* the training rows: a curve, decided upon by nobody */
+    if (p == &r->train) /* a curve, decided upon by nobody */
         a.every = 1 + (p->n * r->k - 1) / LOSS_VALUES;
-    a.sum = members_alloc(host, 2 * chunks, sizeof(double));
-    if (!a.sum)
+    a.sum = mean ? members_alloc(host, 2 * chunks, sizeof(double)) : NULL;
+    if (mean && !a.sum)
         return members_no_memory(err, "gbdt");
     int32_t rc = host->parallel_for(host, p->n, ROWS_GRAIN, advance_chunk, &a);
     double sum = 0, weight = 0;
-    for (int64_t i = 0; i < chunks; i++) {
+    for (int64_t i = 0; mean && i < chunks; i++) {
         sum += a.sum[2 * i];
         weight += a.sum[2 * i + 1];
     }
     host->free(host, a.sum);
-    *mean = weight > 0 ? sum / weight : 0;
+    if (mean)
+        *mean = weight > 0 ? sum / weight : 0;
     if (rc == LATHE_E_NUMERIC)
         return members_fail(err, rc, "gbdt",
                             "the scores became infinite in round %lld; lower the learning rate",

@@ -6,9 +6,9 @@
 enum {
     PREFETCH = 24,
     TILE = 32, /* features of a pass over the rows */
-    PARALLEL_UPDATES = 1 << 19,
-    LEAST_CHUNK = 8192,
-    DIVIDE_ROWS = 16384,
+    PARALLEL_UPDATES = 1 << 16,
+    LEAST_CHUNK = 4096,
+    DIVIDE_ROWS = 4096,
     MAX_CHUNKS = 1024
 };
 
@@ -34,6 +34,22 @@ static inline void add_rows(const tree_entry *e, int64_t n, const uint8_t *bins,
     }
 }
 
+/* A number of features known to the compiler makes a loop without loops. */
+#define FOR_1(f)                                                                                   \
+    case f:                                                                                        \
+        add_rows(e, n, bins, stride, f, 0, h);                                                     \
+        break;
+#define FOR_4(f) FOR_1(f) FOR_1(f + 1) FOR_1(f + 2) FOR_1(f + 3)
+#define FOR_16(f) FOR_4(f) FOR_4(f + 4) FOR_4(f + 8) FOR_4(f + 12)
+
+static void add_tile(const tree_entry *e, int64_t n, const uint8_t *bins, int64_t stride,
+                     int64_t nf, int64_t *h) {
+    switch (nf) {
+        FOR_16(1)
+        FOR_16(17)
+    }
+}
+
 static void add_narrow(const tree_context *c, const tree_entry *e, int64_t n, int64_t *histogram) {
     int64_t stride = c->packed_stride;
     for (int64_t f = 0; f < c->packed_features; f += TILE) {
@@ -42,10 +58,8 @@ static void add_narrow(const tree_context *c, const tree_entry *e, int64_t n, in
         const uint8_t *bins = c->packed_bins + f;
         if (c->count_is_h)
             add_rows(e, n, bins, stride, nf, 1, h);
-        else if (nf == 28)
-            add_rows(e, n, bins, stride, 28, 0, h);
         else
-            add_rows(e, n, bins, stride, nf, 0, h);
+            add_tile(e, n, bins, stride, nf, h);
     }
 }
 

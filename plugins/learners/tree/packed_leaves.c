@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_PER_CHUNK = 16384 };
+enum { ROWS_PER_CHUNK = 4096 };
 
 typedef struct leaf_sum {
     int64_t begin, end; /* rows */

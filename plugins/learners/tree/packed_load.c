@@ -14,7 +14,7 @@
 
 enum {
     AUTO_ROWS = 4096,
-    ROWS_PER_CHUNK = 16384,
+    ROWS_PER_CHUNK = 4096,
     LARGEST_COUNT = 255,
     WEIGHT_ROWS =
         16384 /* of a block: fewer, so that weights, which differ more, have more levels */
