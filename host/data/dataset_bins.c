@@ -1,8 +1,8 @@
 /* data/dataset_bins.c: the lazily made parts of a dataset: a view's matrix, and bins.
  *
  * Bins of a root are made in two phases: edges or codes, a feature an item; then encoding, a block
- * of rows an item, which reads the matrix once and writes both layouts. A view gathers from the
- * root's bins.
+ * of rows an item, which reads the matrix once. A view gathers from the root's bins. Columns are
+ * made of the rows, when somebody first asks for them.
  */
 #include "base/rng.h"
 #include "base/size.h"
@@ -13,12 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_CHUNK_ROWS 4096                    /* see dataset_chunk_rows */
 #define SAMPLE_KEY UINT64_C(0x6c617468652d6269) /* fixed: edges depend on the data alone */
 
 void dataset_slots_free(dataset_slot *slots) {
     while (slots != NULL) {
         dataset_slot *next = slots->next;
         lathe_joint_destroy(&slots->joint);
+        lathe_joint_destroy(&slots->transposing);
         free(slots->matrix);
         free(slots->features);
         free(slots->edges);
@@ -48,6 +50,7 @@ static dataset_slot *new_slot(lathe_dataset *d, int32_t max_bins) {
     if (s == NULL)
         return NULL;
     lathe_joint_init(&s->joint, s);
+    lathe_joint_init(&s->transposing, s);
     s->data = d;
     s->max_bins = max_bins;
     s->chunk_rows = dataset_chunk_rows(d->stride);
@@ -224,29 +227,29 @@ static void encode_codes(const dataset_slot *s, int64_t f, int64_t begin, int64_
     }
 }
 
-/* Phase 2: a block of rows, all features, in both layouts. */
+/* Phase 2: a block of rows, all features. */
 static int32_t encode_rows(void *user, int64_t item) {
     dataset_slot *s = user;
     const lathe_dataset *d = s->data;
     int64_t begin = item * s->chunk_rows, end = item_end(s, item), stride = s->bins.row_stride;
+    uint8_t column[MOST_CHUNK_ROWS];
     for (int64_t f = 0; f < d->n_features; f++) {
-        uint8_t *column = s->columns + f * s->bins.column_stride;
         if (s->features[f].type == LATHE_FEATURE_CATEGORY)
-            encode_codes(s, f, begin, end, column + begin);
+            encode_codes(s, f, begin, end, column);
         else
             lathe_bin_encode(s->tables + f * LATHE_BINS_TABLE, s->features[f].n_edges,
                              s->features[f].missing_bin, d->matrix + begin * d->stride + f,
-                             d->stride, end - begin, column + begin);
+                             d->stride, end - begin, column);
         uint8_t *row = s->rows + begin * stride + f;
         for (int64_t i = begin; i < end; i++, row += stride)
-            *row = column[i];
+            *row = column[i - begin];
     }
     for (int64_t i = begin; i < end; i++)
         memset(s->rows + i * stride + d->n_features, 0, (size_t)(stride - d->n_features));
     return LATHE_OK;
 }
 
-/* The two byte arrays and the public struct. */
+/* The bytes and the public struct. */
 static bool alloc_encoding(dataset_slot *s) {
     const lathe_dataset *d = s->data;
     int64_t unit = d->n_features > 8 ? 16 : 8;
@@ -261,11 +264,9 @@ static bool alloc_encoding(dataset_slot *s) {
         .feature_size = sizeof(lathe_bin_feature),
     };
     s->rows = lathe_aligned_new(d->n_rows, (size_t)s->bins.row_stride);
-    s->columns = lathe_aligned_zeroed(d->n_features, (size_t)s->bins.column_stride);
     s->bins.rows = s->rows;
-    s->bins.columns = s->columns;
-    s->bytes = d->n_rows * s->bins.row_stride + d->n_features * s->bins.column_stride;
-    return s->rows != NULL && s->columns != NULL;
+    s->bytes = d->n_rows * s->bins.row_stride;
+    return s->rows != NULL;
 }
 
 static bool alloc_edges(dataset_slot *s) {
@@ -297,12 +298,6 @@ static int32_t gather_bins(void *user, int64_t item) {
     int64_t begin = item * s->chunk_rows, end = item_end(s, item), stride = s->bins.row_stride;
     for (int64_t i = begin; i < end; i++)
         memcpy(s->rows + i * stride, s->parent->rows + d->rows[i] * stride, (size_t)stride);
-    for (int64_t f = 0; f < d->n_features; f++) {
-        const uint8_t *row = s->rows + begin * stride + f;
-        uint8_t *column = s->columns + f * s->bins.column_stride;
-        for (int64_t i = begin; i < end; i++, row += stride)
-            column[i] = *row;
-    }
     return LATHE_OK;
 }
 
@@ -325,9 +320,42 @@ static dataset_slot *new_bins_slot(lathe_dataset *d, int32_t max_bins, const dat
     return s;
 }
 
-static int32_t bins_slot(lathe_dataset *d, int32_t max_bins, const dataset_slot **slot,
+/* ---- columns ---- */
+
+static int32_t transpose_rows(void *user, int64_t item) {
+    dataset_slot *s = user;
+    int64_t begin = item * s->chunk_rows, end = item_end(s, item), stride = s->bins.row_stride;
+    for (int64_t f = 0; f < s->data->n_features; f++) {
+        const uint8_t *row = s->rows + begin * stride + f;
+        uint8_t *column = s->columns + f * s->bins.column_stride;
+        for (int64_t i = begin; i < end; i++, row += stride)
+            column[i] = *row;
+    }
+    return LATHE_OK;
+}
+
+/* The bins of a slot with columns. */
+static int32_t add_columns(lathe_dataset *d, dataset_slot *s, const lathe_bins **bins) {
+    pthread_mutex_lock(&d->lock);
+    bool starter = s->columns == NULL;
+    if (starter) {
+        s->columns = lathe_aligned_zeroed(d->n_features, (size_t)s->bins.column_stride);
+        if (s->columns != NULL) {
+            s->both = s->bins;
+            s->both.columns = s->columns;
+            s->bytes += d->n_features * s->bins.column_stride;
+            lathe_joint_add(&s->transposing, transpose_rows, row_items(s));
+        }
+    }
+    pthread_mutex_unlock(&d->lock);
+    *bins = &s->both;
+    return s->columns == NULL ? LATHE_E_MEMORY
+                              : lathe_joint_finish(&s->transposing, d->pool, starter);
+}
+
+static int32_t bins_slot(lathe_dataset *d, int32_t max_bins, dataset_slot **slot,
                          lathe_error *err) {
-    const dataset_slot *parent = NULL;
+    dataset_slot *parent = NULL;
     if (d->root != d) {
         int32_t code = bins_slot(d->root, max_bins, &parent, err);
         if (code != LATHE_OK)
@@ -347,14 +375,17 @@ static int32_t bins_slot(lathe_dataset *d, int32_t max_bins, const dataset_slot 
     return LATHE_OK;
 }
 
-int32_t dataset_bins(lathe_dataset *d, int32_t max_bins, const lathe_bins **bins,
+int32_t dataset_bins(lathe_dataset *d, int32_t max_bins, bool columns, const lathe_bins **bins,
                      lathe_error *err) {
     if (max_bins < LATHE_BINS_MIN || max_bins > LATHE_BINS_MAX)
         return lathe_fail(err, LATHE_E_INVALID, "dataset", "max_bins is %d; it can be %d to %d",
                           (int)max_bins, LATHE_BINS_MIN, LATHE_BINS_MAX);
-    const dataset_slot *slot;
+    dataset_slot *slot;
     int32_t code = bins_slot(d, max_bins, &slot, err);
-    if (code == LATHE_OK)
-        *bins = &slot->bins;
-    return code;
+    if (code != LATHE_OK)
+        return code;
+    *bins = &slot->bins;
+    if (columns && add_columns(d, slot, bins) != LATHE_OK)
+        return lathe_fail_memory(err, "dataset", "the bins by columns");
+    return LATHE_OK;
 }

@@ -24,7 +24,9 @@ typedef struct dataset_slot {
 
     float *matrix; /* [n_rows, stride] */
 
-    lathe_bins bins;
+    lathe_bins bins;                   /* without columns */
+    lathe_bins both;                   /* with them, once `transposing` is done */
+    lathe_joint transposing;           /* rows to columns, made when they are first asked for */
     const struct dataset_slot *parent; /* view: the root's slot, whose features it shares */
     lathe_bin_feature *features;       /* root: [n_features] */
     float *edges;                      /* root: [n_features, max_bins - 1] */
@@ -79,7 +81,7 @@ struct lathe_dataset {
 int64_t dataset_chunk_rows(int64_t stride);
 
 int32_t dataset_matrix(lathe_dataset *data, const float **matrix, lathe_error *err);
-int32_t dataset_bins(lathe_dataset *data, int32_t max_bins, const lathe_bins **bins,
+int32_t dataset_bins(lathe_dataset *data, int32_t max_bins, bool columns, const lathe_bins **bins,
                      lathe_error *err);
 int32_t dataset_derive(lathe_dataset *data, const char *key,
                        int32_t (*build)(void *user, lathe_dataset **derived, lathe_error *err),

@@ -278,7 +278,12 @@ static int32_t service_matrix(const lathe_dataset *data, lathe_tensor *matrix, l
 
 static int32_t service_bins(const lathe_dataset *data, int32_t max_bins, const lathe_bins **bins,
                             lathe_error *err) {
-    return dataset_bins(writable(data), max_bins, bins, err);
+    return dataset_bins(writable(data), max_bins, true, bins, err);
+}
+
+static int32_t service_row_bins(const lathe_dataset *data, int32_t max_bins,
+                                const lathe_bins **bins, lathe_error *err) {
+    return dataset_bins(writable(data), max_bins, false, bins, err);
 }
 
 static const float *service_target(const lathe_dataset *data) {
@@ -319,6 +324,7 @@ static const lathe_datasets service = {
     .view = lathe_dataset_view,
     .derive = service_derive,
     .release = lathe_dataset_release,
+    .row_bins = service_row_bins,
 };
 
 const lathe_datasets *lathe_datasets_service(void) {

@@ -129,8 +129,13 @@ START_TEST(bins_equal_the_twin) {
         float *x;
         lathe_dataset *d = some_dataset(NULL, sizes[s], &x);
         for (size_t m = 0; m < sizeof maxima / sizeof *maxima; m++) {
-            const lathe_bins *b, *again;
+            const lathe_bins *b, *again, *rows;
+            ck_assert_int_eq(ds()->row_bins(d, maxima[m], &rows, NULL), LATHE_OK);
+            ck_assert_ptr_null(rows->columns);
+            int64_t bytes = lathe_dataset_bytes(d);
             ck_assert_int_eq(ds()->bins(d, maxima[m], &b, NULL), LATHE_OK);
+            ck_assert_ptr_eq(b->rows, rows->rows);
+            ck_assert_int_eq(lathe_dataset_bytes(d) - bytes, F * b->column_stride);
             ck_assert_int_eq(ds()->bins(d, maxima[m], &again, NULL), LATHE_OK);
             ck_assert_ptr_eq(b, again);
             ck_assert_int_eq(b->max_bins, maxima[m]);
@@ -256,7 +261,9 @@ typedef struct asker {
 static void *ask(void *user) {
     asker *a = user;
     lathe_tensor t;
-    int ok = ds()->bins(a->view, 63, &a->bins[1], NULL) == LATHE_OK &&
+    const lathe_bins *rows;
+    int ok = ds()->row_bins(a->data, 255, &rows, NULL) == LATHE_OK &&
+             ds()->bins(a->view, 63, &a->bins[1], NULL) == LATHE_OK &&
              ds()->bins(a->data, 255, &a->bins[0], NULL) == LATHE_OK &&
              ds()->derive(a->data, "copy", build_copy, a->data, &a->derived, NULL) == LATHE_OK &&
              ds()->matrix(a->view, &t, NULL) == LATHE_OK;

@@ -1,13 +1,12 @@
 /* fit.c: a fit of gradient boosting from start to end. */
 #include "gbdt.h"
 
-enum { CURVE_POINTS = 50 };
+enum { CURVE_POINTS = 50, BLOCK_SCORES = 4096 };
 
 static void free_part(const lathe_host *host, gbdt_part *p) {
-    host->free(host, p->target);
+    host->free(host, p->own_target);
     host->free(host, p->weight);
     host->free(host, p->score);
-    host->free(host, p->rounded);
     host->free(host, p->step);
 }
 
@@ -17,6 +16,7 @@ static void free_run(gbdt_run *r) {
     free_part(host, &r->valid);
     host->free(host, r->gradient);
     host->free(host, r->hessian);
+    host->free(host, r->block);
     host->free(host, r->used);
     host->free(host, r->rows);
     host->free(host, r->pool);
@@ -33,21 +33,21 @@ static void free_run(gbdt_run *r) {
 static int32_t alloc_part(const lathe_host *host, gbdt_part *p, int64_t n, int64_t k,
                           int has_weight, lathe_error *err) {
     p->n = n;
-    p->target = members_alloc(host, n, sizeof *p->target);
+    p->own_target = has_weight ? members_alloc(host, n, sizeof *p->own_target) : NULL;
     p->weight = has_weight ? members_alloc(host, n, sizeof *p->weight) : NULL;
     p->score = members_alloc(host, n * k, sizeof *p->score);
-    p->rounded = members_alloc(host, n * k, sizeof *p->rounded);
     p->step = members_alloc(host, n * k, sizeof *p->step);
-    if (!p->target || (has_weight && !p->weight) || !p->score || !p->rounded || !p->step)
+    if ((has_weight && (!p->own_target || !p->weight)) || !p->score || !p->step)
         return members_no_memory(err, "gbdt");
     return LATHE_OK;
 }
 
-/* Copies targets, and weights where there are any (NULL: 1); a row without weight keeps target 0,
- * so that the loss never sees what stands there. */
+/* Checks targets and weights (NULL: 1). Where there are weights both are copied: a row without
+ * weight keeps target 0, so that the loss never sees what stands there. */
 static int32_t load_part(const gbdt_run *r, gbdt_part *p, const float *target, const float *weight,
                          const uint8_t *in_set, const uint16_t *counts, lathe_error *err) {
     int64_t classes = r->c->n_classes;
+    p->target = p->own_target ? p->own_target : target;
     p->weight_sum = 0;
     for (int64_t i = 0; i < p->n; i++) {
         double w = weight ? weight[i] : 1.0, y = target[i];
@@ -71,7 +71,8 @@ static int32_t load_part(const gbdt_run *r, gbdt_part *p, const float *target, c
             return members_fail(err, LATHE_E_DATA, "gbdt",
                                 "the target of row %lld is %g; expected a class index, 0 to %lld",
                                 (long long)i, y, (long long)classes - 1);
-        p->target[i] = (float)y;
+        if (p->own_target)
+            p->own_target[i] = (float)y;
         p->weight_sum += w;
     }
     if (!(p->weight_sum > 0))
@@ -134,17 +135,21 @@ static int32_t prepare_round(gbdt_run *r, lathe_error *err) {
     gbdt *g = r->g;
     const lathe_host *host = g->host;
     int64_t n = r->train.n, k = r->k;
-    r->used = members_alloc(host, n, sizeof *r->used);
+    r->block_rows = BLOCK_SCORES / k > 1 ? BLOCK_SCORES / k : 1;
+    r->block = members_alloc(host, 3 * k * r->block_rows * host->n_workers(host), sizeof(float));
+    r->used = r->train.weight ? members_alloc(host, n, sizeof *r->used) : NULL;
+    r->n_used = r->used ? 0 : n;
     r->pool = members_alloc(host, r->c->n_features, sizeof *r->pool);
     r->gradient = members_alloc(host, n * k, sizeof(float));
     r->hessian = members_alloc(host, n * k, sizeof(float));
     r->errors = members_alloc(host, k, sizeof *r->errors);
-    if (!r->used || !r->pool || !r->gradient || !r->hessian || !r->errors)
+    if (!r->block || (r->train.weight && !r->used) || !r->pool || !r->gradient || !r->hessian ||
+        !r->errors)
         return members_no_memory(err, "gbdt");
-    for (int64_t i = 0; i < n; i++)
-        if (!r->train.weight || r->train.weight[i] > 0)
+    for (int64_t i = 0; r->used && i < n; i++)
+        if (r->train.weight[i] > 0)
             r->used[r->n_used++] = (int32_t)i;
-    if (r->n_used == n) {
+    if (r->used && r->n_used == n) {
         host->free(host, r->used);
         r->used = NULL;
     }
@@ -211,39 +216,50 @@ static int32_t prepare_children(gbdt_run *r, lathe_error *err) {
     return members_reset(&g->members, g->config->rounds * r->k, err);
 }
 
+/* The targets and weights of the used rows, one after the other. */
+static int32_t start_of_used(gbdt_run *r, lathe_error *err) {
+    const lathe_host *host = r->g->host;
+    float *target = members_alloc(host, r->n_used, sizeof *target);
+    float *weight = members_alloc(host, r->n_used, sizeof *weight);
+    int32_t rc = LATHE_E_MEMORY;
+    for (int64_t i = 0; target && weight && i < r->n_used; i++) {
+        target[i] = r->train.target[r->used[i]];
+        weight[i] = r->train.weight[r->used[i]];
+    }
+    if (target && weight)
+        rc = r->table->start(r->g->loss.self, r->n_used, r->k, target, weight, r->g->start, err);
+    else
+        members_no_memory(err, "gbdt");
+    host->free(host, target);
+    host->free(host, weight);
+    return rc;
+}
+
+static void fill_scores(gbdt_part *p, int64_t k, const double *start) {
+    for (int64_t j = 0; j < k; j++)
+        for (int64_t i = 0; i < p->n; i++)
+            p->score[j * p->n + i] = start[j];
+}
+
 /* The constant that the ensemble starts from, in every row's score. */
 static int32_t start_scores(gbdt_run *r, lathe_error *err) {
     gbdt *g = r->g;
     const lathe_host *host = g->host;
-    int64_t n = r->n_used;
-    float *target = members_alloc(host, n, sizeof *target);
-    float *weight = members_alloc(host, n, sizeof *weight);
     host->free(host, g->start);
     g->start = members_alloc(host, r->k, sizeof *g->start);
-    int32_t rc = LATHE_E_MEMORY;
-    if (target && weight && g->start) {
-        for (int64_t i = 0; i < n; i++) {
-            int64_t row = r->used ? r->used[i] : i;
-            target[i] = r->train.target[row];
-            weight[i] = r->train.weight ? r->train.weight[row] : 1.0f;
-        }
-        rc = r->table->start(g->loss.self, n, r->k, target, r->train.weight ? weight : NULL,
-                             g->start, err);
-    } else {
-        members_no_memory(err, "gbdt");
-    }
-    host->free(host, target);
-    host->free(host, weight);
+    if (!g->start)
+        return members_no_memory(err, "gbdt");
+    int32_t rc = r->used ? start_of_used(r, err)
+                         : r->table->start(g->loss.self, r->train.n, r->k, r->train.target,
+                                           r->train.weight, g->start, err);
     for (int64_t j = 0; rc == LATHE_OK && j < r->k; j++)
         if (!(fabs(g->start[j]) < INFINITY))
             rc = members_fail(err, LATHE_E_NUMERIC, "loss",
                               "the start score is %g; expected a finite one", g->start[j]);
     if (rc != LATHE_OK)
         return rc;
-    for (int64_t i = 0; i < r->train.n * r->k; i++)
-        r->train.score[i] = g->start[i % r->k];
-    for (int64_t i = 0; i < r->valid.n * r->k; i++)
-        r->valid.score[i] = g->start[i % r->k];
+    fill_scores(&r->train, r->k, g->start);
+    fill_scores(&r->valid, r->k, g->start);
     return LATHE_OK;
 }
 
@@ -253,7 +269,7 @@ static int32_t predict_validation(gbdt_run *r, lathe_error *err) {
     for (int64_t j = 0; j < r->k; j++) {
         const lathe_instance *child = &g->members.child[r->round * r->k + j];
         int32_t rc = members_predict_all(g->host, member_table(child), child->self, &r->valid_x,
-                                         r->valid.step + j, 1, r->k, err);
+                                         r->valid.step + j * r->valid.n, 1, 1, err);
         if (rc != LATHE_OK)
             return rc;
     }
@@ -261,10 +277,12 @@ static int32_t predict_validation(gbdt_run *r, lathe_error *err) {
 }
 
 /* The new scores of the training rows and, while there are rounds to come, their gradients. Their
- * loss is for the eye: some CURVE_POINTS of it are computed. */
+ * loss is for the eye: it is computed where there is one of validation rows beside it, else some
+ * CURVE_POINTS of it are. */
 static int32_t advance_training(gbdt_run *r, lathe_error *err) {
     const lathe_host *host = r->g->host;
-    int64_t rounds = r->g->config->rounds, every = 1 + (rounds - 1) / CURVE_POINTS;
+    int64_t rounds = r->g->config->rounds;
+    int64_t every = r->valid.n > 0 ? 1 : 1 + (rounds - 1) / CURVE_POINTS;
     int is_last = r->round + 1 == rounds, shows = is_last || (r->round + 1) % every == 0;
     double mean = 0;
     int32_t rc = gbdt_advance(r, &r->train, r->g->config->learning_rate,

@@ -52,11 +52,11 @@ typedef struct gbdt_context {
 /* A part of the data with its scores: the training rows, or the validation rows. */
 typedef struct gbdt_part {
     int64_t n;
-    float *target;  /* [n], 0 where the row is not used */
-    float *weight;  /* [n] 0: not used; NULL: all 1 */
-    double *score;  /* [n, K] */
-    float *rounded; /* [n, K] the scores as float32, what the loss sees and predict gives */
-    float *step;    /* [n, K] what this round's learners say */
+    const float *target; /* [n]: as given, or own_target */
+    float *own_target;   /* [n], 0 where the row is not used; NULL: all are */
+    float *weight;       /* [n] 0: not used; NULL: all 1 */
+    double *score;       /* [K, n] */
+    float *step;         /* [K, n] what this round's learners say */
     double weight_sum;
 } gbdt_part;
 
@@ -70,9 +70,12 @@ typedef struct gbdt_run {
     gbdt_part train;
     gbdt_part valid; /* n == 0: none */
     members_matrix valid_x;
-    float *gradient; /* [n, K] */
-    float *hessian;  /* [n, K] */
-    int32_t *used;   /* [n_used] rows with weight, ascending; NULL: all */
+    float *gradient; /* [K, n] */
+    float *hessian;  /* [K, n] */
+    float
+        *block; /* [workers, 3, block_rows, K] what the loss reads and writes: a row's K together */
+    int64_t block_rows;
+    int32_t *used; /* [n_used] rows with weight, ascending; NULL: all */
     int64_t n_used;
     int32_t *rows;  /* [n_rows] of this round */
     int64_t n_rows; /* of this round; rows are given to the learners where samples or used is set */

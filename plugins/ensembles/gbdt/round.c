@@ -38,7 +38,7 @@ static void rows_by_leaf(gbdt_run *r) {
         r->place[l + 2] += r->place[l + 1];
     for (int64_t i = 0; i < n; i++) {
         int64_t row = has_rows ? rows[i] : i, at = r->place[r->leaf[row] + 1]++;
-        r->leaf_score[at] = r->train.rounded[row];
+        r->leaf_score[at] = (float)r->train.score[row];
         r->leaf_target[at] = r->train.target[row];
         if (r->train.weight)
             r->leaf_weight[at] = r->train.weight[row];
@@ -92,9 +92,9 @@ static int32_t fit_score(gbdt_run *r, int64_t k, int32_t worker, lathe_error *er
     uint64_t key = host->random_key(host, host->random_key(host, r->fit->key, (uint64_t)r->round),
                                     (uint64_t)k + 1);
     lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit), .key = host->random_key(host, key, 0)};
-    fit.gradient = r->gradient + k;
-    fit.hessian = r->hessian + k;
-    fit.gradient_stride = r->k;
+    fit.gradient = r->gradient + k * r->train.n;
+    fit.hessian = r->hessian + k * r->train.n;
+    fit.gradient_stride = 1;
     if (r->samples_rows || r->used) {
         fit.rows = r->samples_rows ? r->rows : r->used;
         fit.n_rows_used = r->samples_rows ? r->n_rows : r->n_used;
@@ -105,8 +105,8 @@ static int32_t fit_score(gbdt_run *r, int64_t k, int32_t worker, lathe_error *er
         fit.features = features;
         fit.n_features_used = r->n_features;
     }
-    fit.fitted = r->train.step + k;
-    fit.fitted_stride = r->k;
+    fit.fitted = r->train.step + k * r->train.n;
+    fit.fitted_stride = 1;
     rc = member_fit(&g->members, child, context, &fit, c->data, 1, err);
     if (rc == LATHE_OK && r->renews)
         rc = renew_leaves(r, child, context, err);
@@ -151,53 +151,90 @@ typedef struct advance {
     double *sum;   /* [chunks, 2] of weight times loss, and of weight; NULL: not asked */
 } advance;
 
-/* Sums the loss of a chunk. */
-static int32_t chunk_loss(const advance *a, int64_t begin, int64_t end, lathe_error *err) {
+/* New scores of n rows, and as float32, which is what the loss sees and predict gives, in
+ * rounded[n, K]. Are all finite? */
+static int add_step(const advance *a, int64_t begin, int64_t n, float *rounded) {
     const gbdt_part *p = a->p;
-    double loss[ROWS_GRAIN], sum = 0, weight = 0;
-    int64_t k = a->r->k, chunk = begin / ROWS_GRAIN;
-    if (!a->sum || chunk % a->every != 0)
-        return LATHE_OK;
-    int32_t rc = a->r->table->value(a->r->g->loss.self, end - begin, k, p->rounded + begin * k,
-                                    p->target + begin, loss, err);
-    for (int64_t i = begin; rc == LATHE_OK && i < end; i++) {
-        double w = p->weight ? p->weight[i] : 1.0;
-        sum += w > 0 ? w * loss[i - begin] : 0;
-        weight += w;
+    int64_t k = a->r->k;
+    int bad = 0;
+    for (int64_t j = 0; j < k; j++) {
+        double *score = p->score + j * p->n + begin;
+        const float *step = p->step + j * p->n + begin;
+        for (int64_t i = 0; a->rate != 0 && i < n; i++)
+            score[i] += a->rate * (double)step[i];
+        for (int64_t i = 0; i < n; i++) {
+            float s = (float)score[i];
+            rounded[i * k + j] = s;
+            bad |= !(fabsf(s) < INFINITY);
+        }
     }
-    a->sum[2 * chunk] = sum;
-    a->sum[2 * chunk + 1] = weight;
+    return !bad;
+}
+
+/* Adds the loss of n rows to sum[2]. */
+static int32_t add_loss(const advance *a, int64_t begin, int64_t n, const float *rounded,
+                        double *sum, lathe_error *err) {
+    const gbdt_part *p = a->p;
+    double loss[ROWS_GRAIN];
+    int32_t rc =
+        a->r->table->value(a->r->g->loss.self, n, a->r->k, rounded, p->target + begin, loss, err);
+    for (int64_t i = 0; rc == LATHE_OK && i < n; i++) {
+        double w = p->weight ? p->weight[begin + i] : 1.0;
+        sum[0] += w > 0 ? w * loss[i] : 0;
+        sum[1] += w;
+    }
+    return rc;
+}
+
+/* From g[n, K], h[n, K] to a place in the whole. */
+static void store_gradients(const advance *a, int64_t begin, int64_t n, const float *g,
+                            const float *h) {
+    const float *weight = a->p->weight;
+    int64_t k = a->r->k;
+    for (int64_t j = 0; j < k; j++) {
+        float *to_g = a->gradient + j * a->p->n + begin, *to_h = a->hessian + j * a->p->n + begin;
+        for (int64_t i = 0; k > 1 && i < n; i++) {
+            to_g[i] = g[i * k + j];
+            to_h[i] = h[i * k + j];
+        }
+        for (int64_t i = 0; weight && i < n; i++) {
+            to_g[i] *= weight[begin + i];
+            to_h[i] *= weight[begin + i];
+        }
+    }
+}
+
+static int32_t advance_block(const advance *a, int64_t begin, int64_t n, double *sum,
+                             float *block) {
+    gbdt_run *r = a->r;
+    lathe_error err = {0};
+    int64_t scores = r->block_rows * r->k;
+    float *g = block + scores, *h = g + scores;
+    if (!add_step(a, begin, n, block))
+        return LATHE_E_NUMERIC;
+    int32_t rc = sum ? add_loss(a, begin, n, block, sum, &err) : LATHE_OK;
+    if (rc != LATHE_OK || !a->gradient)
+        return rc;
+    if (r->k == 1) {
+        g = a->gradient + begin;
+        h = a->hessian + begin;
+    }
+    rc = r->table->gradient(r->g->loss.self, n, r->k, block, a->p->target + begin, g, h, &err);
+    if (rc == LATHE_OK)
+        store_gradients(a, begin, n, g, h);
     return rc;
 }
 
 static int32_t advance_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
-    (void)worker;
     const advance *a = user;
-    gbdt_part *p = a->p;
-    int64_t k = a->r->k, n = end - begin;
-    const lathe_loss *table = a->r->table;
-    void *loss = a->r->g->loss.self;
-    lathe_error err = {0};
-    for (int64_t i = begin * k; i < end * k; i++) {
-        if (a->rate != 0)
-            p->score[i] += a->rate * (double)p->step[i];
-        p->rounded[i] = (float)p->score[i];
-        if (!(fabsf(p->rounded[i]) < INFINITY))
-            return LATHE_E_NUMERIC;
-    }
-    int32_t rc = chunk_loss(a, begin, end, &err);
-    if (rc == LATHE_OK && a->gradient)
-        rc = table->gradient(loss, n, k, p->rounded + begin * k, p->target + begin,
-                             a->gradient + begin * k, a->hessian + begin * k, &err);
-    if (rc != LATHE_OK)
-        return rc;
-    if (a->gradient && p->weight)
-        for (int64_t i = begin; i < end; i++)
-            for (int64_t j = i * k; j < (i + 1) * k; j++) {
-                a->gradient[j] *= p->weight[i];
-                a->hessian[j] *= p->weight[i];
-            }
-    return LATHE_OK;
+    const gbdt_run *r = a->r;
+    int64_t chunk = begin / ROWS_GRAIN;
+    double *sum = a->sum && chunk % a->every == 0 ? a->sum + 2 * chunk : NULL;
+    float *block = r->block + 3 * worker * r->block_rows * r->k;
+    int32_t rc = LATHE_OK;
+    for (int64_t i = begin; rc == LATHE_OK && i < end; i += r->block_rows)
+        rc = advance_block(a, i, end - i < r->block_rows ? end - i : r->block_rows, sum, block);
+    return rc;
 }
 
 int32_t gbdt_advance(gbdt_run *r, gbdt_part *p, double rate, float *gradient, float *hessian,

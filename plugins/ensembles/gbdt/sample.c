@@ -41,7 +41,7 @@ static uint32_t size_bits(const gbdt_run *r, int64_t row) {
     float size = 0;
     uint32_t bits;
     for (int64_t j = 0; j < r->k; j++)
-        size += fabsf(r->gradient[row * r->k + j]);
+        size += fabsf(r->gradient[j * r->train.n + row]);
     memcpy(&bits, &size, sizeof bits);
     return bits;
 }
@@ -129,9 +129,9 @@ static int32_t take_chunk(void *user, int64_t begin, int64_t end, int32_t worker
         if (!takes(s, row, (double)(random[i - begin] >> 11) * 0x1p-53, &factor))
             continue;
         r->rows[begin + n++] = row;
-        for (int64_t j = row * r->k; factor != 1 && j < (row + 1) * r->k; j++) {
-            r->gradient[j] *= factor;
-            r->hessian[j] *= factor;
+        for (int64_t j = 0; factor != 1 && j < r->k; j++) {
+            r->gradient[j * r->train.n + row] *= factor;
+            r->hessian[j * r->train.n + row] *= factor;
         }
     }
     s->taken[begin / SAMPLE_GRAIN] = n;

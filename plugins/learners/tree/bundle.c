@@ -67,11 +67,19 @@ static int32_t most_frequent(const int64_t *counts) {
 
 /* A look at some rows: most features of dense data end here. */
 static int looks_sparse(const tree_context *c, int32_t f) {
-    const uint8_t *column = tree_column(c, f);
+    const uint8_t *column = c->bins->rows + f;
     int64_t counts[PACKED_BINS] = {0}, n = c->n_rows < SAMPLE_ROWS ? c->n_rows : SAMPLE_ROWS;
     for (int64_t i = 0; i < n; i++)
-        counts[column[i * c->n_rows / n]]++;
+        counts[column[i * c->n_rows / n * c->bins->row_stride]]++;
     return 5 * counts[most_frequent(counts)] >= 2 * n;
+}
+
+/* May there be enough of them? */
+static int looks_worth(const tree_context *c) {
+    int64_t n = 0;
+    for (int32_t f = 0; f < c->n_features && n <= LEAST_SPARED; f++)
+        n += n_bins_of(c, f) > 1 && looks_sparse(c, f);
+    return n > LEAST_SPARED;
 }
 
 static void find_candidates(making *m) {
@@ -223,8 +231,10 @@ static int make(making *m) {
 
 void tree_bundles_make(tree_context *c) {
     const lathe_host *host = c->host;
-    making m = {.c = c, .b = host->alloc(host, sizeof *m.b)};
     c->tried_bundles = 1;
+    if (!looks_worth(c) || tree_context_columns(c, NULL) != LATHE_OK)
+        return;
+    making m = {.c = c, .b = host->alloc(host, sizeof *m.b)};
     if (!m.b)
         return;
     int made = make(&m);

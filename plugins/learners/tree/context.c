@@ -3,6 +3,7 @@
 #include "packed.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 enum {
@@ -78,6 +79,21 @@ static int32_t check_open(const tree_context *c, const lathe_open *open,
     return LATHE_OK;
 }
 
+/* Rows alone, where the host knows how. */
+static int32_t get_bins(tree_context *c, lathe_error *err) {
+    const lathe_datasets *d = c->datasets;
+    int32_t max_bins = (int32_t)c->config->max_bins;
+    int knows = d->struct_size >= offsetof(lathe_datasets, row_bins) + sizeof d->row_bins;
+    return knows && d->row_bins ? d->row_bins(c->data, max_bins, &c->bins, err)
+                                : d->bins(c->data, max_bins, &c->bins, err);
+}
+
+int32_t tree_context_columns(tree_context *c, lathe_error *err) {
+    return c->bins->columns
+               ? LATHE_OK
+               : c->datasets->bins(c->data, (int32_t)c->config->max_bins, &c->bins, err);
+}
+
 int32_t tree_open(void *self, const lathe_open *open, void **context, lathe_error *err) {
     const tree *t = self;
     const lathe_host *host = t->host;
@@ -110,7 +126,7 @@ int32_t tree_open(void *self, const lathe_open *open, void **context, lathe_erro
     rc = tree_monotone_open(c, err);
     if (rc != LATHE_OK)
         goto fail;
-    rc = c->datasets->bins(open->data, (int32_t)c->config->max_bins, &c->bins, err);
+    rc = get_bins(c, err);
     if (rc != LATHE_OK)
         goto fail;
     c->n_workers = host->n_workers(host);
@@ -134,6 +150,9 @@ fail:
 int32_t tree_context_exact(tree_context *c, lathe_error *err) {
     const lathe_host *host = c->host;
     uint64_t n = (uint64_t)c->n_rows;
+    int32_t rc = tree_context_columns(c, err);
+    if (rc != LATHE_OK)
+        return rc;
     if (!c->record)
         c->record = host->alloc(host, n * sizeof *c->record);
     if (!c->rows)

@@ -177,17 +177,17 @@ static void search(tree_context *c, tree_item *item, const int64_t *histogram, i
 void tree_expand(tree_context *c, const tree_expansion *x, int32_t worker) {
     tree_item *item = &c->item[x->item];
     tree_item *left = &c->item[x->first], *right = left + 1;
-    int64_t n = c->packed ? packed_partition(c, item) : tree_partition(c, item);
+    tree_item *small = small_child(c, x->first), *large = large_child(c, x->first);
+    int64_t *a = words_of(c, tree_count(c, small->sum.hc), x->small_slot);
+    int64_t *b = words_of(c, tree_count(c, large->sum.hc), x->large_slot);
+    int64_t *of_item = words_of(c, tree_count(c, item->sum.hc), item->histogram);
+    int64_t n = c->packed ? packed_partition(c, item, small, a, worker) : tree_partition(c, item);
     left->begin = item->begin;
     left->end = right->begin = item->begin + n;
     right->end = item->end;
     if (x->last)
         return;
-    tree_item *small = small_child(c, x->first), *large = large_child(c, x->first);
-    int64_t *a = words_of(c, tree_count(c, small->sum.hc), x->small_slot);
-    int64_t *b = words_of(c, tree_count(c, large->sum.hc), x->large_slot);
-    int64_t *of_item = words_of(c, tree_count(c, item->sum.hc), item->histogram);
-    if (a)
+    if (a && !c->packed)
         build(c, small, a, worker);
     search(c, small, a, worker);
     if (b && a && of_item)

@@ -306,10 +306,11 @@ static int32_t assign_chunk(void *user, int64_t begin, int64_t end, int32_t work
     for (int64_t r = begin; r < end; r++) {
         if (c->leaf[r] >= 0)
             continue;
+        const uint8_t *row = c->bins->rows + r * c->bins->row_stride;
         int32_t i = 0;
         while (i >= 0) {
             int32_t f = (int32_t)(c->node[i].meta & TREE_FEATURE_MASK);
-            i = c->node[i].child[!tree_bin_is_left(c->left_bins[i], tree_column(c, f)[r])];
+            i = c->node[i].child[!tree_bin_is_left(c->left_bins[i], row[f])];
         }
         c->leaf[r] = ~i;
     }

@@ -1,4 +1,4 @@
-/* packed.c: histograms, search and partition of packed rows. See packed.h. */
+/* packed.c: histograms of packed rows, and the search in them. See packed.h. */
 #include "packed.h"
 
 #include <string.h>
@@ -6,10 +6,7 @@
 enum {
     PREFETCH = 24,
     TILE = 32, /* features of a pass over the rows */
-    PARALLEL_UPDATES = 1 << 16,
-    LEAST_CHUNK = 4096,
-    DIVIDE_ROWS = 4096,
-    MAX_CHUNKS = 1024
+    LEAST_CHUNK = 4096
 };
 
 /* ---- histograms ------------------------------------------------------------------------------ */
@@ -50,7 +47,7 @@ static void add_tile(const tree_entry *e, int64_t n, const uint8_t *bins, int64_
     }
 }
 
-static void add_narrow(const tree_context *c, const tree_entry *e, int64_t n, int64_t *histogram) {
+void packed_add(const tree_context *c, const tree_entry *e, int64_t n, int64_t *histogram) {
     int64_t stride = c->packed_stride;
     for (int64_t f = 0; f < c->packed_features; f += TILE) {
         int64_t nf = c->packed_features - f < TILE ? c->packed_features - f : TILE;
@@ -63,25 +60,20 @@ static void add_narrow(const tree_context *c, const tree_entry *e, int64_t n, in
     }
 }
 
-static int64_t narrow_words(const tree_context *c) {
-    return c->packed_features * PACKED_BINS;
-}
-
 /* Of each column only the bins in use are cleared, added and subtracted; the others are never read. */
 static int64_t bins_of(const tree_context *c, int64_t feature) {
     return c->bundled ? c->bundles->n_bins[feature]
                       : lathe_bin_feature_at(c->bins, feature)->n_bins;
 }
 
-static void clear(const tree_context *c, int64_t *histogram, int narrow) {
+void packed_clear(const tree_context *c, int64_t *histogram, int narrow) {
     size_t cell = narrow ? sizeof(int64_t) : sizeof(tree_cell);
     for (int64_t f = 0; f < c->packed_features; f++)
         memset((char *)histogram + (size_t)(f * PACKED_BINS) * cell, 0,
                (size_t)bins_of(c, f) * cell);
 }
 
-/* Adds narrow cells to others. */
-static void flush(const tree_context *c, const int64_t *restrict from, int64_t *restrict to,
+void packed_flush(const tree_context *c, const int64_t *restrict from, int64_t *restrict to,
                   int to_is_narrow) {
     tree_cell *cell = (tree_cell *)(void *)to;
     for (int64_t f = 0; f < c->packed_features; f++) {
@@ -103,31 +95,25 @@ typedef struct build {
     int lock; /* held by the thread that adds to the histogram */
 } build;
 
-static void lock(int *l) {
-    while (__atomic_exchange_n(l, 1, __ATOMIC_ACQUIRE))
-        while (__atomic_load_n(l, __ATOMIC_RELAXED)) {
-        }
-}
-
 static int32_t build_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
     build *b = user;
     tree_context *c = b->c;
-    int64_t *scratch = c->packed_scratch + worker * narrow_words(c);
-    clear(c, scratch, 1);
-    add_narrow(c, b->entry + begin, end - begin, scratch);
-    lock(&b->lock);
-    flush(c, scratch, b->histogram, b->narrow);
-    __atomic_store_n(&b->lock, 0, __ATOMIC_RELEASE);
+    int64_t *scratch = packed_scratch_of(c, worker);
+    packed_clear(c, scratch, 1);
+    packed_add(c, b->entry + begin, end - begin, scratch);
+    packed_lock(&b->lock);
+    packed_flush(c, scratch, b->histogram, b->narrow);
+    packed_unlock(&b->lock);
     return LATHE_OK;
 }
 
 void packed_build(tree_context *c, const tree_item *item, int64_t *histogram, int32_t worker) {
     int64_t n = item->end - item->begin;
     build b = {c, c->entry + item->begin, histogram, packed_is_narrow(c, item), 0};
-    clear(c, histogram, b.narrow);
-    int parallel = c->n_workers > 1 && n * c->packed_features >= PARALLEL_UPDATES;
+    packed_clear(c, histogram, b.narrow);
+    int parallel = c->n_workers > 1 && n * c->packed_features >= PACKED_PARALLEL;
     if (b.narrow && !parallel) {
-        add_narrow(c, b.entry, n, histogram);
+        packed_add(c, b.entry, n, histogram);
         return;
     }
     int64_t grain = n / (2 * (int64_t)c->n_workers);
@@ -137,7 +123,7 @@ void packed_build(tree_context *c, const tree_item *item, int64_t *histogram, in
         if (c->host->parallel_for(c->host, n, grain, build_chunk, &b) == LATHE_OK)
             return;
         /* stopped from outside: the fit ends anyway, but let what is here be whole */
-        clear(c, histogram, b.narrow);
+        packed_clear(c, histogram, b.narrow);
     }
     for (int64_t i = 0; i < n; i += grain)
         build_chunk(&b, i, n - i < grain ? n : i + grain, worker);
@@ -374,98 +360,4 @@ void packed_search(tree_context *c, tree_item *item, const int64_t *histogram, i
         }
         most = d.n_drawn < d.wanted ? most : 1;
     }
-}
-
-/* ---- partition ------------------------------------------------------------------------------- */
-
-typedef struct partition {
-    tree_context *c;
-    tree_entry *entry; /* of the node */
-    const uint8_t *column;
-    uint8_t is_left[PACKED_BINS];
-    int64_t n_left[MAX_CHUNKS];
-    int64_t left_at[MAX_CHUNKS];
-    int64_t right_at[MAX_CHUNKS];
-    int64_t grain;
-} partition;
-
-/* Left rows to left[0], left[1], …; right ones to right[0], right[step], … Each row is written to
- * both and only one of the two ends moves. */
-static inline int64_t divide(const partition *p, const tree_entry *e, int64_t n, tree_entry *left,
-                             tree_entry *right, int64_t step) {
-    const uint8_t *column = p->column;
-    int64_t l = 0;
-    for (int64_t i = 0; i < n; i++) {
-        tree_entry one = e[i];
-        int64_t is_left = p->is_left[column[packed_row(one)]];
-        left[l] = one;
-        *right = one;
-        l += is_left;
-        right += is_left ? 0 : step;
-    }
-    return l;
-}
-
-/* To the spare array: left rows from the front of the chunk's place, right ones from its back. */
-static int32_t divide_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
-    (void)worker;
-    partition *p = user;
-    tree_entry *to = p->c->entry_spare + (p->entry - p->c->entry);
-    p->n_left[begin / p->grain] =
-        divide(p, p->entry + begin, end - begin, to + begin, to + end - 1, -1);
-    return LATHE_OK;
-}
-
-static int32_t place_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
-    (void)worker;
-    partition *p = user;
-    const tree_entry *from = p->c->entry_spare + (p->entry - p->c->entry);
-    int64_t k = begin / p->grain, n = p->n_left[k];
-    memcpy(p->entry + p->left_at[k], from + begin, (size_t)n * sizeof *from);
-    tree_entry *right = p->entry + p->right_at[k];
-    for (int64_t i = end - 1; i >= begin + n; i--)
-        *right++ = from[i];
-    return LATHE_OK;
-}
-
-static int64_t divide_parallel(partition *p, int64_t n) {
-    const lathe_host *host = p->c->host;
-    p->grain = DIVIDE_ROWS;
-    while ((n + p->grain - 1) / p->grain > MAX_CHUNKS)
-        p->grain *= 2;
-    if (host->parallel_for(host, n, p->grain, divide_chunk, p) != LATHE_OK)
-        return -1;
-    int64_t chunks = (n + p->grain - 1) / p->grain, left = 0;
-    for (int64_t k = 0; k < chunks; k++) {
-        p->left_at[k] = left;
-        left += p->n_left[k];
-    }
-    int64_t right = left;
-    for (int64_t k = 0; k < chunks; k++) {
-        p->right_at[k] = right;
-        right += (k + 1 < chunks ? p->grain : n - k * p->grain) - p->n_left[k];
-    }
-    if (host->parallel_for(host, n, p->grain, place_chunk, p) != LATHE_OK)
-        for (int64_t k = 0; k < chunks; k++) /* the spare array is whole: place again, here */
-            place_chunk(p, k * p->grain, k + 1 < chunks ? (k + 1) * p->grain : n, 0);
-    return left;
-}
-
-int64_t packed_partition(tree_context *c, const tree_item *item) {
-    partition p;
-    p.c = c;
-    p.entry = c->entry + item->begin;
-    p.column = tree_column(c, item->split.feature);
-    for (int b = 0; b < PACKED_BINS; b++)
-        p.is_left[b] = (uint8_t)tree_bin_is_left(item->split.left_bins, b);
-    int64_t n = item->end - item->begin;
-    if (n > 4 * DIVIDE_ROWS && c->n_workers > 1) {
-        int64_t left = divide_parallel(&p, n);
-        if (left >= 0)
-            return left;
-    }
-    tree_entry *right = c->entry_spare + item->begin;
-    int64_t left = divide(&p, p.entry, n, p.entry, right, 1);
-    memcpy(p.entry + left, right, (size_t)(n - left) * sizeof *right);
-    return left;
 }

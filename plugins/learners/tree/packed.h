@@ -20,7 +20,8 @@
 #include "tree.h"
 
 enum {
-    PACKED_BINS = 256, /* cells a feature */
+    PACKED_BINS = 256,         /* cells a feature */
+    PACKED_PARALLEL = 1 << 16, /* row x feature updates that are worth several threads */
     PACKED_MAX_COUNT =
         65535,       /* rows, repeats counted, of a narrow cell; c->narrow_count of a fit */
     PACKED_DRAWN = 8 /* features whose histograms are made in one pass */
@@ -145,6 +146,34 @@ void packed_build(tree_context *c, const tree_item *item, int64_t *histogram, in
 void packed_subtract(const tree_context *c, int64_t *from, int from_is_narrow, int64_t *to,
                      int to_is_narrow, const int64_t *other, int other_is_narrow);
 void packed_search(tree_context *c, tree_item *item, const int64_t *histogram, int32_t worker);
-int64_t packed_partition(tree_context *c, const tree_item *item);
+
+/* Adds rows, at most c->block_rows, to narrow cells. */
+void packed_add(const tree_context *c, const tree_entry *e, int64_t n, int64_t *histogram);
+void packed_clear(const tree_context *c, int64_t *histogram, int narrow);
+/* Adds narrow cells to others. */
+void packed_flush(const tree_context *c, const int64_t *restrict from, int64_t *restrict to,
+                  int to_is_narrow);
+
+/* A worker's narrow histogram, for what is over before it calls anybody. */
+static inline int64_t *packed_scratch_of(const tree_context *c, int32_t worker) {
+    return c->packed_scratch + worker * c->packed_features * PACKED_BINS;
+}
+
+/* Held for the time of a packed_flush. */
+static inline void packed_lock(int *l) {
+    while (__atomic_exchange_n(l, 1, __ATOMIC_ACQUIRE))
+        while (__atomic_load_n(l, __ATOMIC_RELAXED)) {
+        }
+}
+
+static inline void packed_unlock(int *l) {
+    __atomic_store_n(l, 0, __ATOMIC_RELEASE);
+}
+
+/* packed_partition.c. Orders the entries of the node in place, those that go left first, both sides
+ * ascending as before, and makes the histogram of `child`, one of its children, on the way (NULL:
+ * of none). Returns how many go left. */
+int64_t packed_partition(tree_context *c, const tree_item *item, const tree_item *child,
+                         int64_t *histogram, int32_t worker);
 
 #endif

@@ -2,6 +2,9 @@
  *
  * The gradients or weights of the leaf's rows are summed in fixed point, as in rows.c: to 46 bits and
  * in any order. The rows are divided evenly among the threads, however uneven the leaves are.
+ *
+ * Where the leaves are few, each row is first told the number of its leaf; then the gradients are
+ * read in the order of the rows, from the first to the last, rather than leaf by leaf.
  */
 #include "packed.h"
 
@@ -9,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_PER_CHUNK = 4096 };
+enum { ROWS_PER_CHUNK = 4096, MANY_LEAVES = 4096 };
 
 typedef struct leaf_sum {
     int64_t begin, end; /* rows */
@@ -96,6 +99,57 @@ static int32_t fit_chunk(void *user, int64_t begin, int64_t end, int32_t worker)
     return LATHE_OK;
 }
 
+/* ---- in the order of the rows ---------------------------------------------------------------- */
+
+/* The leaf of each row, an index into l->leaf: where the partition has no use for the place any more. */
+static int32_t *row_leaves(const leaves *l) {
+    return (int32_t *)(void *)l->c->entry_spare;
+}
+
+static int32_t tell_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    (void)worker;
+    const leaves *l = user;
+    const tree_entry *e = l->c->entry;
+    int32_t *of_row = row_leaves(l);
+    const leaf_sum *leaf = leaf_at(l, begin);
+    for (int64_t i = begin; i < end; leaf++)
+        for (int64_t stop = leaf->end < end ? leaf->end : end; i < stop; i++)
+            of_row[packed_row(e[i])] = (int32_t)(leaf - l->leaf);
+    return LATHE_OK;
+}
+
+static int32_t sum_rows(void *user, int64_t begin, int64_t end, int32_t worker) {
+    (void)worker;
+    const leaves *l = user;
+    const tree_context *c = l->c;
+    const int32_t *of_row = row_leaves(l);
+    int64_t sum[2 * MANY_LEAVES], h = llrint(c->h_scale), stride = c->gradient_stride;
+    memset(sum, 0, (size_t)l->n * 2 * sizeof *sum);
+    for (int64_t r = begin; r < end; r++) {
+        int64_t *to = sum + 2 * of_row[r];
+        to[0] += llrint((double)c->gradient[r * stride] * c->g_scale);
+        to[1] += c->hessian ? llrint((double)c->hessian[r * stride] * c->h_scale) : h;
+    }
+    for (int64_t k = 0; k < l->n; k++) {
+        __atomic_fetch_add(&l->leaf[k].g, sum[2 * k], __ATOMIC_RELAXED);
+        __atomic_fetch_add(&l->leaf[k].h, sum[2 * k + 1], __ATOMIC_RELAXED);
+    }
+    return LATHE_OK;
+}
+
+static int32_t fit_rows(void *user, int64_t begin, int64_t end, int32_t worker) {
+    (void)worker;
+    const leaves *l = user;
+    const int32_t *of_row = row_leaves(l);
+    float *fitted = l->fit->fitted;
+    int64_t stride = l->fit->fitted_stride;
+    for (int64_t r = begin; r < end; r++)
+        fitted[r * stride] = l->leaf[of_row[r]].value;
+    return LATHE_OK;
+}
+
+/* ---- the values ------------------------------------------------------------------------------ */
+
 static float value_of(const tree_context *c, const leaf_sum *leaf) {
     double h = (double)leaf->h / c->h_scale;
     if (c->mode == TREE_MODE_BINARY)
@@ -114,11 +168,15 @@ int32_t packed_leaf_values(tree_context *c, float *value, const lathe_fit *fit, 
         if (c->item[i].leaf >= 0)
             l.leaf[l.n++] = (leaf_sum){c->item[i].begin, c->item[i].end, 0, 0, c->item[i].leaf, 0};
     qsort(l.leaf, (size_t)l.n, sizeof *l.leaf, by_begin);
-    int32_t rc = host->parallel_for(host, c->n_used, ROWS_PER_CHUNK, sum_chunk, &l);
+    int all = c->n_used == c->n_rows, by_row = all && c->is_gradient && l.n <= MANY_LEAVES;
+    int64_t grain = ROWS_PER_CHUNK + 32 * l.n;
+    int32_t rc = host->parallel_for(host, c->n_used, grain, by_row ? tell_chunk : sum_chunk, &l);
+    if (rc == LATHE_OK && by_row)
+        rc = host->parallel_for(host, c->n_used, grain, sum_rows, &l);
     for (int64_t k = 0; k < l.n; k++)
         value[l.leaf[k].leaf] = l.leaf[k].value = value_of(c, &l.leaf[k]);
-    if (rc == LATHE_OK && fit->fitted && c->n_used == c->n_rows)
-        rc = host->parallel_for(host, c->n_used, ROWS_PER_CHUNK, fit_chunk, &l);
+    if (rc == LATHE_OK && fit->fitted && all)
+        rc = host->parallel_for(host, c->n_used, grain, by_row ? fit_rows : fit_chunk, &l);
     host->free(host, l.leaf);
     return rc == LATHE_OK ? rc : tree_fail(err, rc, "tree", "the fit was stopped");
 }

@@ -260,7 +260,10 @@ int32_t tree_rows_load(tree_context *c, const lathe_fit *fit, lathe_error *err) 
     c->packed = 0;
     int32_t rc = LATHE_OK;
     if (packed_suits(c, fit, c->is_gradient ? NULL : s.weight)) {
-        rc = packed_load(c, fit, s.target, c->is_gradient ? NULL : s.weight, err);
+        if (!c->is_gradient)
+            rc = tree_context_columns(c, err);
+        if (rc == LATHE_OK)
+            rc = packed_load(c, fit, s.target, c->is_gradient ? NULL : s.weight, err);
         if (rc != LATHE_OK || c->packed)
             return rc;
     }

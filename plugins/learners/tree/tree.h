@@ -3,8 +3,8 @@
  *
  *   tree.c      parameters, method table, open, fit, close
  *   rows.c      which rows are in the bag, and their statistics as integers
- *   packed.c, packed_load.c, packed_leaves.c, packed_kernels.c   the fast way: small integers,
- *               several to a word
+ *   packed.c, packed_load.c, packed_partition.c, packed_leaves.c, packed_kernels.c   the fast
+ *               way: small integers, several to a word
  *   bundle.c    sparse features that share a column
  *   histogram.c sums of the statistics by bin, and their subtraction
  *   scan.c, scan_classes.c   the best split of one feature from its histogram
@@ -294,7 +294,7 @@ static inline double tree_weight(const tree_context *c, int64_t hc) {
     return (double)(hc >> c->count_bits) * c->h_unit;
 }
 
-/* The bin of a row, column-major. */
+/* The bins of a feature, column-major; after tree_context_columns. */
 static inline const uint8_t *tree_column(const tree_context *c, int32_t feature) {
     return c->bins->columns + (int64_t)feature * c->bins->column_stride;
 }
@@ -434,7 +434,9 @@ int32_t tree_open(void *self, const lathe_open *open, void **context, lathe_erro
 void tree_close(void *self, void *context);
 /* Chooses the features of a fit and makes room for their histograms; after tree_rows_load. */
 int32_t tree_context_prepare(tree_context *c, const lathe_fit *fit, lathe_error *err);
-/* Room for rows: exact, or packed. */
+/* c->bins with columns. */
+int32_t tree_context_columns(tree_context *c, lathe_error *err);
+/* Room for rows: exact (with columns), or packed. */
 int32_t tree_context_exact(tree_context *c, lathe_error *err);
 int32_t tree_context_packed(tree_context *c, lathe_error *err);
 

@@ -68,7 +68,7 @@ typedef struct lathe_bins {
     int64_t row_stride;                /* bytes from row to row in `rows` */
     int64_t column_stride;             /* bytes from feature to feature in `columns` */
     const uint8_t *rows;               /* [n_rows, row_stride], row-major */
-    const uint8_t *columns;            /* [n_features, column_stride], column-major */
+    const uint8_t *columns;            /* [n_features, column_stride], column-major; see row_bins */
     const lathe_bin_feature *features; /* [n_features] */
     uint32_t feature_size;             /* sizeof(lathe_bin_feature) in the host */
     uint32_t reserved0;
@@ -123,6 +123,10 @@ typedef struct lathe_datasets {
                       int32_t (*build)(void *user, lathe_dataset **derived, lathe_error *err),
                       void *user, const lathe_dataset **derived, lathe_error *err);
     void (*release)(lathe_dataset *data); /* what make and view gave; NULL is fine */
+    /* As bins, but without `columns` (NULL there) where nobody has asked for them yet: half the memory for who
+     * reads whole rows. NULL in a host that is older. */
+    int32_t (*row_bins)(const lathe_dataset *data, int32_t max_bins, const lathe_bins **bins,
+                        lathe_error *err);
 } lathe_datasets;
 
 #ifdef __cplusplus

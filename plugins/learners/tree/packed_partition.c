@@ -1,0 +1,229 @@
+/* packed_partition.c: the rows of a node, divided among its children, and the histogram of one of them.
+ *
+ * A row of bins is a cache line somewhere in memory, unless the node is near the root. So it is fetched once: a block of
+ * rows is divided by the bin of one feature, then those of them that belong to the child are added to its histogram,
+ * while their lines are at hand. Where columns of bins exist anyhow the division reads these: near the root a line of
+ * them tells the side of many rows.
+ */
+#include "packed.h"
+
+#include <string.h>
+
+enum {
+    BLOCK = 1024, /* rows */
+    PREFETCH = 40,
+    LEAST_CHUNK = 4096,
+    PARALLEL_ROWS = 16384 /* without a histogram */
+};
+
+typedef struct partition {
+    tree_context *c;
+    tree_entry *entry; /* of the node */
+    tree_entry *spare;
+    int64_t n;
+    const uint8_t *bins; /* of the feature: row r's is bins[r * stride] */
+    int64_t stride;
+    uint8_t is_left[PACKED_BINS];
+    int child; /* whose histogram: 0 left, 1 right */
+    int64_t *histogram;
+    int narrow;
+    int lock; /* held by the thread that adds to the histogram */
+    int64_t grain;
+    int64_t *n_left; /* [chunks, 3] */
+    int64_t *left_at;
+    int64_t *right_at;
+} partition;
+
+/* Left rows to left[0], left[1], …; right ones to right[0], right[step], … Each row is written to
+ * both and only one of the two ends moves. `end`: of the node's entries. */
+static inline int64_t divide_rows(const partition *p, const tree_entry *e, int64_t n,
+                                  const tree_entry *end, tree_entry *left, tree_entry *right,
+                                  int64_t step, int64_t stride) {
+    const uint8_t *bins = p->bins;
+    int64_t l = 0, near = end - e - PREFETCH;
+    for (int64_t i = 0; i < n; i++) {
+        if (stride > 1 && i < near)
+            __builtin_prefetch(bins + packed_row(e[i + PREFETCH]) * stride);
+        tree_entry one = e[i];
+        int64_t is_left = p->is_left[bins[packed_row(one) * stride]];
+        left[l] = one;
+        *right = one;
+        l += is_left;
+        right += is_left ? 0 : step;
+    }
+    return l;
+}
+
+static int64_t divide(const partition *p, const tree_entry *e, int64_t n, tree_entry *left,
+                      tree_entry *right, int64_t step) {
+    const tree_entry *end = p->entry + p->n;
+    switch (p->stride) { /* known to the compiler, a shift */
+    case 1:
+        return divide_rows(p, e, n, end, left, right, step, 1);
+    case 16:
+        return divide_rows(p, e, n, end, left, right, step, 16);
+    case 32:
+        return divide_rows(p, e, n, end, left, right, step, 32);
+    default:
+        return divide_rows(p, e, n, end, left, right, step, p->stride);
+    }
+}
+
+static int64_t block_rows(const partition *p) {
+    return p->c->block_rows < BLOCK ? p->c->block_rows : BLOCK;
+}
+
+/* Where a thread adds the child's rows: narrow cells with room for some more. */
+typedef struct sink {
+    partition *p;
+    int64_t *cells;
+    int64_t room;
+} sink;
+
+static void flush_sink(sink *s) {
+    partition *p = s->p;
+    packed_lock(&p->lock);
+    packed_flush(p->c, s->cells, p->histogram, p->narrow);
+    packed_unlock(&p->lock);
+}
+
+static void add(sink *s, const tree_entry *e, int64_t n) {
+    if (!s->cells || n == 0)
+        return;
+    if (n > s->room) {
+        flush_sink(s);
+        packed_clear(s->p->c, s->cells, 1);
+        s->room = s->p->c->block_rows;
+    }
+    packed_add(s->p->c, e, n, s->cells);
+    s->room -= n;
+}
+
+/* ---- one thread ------------------------------------------------------------------------------ */
+
+/* The right rows wait in the spare array. */
+static int64_t divide_here(partition *p, int32_t worker) {
+    tree_context *c = p->c;
+    int64_t n = p->n, l = 0, r = 0, block = block_rows(p);
+    sink s = {p, p->histogram, n};
+    if (p->histogram && !p->narrow) {
+        s.cells = packed_scratch_of(c, worker);
+        s.room = c->block_rows;
+        packed_clear(c, s.cells, 1);
+    }
+    for (int64_t i = 0; i < n; i += block) {
+        int64_t m = n - i < block ? n - i : block;
+        int64_t got = divide(p, p->entry + i, m, p->entry + l, p->spare + r, 1);
+        if (p->child == 0)
+            add(&s, p->entry + l, got);
+        else
+            add(&s, p->spare + r, m - got);
+        l += got;
+        r += m - got;
+    }
+    memcpy(p->entry + l, p->spare, (size_t)r * sizeof *p->spare);
+    if (s.cells && s.cells != p->histogram)
+        flush_sink(&s);
+    return l;
+}
+
+/* ---- several --------------------------------------------------------------------------------- */
+
+/* To the spare array: left rows from the front of the chunk's place, right ones from its back. */
+static int32_t divide_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    partition *p = user;
+    tree_context *c = p->c;
+    int64_t l = 0, r = 0, block = block_rows(p);
+    sink s = {p, p->histogram ? packed_scratch_of(c, worker) : NULL, c->block_rows};
+    if (s.cells)
+        packed_clear(c, s.cells, 1);
+    for (int64_t i = begin; i < end; i += block) {
+        int64_t m = end - i < block ? end - i : block;
+        tree_entry *left = p->spare + begin + l, *right = p->spare + end - 1 - r;
+        int64_t got = divide(p, p->entry + i, m, left, right, -1);
+        l += got;
+        r += m - got;
+        if (p->child == 0)
+            add(&s, left, got);
+        else
+            add(&s, p->spare + end - r, m - got);
+    }
+    if (s.cells)
+        flush_sink(&s);
+    p->n_left[begin / p->grain] = l;
+    return LATHE_OK;
+}
+
+static int32_t place_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    (void)worker;
+    partition *p = user;
+    const tree_entry *from = p->spare;
+    int64_t k = begin / p->grain, n = p->n_left[k];
+    memcpy(p->entry + p->left_at[k], from + begin, (size_t)n * sizeof *from);
+    tree_entry *right = p->entry + p->right_at[k];
+    for (int64_t i = end - 1; i >= begin + n; i--)
+        *right++ = from[i];
+    return LATHE_OK;
+}
+
+/* Where each chunk's rows go; returns how many are left. */
+static int64_t find_places(partition *p, int64_t chunks) {
+    int64_t left = 0;
+    for (int64_t k = 0; k < chunks; k++) {
+        p->left_at[k] = left;
+        left += p->n_left[k];
+    }
+    int64_t right = left;
+    for (int64_t k = 0; k < chunks; k++) {
+        p->right_at[k] = right;
+        right += (k + 1 < chunks ? p->grain : p->n - k * p->grain) - p->n_left[k];
+    }
+    return left;
+}
+
+/* -1: not done. */
+static int64_t divide_parallel(partition *p) {
+    const lathe_host *host = p->c->host;
+    int64_t n = p->n, grain = n / (2 * (int64_t)p->c->n_workers);
+    p->grain = grain < LEAST_CHUNK ? LEAST_CHUNK : grain;
+    int64_t chunks = (n + p->grain - 1) / p->grain, left = -1;
+    p->n_left = host->alloc(host, (uint64_t)chunks * 3 * sizeof *p->n_left);
+    if (!p->n_left)
+        return -1;
+    p->left_at = p->n_left + chunks;
+    p->right_at = p->left_at + chunks;
+    if (host->parallel_for(host, n, p->grain, divide_chunk, p) == LATHE_OK) {
+        left = find_places(p, chunks);
+        if (host->parallel_for(host, n, p->grain, place_chunk, p) != LATHE_OK)
+            for (int64_t k = 0; k < chunks; k++) /* the spare array is whole: place again, here */
+                place_chunk(p, k * p->grain, k + 1 < chunks ? (k + 1) * p->grain : n, 0);
+    } else if (p->histogram) {
+        packed_clear(p->c, p->histogram, p->narrow);
+    }
+    host->free(host, p->n_left);
+    return left;
+}
+
+int64_t packed_partition(tree_context *c, const tree_item *item, const tree_item *child,
+                         int64_t *histogram, int32_t worker) {
+    const lathe_bins *bins = c->bins;
+    int64_t feature = item->split.feature;
+    partition p = {.c = c, .n = item->end - item->begin, .child = child->side};
+    p.entry = c->entry + item->begin;
+    p.spare = c->entry_spare + item->begin;
+    p.bins = bins->columns ? bins->columns + feature * bins->column_stride : bins->rows + feature;
+    p.stride = bins->columns ? 1 : bins->row_stride;
+    p.histogram = histogram;
+    p.narrow = packed_is_narrow(c, child);
+    for (int b = 0; b < PACKED_BINS; b++)
+        p.is_left[b] = (uint8_t)tree_bin_is_left(item->split.left_bins, b);
+    if (histogram)
+        packed_clear(c, histogram, p.narrow);
+    int worth = histogram ? p.n * c->packed_features >= PACKED_PARALLEL : p.n >= PARALLEL_ROWS;
+    if (worth && p.n > LEAST_CHUNK && c->n_workers > 1) {
+        int64_t left = divide_parallel(&p);
+        if (left >= 0)
+            return left;
+    }
+    return divide_here(&p, worker);
+}
