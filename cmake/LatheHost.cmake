@@ -27,6 +27,13 @@ lathe_embed(page_css "${page}/page.css")
 lathe_embed(page_js ${page_scripts})
 # For host/serve: the schemas of the API's answers.
 lathe_embed(api_schemas "${CMAKE_SOURCE_DIR}/host/serve/api/schemas.json")
+# For host/cli: what `lathe plugins new` writes.
+file(GLOB skeletons CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/sdk/template/kinds/*.c")
+foreach(skeleton IN LISTS skeletons)
+    get_filename_component(kind "${skeleton}" NAME_WE)
+    lathe_embed(skeleton_${kind} "${skeleton}")
+endforeach()
+lathe_embed(skeleton_makefile "${CMAKE_SOURCE_DIR}/sdk/template/Makefile")
 add_custom_target(lathe_embedded_headers DEPENDS ${LATHE_EMBEDDED})
 
 add_library(lathe_flags INTERFACE)

@@ -21,7 +21,7 @@ static const char usage[] =
     "  endpoints list|show|set|canary|shadow|promote|rollback\n"
     "  runs list|show|compare|events|watch|cancel|queue\n"
     "  schedules list|remove    pipelines that a service runs by the clock\n"
-    "  plugins list|info|rescan\n"
+    "  plugins list|info|rescan|check|new\n"
     "  tokens create|list|rotate|revoke   who may ask the service for what\n"
     "  projects list|create|set           projects and their quotas\n"
     "  usage                              requests, rows and training time by token\n"

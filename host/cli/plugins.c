@@ -1,5 +1,7 @@
-/* `lathe plugins list|info|rescan`. */
+/* `lathe plugins list|info|rescan|check|new`. */
 #include "cli/cli.h"
+#include "cli/plugins_check.h"
+#include "cli/plugins_new.h"
 #include "plugin/describe.h"
 #include "plugin/kinds.h"
 
@@ -10,6 +12,9 @@ static const char usage[] =
     "usage: lathe plugins list [KIND] [--json] [--home D]\n"
     "       lathe plugins info NAME|ID [--kind KIND] [--json]\n"
     "       lathe plugins rescan\n"
+    "       lathe plugins check FILE.so [--params JSON] [--json]   (does it keep what its kind "
+    "promises?)\n"
+    "       lathe plugins new KIND NAME [--id ID] [-o FOLDER]      (a source to begin with)\n"
     "\n"
     "Plugins are found beside the program and in the folders of $LATHE_PLUGIN_PATH.\n";
 
@@ -73,14 +78,23 @@ int cli_plugins(int argc, char **argv) {
     bool help;
     cli_option options[] = {{.name = "json"},
                             {.name = "kind", .takes_value = true},
-                            {.name = "home", .takes_value = true}};
-    if (!cli_parse(argc, argv, options, 3, usage, args, &n_args, &help))
+                            {.name = "home", .takes_value = true},
+                            {.name = "params", .takes_value = true},
+                            {.name = "id", .takes_value = true},
+                            {.name = "o", .takes_value = true}};
+    if (!cli_parse(argc, argv, options, 6, usage, args, &n_args, &help))
         return help ? EXIT_DONE : EXIT_USAGE;
     lathe_error err = {0};
     lathe_catalogue *catalogue = NULL;
     const char *verb = n_args > 0 ? args[0] : "list";
     const bool rescan = strcmp(verb, "rescan") == 0;
     int code;
+    if (strcmp(verb, "check") == 0)
+        return n_args == 2 ? cli_check_file(args[1], options[3].value, options[0].seen)
+                           : cli_usage(usage, "\"check\" takes one file");
+    if (strcmp(verb, "new") == 0)
+        return n_args == 3 ? cli_new_plugin(args[1], args[2], options[4].value, options[5].value)
+                           : cli_usage(usage, "\"new\" takes a kind and a name");
     if (cli_open_catalogue(options[2].value, rescan, &catalogue, &err) != LATHE_OK)
         return cli_error(&err);
     if (strcmp(verb, "list") == 0 && n_args <= 2)

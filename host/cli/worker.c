@@ -1,7 +1,8 @@
-/* `lathe worker scan|run|infer|predict|describe|validate|watch`: the processes that load plugins. Not for people. */
+/* `lathe worker scan|run|infer|predict|describe|validate|watch|check`: the processes that load plugins. Not for people. */
 #include "pipeline/worker.h"
 #include "cli/child.h"
 #include "cli/cli.h"
+#include "cli/plugins_check.h"
 #include "plugin/scan.h"
 #include "serve/infer/infer.h"
 #include "serve/validate.h"
@@ -25,6 +26,8 @@ int cli_worker(int argc, char **argv) {
         return cli_worker_predict(argc - 1, argv + 1);
     if (argc >= 2 && strcmp(argv[1], "describe") == 0)
         return cli_worker_describe(argc - 1, argv + 1);
+    if (argc >= 2 && strcmp(argv[1], "check") == 0)
+        return cli_worker_check(argc - 1, argv + 1);
     if (argc == 2 && strcmp(argv[1], "validate") == 0)
         return lathe_worker_validate();
     if (argc == 2 && strcmp(argv[1], "watch") == 0)

@@ -26,7 +26,9 @@ lathe_crumbs *lathe_setup_crumbs(void) {
 
 int32_t lathe_setup_open(lathe_setup *s, const lathe_setup_options *options, lathe_error *err) {
     char *self = options->executable ? NULL : lathe_path_self();
-    const lathe_catalogue_options catalogue = {.cache_file = options->plugin_cache,
+    const lathe_catalogue_options catalogue = {.dirs = &options->folder,
+                                               .n_dirs = options->folder != NULL,
+                                               .cache_file = options->plugin_cache,
                                                .scanner = options->executable ? options->executable
                                                                               : self};
     int32_t rc = lathe_catalogue_open(&catalogue, &s->catalogue, err);

@@ -14,6 +14,7 @@ typedef struct lathe_setup {
 typedef struct lathe_setup_options {
     const char *executable;   /* scans plugin files; NULL: this program */
     const char *plugin_cache; /* NULL: none */
+    const char *folder;       /* of further plugins; NULL: none */
     int threads;              /* 0: the cores */
     const atomic_int *stop;
     void (*on_event)(void *user, const lathe_event *event);

@@ -156,6 +156,8 @@ static const char *tell(const files_of *f, int number, char *text, size_t size) 
 static int32_t take_answer(const lathe_question *q, const files_of *f, int status,
                            lathe_buf *answer, lathe_error *err) {
     char text[512];
+    if (WIFSIGNALED(status) && q->partial)
+        read_file(f->out, q->max_bytes, answer);
     if (WIFSIGNALED(status))
         return lathe_fail(err, LATHE_E_CRASHED, NULL, "%s",
                           tell(f, WTERMSIG(status), text, sizeof text));
@@ -180,11 +182,13 @@ int32_t lathe_ask(const lathe_question *q, lathe_buf *answer, lathe_error *err) 
     const bool opened = open_files(q, &f);
     if ((code = opened ? spawn(&pid, q, &f) : errno) != 0)
         rc = lathe_fail_errno(err, code, q->executable, "no worker could be started");
-    else if (!wait_for(pid, f.out, q->seconds, q->max_bytes, &status))
+    else if (!wait_for(pid, f.out, q->seconds, q->max_bytes, &status)) {
+        if (q->partial)
+            read_file(f.out, q->max_bytes, answer);
         rc = lathe_fail(err, LATHE_E_TIMEOUT, NULL,
                         "the worker (%s) had no answer within %.0f s and %zu MB: %s", q->args[0],
                         q->seconds, q->max_bytes >> 20, tell(&f, SIGKILL, text, sizeof text));
-    else
+    } else
         rc = take_answer(q, &f, status, answer, err);
     close_files(&f);
     return rc;

@@ -10,6 +10,8 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+#include <stdbool.h>
+
 typedef struct lathe_question {
     const char *executable;
     const char *const *args; /* verb and what follows, NULL at the end; at most 20 */
@@ -17,6 +19,7 @@ typedef struct lathe_question {
     size_t input_len;
     double seconds;
     size_t max_bytes; /* of the answer */
+    bool partial;     /* the answer as far as it came is wanted, also with an error */
 } lathe_question;
 
 /* The answer is what it writes to stdout and to LATHE_LINK_EVENTS_FD.
