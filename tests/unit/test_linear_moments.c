@@ -114,11 +114,47 @@ START_TEST(rows_are_standardised) {
 }
 END_TEST
 
+START_TEST(rows_as_they_stand) {
+    enum { STRIDE = MOST_Q + 3 };
+    static float x[CHUNK * STRIDE];
+    const float *row[CHUNK];
+    const moments *all[2];
+    int n = list(all);
+    for (int k = 0; k < n; k++)
+        for (int64_t p = 1; p <= MOST_Q; p++) {
+            int64_t m = 1 + draw(CHUNK);
+            double alone;
+            fill(m, p);
+            for (int64_t i = 0; i < m; i++)
+                row[i] = x + (m - 1 - i) * STRIDE;
+            for (int64_t i = 0; i < m * STRIDE; i++)
+                x[i] = i % STRIDE < p ? (float)real() : NAN; /* what is beyond is not touched */
+            all[k]->raw_scores(m, p, row, 0.75, theta, score);
+            all[k]->raw_gradient(m, p, row, weight, sum);
+            for (int64_t i = 0; i < m; i++) {
+                double want = 0.75;
+                for (int64_t j = 0; j < p; j++)
+                    want += (double)row[i][j] * theta[j];
+                ck_assert_double_eq_tol(score[i], want, 1e-12);
+                all[k]->raw_scores(1, p, row + i, 0.75, theta, &alone);
+                ck_assert_double_eq(alone, score[i]);
+            }
+            for (int64_t j = 0; j < panels(p) * LANES; j++) {
+                double want = j < p ? 0.5 : 0.0;
+                for (int64_t i = 0; j < p && i < m; i++)
+                    want += weight[i] * (double)row[i][j];
+                ck_assert_double_eq_tol(sum[j], want, 1e-12);
+            }
+        }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("linear_moments");
     TCase *tc = tcase_create("sums");
     tcase_add_test(tc, sums_are_the_loops);
     tcase_add_test(tc, rows_are_standardised);
+    tcase_add_test(tc, rows_as_they_stand);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -12,6 +12,8 @@
 #define UNROLL
 #endif
 
+enum { MOST_ABREAST = 8 }; /* vectors of columns whose sums are registers at once */
+
 /* ---- any CPU: vectors of two doubles, which the compiler maps to what there is ---- */
 
 typedef double vector2 __attribute__((vector_size(16)));
@@ -25,10 +27,11 @@ typedef double vector2_at __attribute__((vector_size(16), aligned(8), may_alias)
 #define STORE(p, v) (*(vector2_at *)(p) = (v))
 #define SPREAD(d) ((V){(d), (d)})
 #define FMA(a, b, c) ((a) * (b) + (c))
+#define WIDEN(p) ((V){(double)(p)[0], (double)(p)[1]})
 #include "moments_body.h"
 
-static const moments plain = {"baseline", standardise_plain, scores_plain, gradient_plain,
-                              gram_plain};
+static const moments plain = {"baseline",       standardise_plain,  scores_plain, gradient_plain,
+                              raw_scores_plain, raw_gradient_plain, gram_plain};
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -41,9 +44,11 @@ static const moments plain = {"baseline", standardise_plain, scores_plain, gradi
 #define STORE(p, v) _mm256_storeu_pd(p, v)
 #define SPREAD(d) _mm256_set1_pd(d)
 #define FMA(a, b, c) _mm256_fmadd_pd(a, b, c)
+#define WIDEN(p) _mm256_cvtps_pd(_mm_loadu_ps(p))
 #include "moments_body.h"
 
-static const moments avx2 = {"avx2", standardise_avx2, scores_avx2, gradient_avx2, gram_avx2};
+static const moments avx2 = {"avx2",          standardise_avx2,  scores_avx2, gradient_avx2,
+                             raw_scores_avx2, raw_gradient_avx2, gram_avx2};
 #endif
 
 const moments *linear_choose_moments(uint32_t level) {

@@ -32,6 +32,11 @@ typedef struct moments {
     void (*scores)(int64_t m, int64_t q, const double *z, const double *theta, double *score);
     /* sum[j] += sum_i r[i] z[i, j]; sum is of whole panels. */
     void (*gradient)(int64_t m, int64_t q, const double *z, const double *r, double *sum);
+    /* The same two on rows as they stand in memory, of p floats each, which takes no panels. */
+    void (*raw_scores)(int64_t m, int64_t p, const float *const *row, double begin,
+                       const double *beta, double *score); /* score[i] = begin + sum_j row beta */
+    void (*raw_gradient)(int64_t m, int64_t p, const float *const *row, const double *r,
+                         double *sum);
     /* blocks += sum_i w[i] z[i, a] z[i, b]; scaled: room for [CHUNK, TALL]. */
     void (*gram)(int64_t m, int64_t q, const double *z, const double *w, double *scaled,
                  double *blocks);

@@ -1,7 +1,7 @@
 /* moments_body.h: moments.h for one kind of CPU; included by moments.c once for each.
  *
  * Before it: NAME(x), TARGET, W (doubles of a vector, 2 or 4), V, LOAD(p), STORE(p, v), SPREAD(d),
- * FMA(a, b, c) = a b + c. */
+ * FMA(a, b, c) = a b + c, WIDEN(p): W floats as doubles. */
 
 TARGET static void NAME(standardise)(int64_t p, const float *x, const double *mean,
                                      const double *inverse, double *z, int64_t to) {
@@ -55,6 +55,82 @@ TARGET static void NAME(gradient)(int64_t m, int64_t q, const double *z, const d
         for (int v = 0; v < LANES / W; v++)
             STORE(sum + v * W, LOAD(sum + v * W) + (even[v] + odd[v]));
     }
+}
+
+/* `R` rows at once, 1 or 4: so that the sums of one do not wait for each other. */
+TARGET static inline __attribute__((always_inline)) void NAME(raw_rows)(const int R, int64_t p,
+                                                                        const float *const *row,
+                                                                        double begin,
+                                                                        const double *beta,
+                                                                        double *score) {
+    V s[4];
+    double rest[4] = {begin, begin, begin, begin}, part[W];
+    int64_t j = 0;
+    UNROLL
+    for (int r = 0; r < R; r++)
+        s[r] = SPREAD(0.0);
+    for (; j + W <= p; j += W) {
+        V b = LOAD(beta + j);
+        UNROLL
+        for (int r = 0; r < R; r++)
+            s[r] = FMA(WIDEN(row[r] + j), b, s[r]);
+    }
+    for (; j < p; j++)
+        for (int r = 0; r < R; r++)
+            rest[r] += (double)row[r][j] * beta[j];
+    for (int r = 0; r < R; r++) {
+        STORE(part, s[r]);
+        score[r] =
+            rest[r] + (W == 4 ? (part[0] + part[2]) + (part[1] + part[W - 1]) : part[0] + part[1]);
+    }
+}
+
+TARGET static void NAME(raw_scores)(int64_t m, int64_t p, const float *const *row, double begin,
+                                    const double *beta, double *score) {
+    int64_t i = 0;
+    for (; i + 4 <= m; i += 4)
+        NAME(raw_rows)(4, p, row + i, begin, beta, score + i);
+    for (; i < m; i++)
+        NAME(raw_rows)(1, p, row + i, begin, beta, score + i);
+}
+
+/* NV vectors of columns from j on, all rows. */
+TARGET static inline __attribute__((always_inline)) void NAME(raw_columns)(
+    const int NV, int64_t m, int64_t j, const float *const *row, const double *r, double *sum) {
+    V s[MOST_ABREAST];
+    UNROLL
+    for (int v = 0; v < NV; v++)
+        s[v] = LOAD(sum + j + v * W);
+    for (int64_t i = 0; i < m; i++) {
+        const float *x = row[i] + j;
+        V by = SPREAD(r[i]);
+        UNROLL
+        for (int v = 0; v < NV; v++)
+            s[v] = FMA(by, WIDEN(x + v * W), s[v]);
+    }
+    UNROLL
+    for (int v = 0; v < NV; v++)
+        STORE(sum + j + v * W, s[v]);
+}
+
+TARGET static void NAME(raw_gradient)(int64_t m, int64_t p, const float *const *row,
+                                      const double *r, double *sum) {
+    int64_t j = 0;
+    for (; p - j >= MOST_ABREAST * W; j += MOST_ABREAST * W)
+        NAME(raw_columns)(MOST_ABREAST, m, j, row, r, sum);
+#define SOME(NV)                                                                                   \
+    if (p - j >= (NV)*W) {                                                                         \
+        NAME(raw_columns)(NV, m, j, row, r, sum);                                                  \
+        j += (NV)*W;                                                                               \
+    }
+    SOME(7)
+    SOME(4)
+    SOME(2)
+    SOME(1)
+#undef SOME
+    for (; j < p; j++)
+        for (int64_t i = 0; i < m; i++)
+            sum[j] += r[i] * (double)row[i][j];
 }
 
 /* TALL rows of the Gram matrix, NV vectors of its columns: 2 TALL sums, so that the multipliers, whose
@@ -117,3 +193,4 @@ TARGET static void NAME(gram)(int64_t m, int64_t q, const double *z, const doubl
 #undef STORE
 #undef SPREAD
 #undef FMA
+#undef WIDEN

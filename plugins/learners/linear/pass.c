@@ -3,7 +3,9 @@
  * number alone, a group is one thread's work from begin to end, and the groups' sums are added in
  * order.
  *
- * One score a row: by the kernels of moments.h. Several: scores and gradient as matrix products; the
+ * One score a row: by the kernels of moments.h; without a Gram matrix and with all features in place on the
+ * rows as they stand, the coefficients being those of the features as they are. (In double that loses nothing:
+ * a float32 feature's mean is at most 2^24 times as large as the deviation that it can show.) Several: scores and gradient as matrix products; the
  * Gram matrix is one of z for each pair of scores, weighted by the loss's second derivatives. */
 #include "linear.h"
 
@@ -15,6 +17,7 @@ struct workspace {
     double *gradients;     /* [groups, gradient_size] */
     double *grams;         /* [groups, gram_size] or NULL */
     double *theta;         /* [panels of q], padded, k = 1 */
+    double begin;          /* direct: the score of a row of zeros */
     int64_t gradient_size; /* whole panels, k = 1; else k q */
     int64_t gram_size;     /* for each pair of scores the blocks of moments.h */
     char *chunk;           /* [workers, chunk_bytes] */
@@ -33,25 +36,27 @@ typedef struct pass {
     int64_t groups;
     int32_t gram;
     int32_t gradient;
+    int32_t direct; /* rows are read as they stand, theta is of the features as they are */
     struct workspace *work;
 } pass;
 
 /* A worker's scratch. */
 typedef struct buffers {
-    double *z;        /* panels of q */
-    double *rows;     /* [CHUNK, q], k > 1 */
-    double *score;    /* [CHUNK, k] */
-    double *value;    /* [CHUNK] */
-    double *residual; /* [CHUNK, k] */
-    double *weight;   /* [CHUNK] of the rows */
-    double *curve;    /* [CHUNK] weights of a Gram matrix */
-    double *scaled;   /* [CHUNK, TALL] */
-    float *score32;   /* [CHUNK, k] */
-    float *gradient;  /* [CHUNK, k] */
-    float *hessian;   /* [CHUNK], k = 1; else [CHUNK, k, k] with a Gram matrix */
-    float *target;    /* [CHUNK] */
-    float *g;         /* [CHUNK] */
-    float *h;         /* [CHUNK] */
+    const float **row; /* [CHUNK], direct */
+    double *z;         /* panels of q */
+    double *rows;      /* [CHUNK, q], k > 1 */
+    double *score;     /* [CHUNK, k] */
+    double *value;     /* [CHUNK] */
+    double *residual;  /* [CHUNK, k] */
+    double *weight;    /* [CHUNK] of the rows */
+    double *curve;     /* [CHUNK] weights of a Gram matrix */
+    double *scaled;    /* [CHUNK, TALL] */
+    float *score32;    /* [CHUNK, k] */
+    float *gradient;   /* [CHUNK, k] */
+    float *hessian;    /* [CHUNK], k = 1; else [CHUNK, k, k] with a Gram matrix */
+    float *target;     /* [CHUNK] */
+    float *g;          /* [CHUNK] */
+    float *h;          /* [CHUNK] */
 } buffers;
 
 /* The next part of a block being cut; base NULL only adds up how much that needs. */
@@ -63,6 +68,7 @@ static void *cut(char *base, uint64_t *at, int64_t bytes) {
 
 static uint64_t buffers_lay(buffers *b, char *base, int64_t q, int64_t k, int32_t gram) {
     uint64_t at = 0;
+    b->row = cut(base, &at, k == 1 ? CHUNK * (int64_t)sizeof *b->row : 0);
     b->z = cut(base, &at, panels(q) * LINES * LANES * 8);
     b->rows = cut(base, &at, k > 1 ? CHUNK * q * 8 : 0);
     b->score = cut(base, &at, CHUNK * k * 8);
@@ -109,8 +115,11 @@ static void fill_rows(const pass *ps, int64_t begin, int64_t m, buffers *b) {
 
     for (int64_t i = 0; i < m; i++) {
         int64_t at = ps->order != NULL ? ps->order[begin + i] : begin + i;
-        fill_row(pr, pr->data->x + pr->rows.row[at] * pr->data->stride, one, i,
-                 pr->k == 1 || ps->gram, b);
+        const float *x = pr->data->x + pr->rows.row[at] * pr->data->stride;
+        if (ps->direct)
+            b->row[i] = x;
+        else
+            fill_row(pr, x, one, i, pr->k == 1 || ps->gram, b);
         b->weight[i] = pr->rows.weight[at];
         if (pr->loss.loss != NULL) {
             b->target[i] = pr->loss.target[at];
@@ -123,7 +132,9 @@ static void fill_rows(const pass *ps, int64_t begin, int64_t m, buffers *b) {
 
 static void scores(const pass *ps, int64_t m, buffers *b) {
     const problem *pr = ps->pr;
-    if (pr->k == 1)
+    if (ps->direct)
+        pr->moments->raw_scores(m, pr->p, b->row, ps->work->begin, ps->work->theta, b->score);
+    else if (pr->k == 1)
         pr->moments->scores(m, pr->q, b->z, ps->work->theta, b->score);
     else
         pr->host->gemm_f64(pr->host, LATHE_NO_TRANS, LATHE_TRANS, m, pr->k, pr->q, 1.0, b->rows,
@@ -146,17 +157,23 @@ static void add_grams(const problem *pr, int64_t m, buffers *b, double *gram) {
         }
 }
 
-static void add_gradient(const problem *pr, int64_t m, buffers *b, double *gradient) {
+static void add_gradient(const pass *ps, int64_t m, buffers *b, double *gradient) {
+    const problem *pr = ps->pr;
     int64_t k = pr->k, q = pr->q;
 
     for (int64_t i = 0; i < m; i++)
         for (int64_t c = 0; c < k; c++)
             b->residual[i * k + c] = b->weight[i] * (double)b->gradient[i * k + c];
-    if (k == 1)
+    if (ps->direct) {
+        pr->moments->raw_gradient(m, pr->p, b->row, b->residual, gradient);
+        for (int64_t i = 0; i < m; i++)
+            gradient[pr->p] += b->residual[i];
+    } else if (k == 1) {
         pr->moments->gradient(m, q, b->z, b->residual, gradient);
-    else
+    } else {
         pr->host->gemm_f64(pr->host, LATHE_TRANS, LATHE_NO_TRANS, k, q, m, 1.0, b->residual, k,
                            b->rows, q, 1.0, gradient, q);
+    }
 }
 
 static int32_t one_chunk(const pass *ps, int64_t begin, int64_t m, buffers *b, int64_t group,
@@ -181,7 +198,7 @@ static int32_t one_chunk(const pass *ps, int64_t begin, int64_t m, buffers *b, i
                                           b->hessian, err);
     if (rc != LATHE_OK)
         return rc;
-    add_gradient(pr, m, b, w->gradients + group * w->gradient_size);
+    add_gradient(ps, m, b, w->gradients + group * w->gradient_size);
     if (ps->gram)
         add_grams(pr, m, b, w->grams + group * w->gram_size);
     return LATHE_OK;
@@ -239,6 +256,26 @@ static void spread_blocks(int64_t q, int64_t k, int64_t c, int64_t d, const doub
                 }
 }
 
+/* From theta to the coefficients of the features as they are. */
+static void set_direct(pass *ps) {
+    const problem *pr = ps->pr;
+    struct workspace *w = ps->work;
+    w->begin = pr->config->intercept ? ps->theta[pr->p] : 0.0;
+    for (int64_t j = 0; j < pr->p; j++) {
+        w->theta[j] = ps->theta[j] * pr->inverse[j];
+        w->begin -= pr->mean[j] * w->theta[j];
+    }
+}
+
+/* And from sums over the features as they are to those over z. */
+static void from_direct(const problem *pr, double *gradient) {
+    double all = gradient[pr->p];
+    for (int64_t j = 0; j < pr->p; j++)
+        gradient[j] = (gradient[j] - pr->mean[j] * all) * pr->inverse[j];
+    if (!pr->config->intercept)
+        gradient[pr->p] = 0.0;
+}
+
 /* The groups' sums, in order, in those of the first group, and from there to the caller's. */
 static void reduce(const pass *ps, pass_sums *sums) {
     const struct workspace *w = ps->work;
@@ -250,6 +287,8 @@ static void reduce(const pass *ps, pass_sums *sums) {
     for (int64_t g = 1; ps->gradient && g < ps->groups; g++)
         for (int64_t j = 0; j < w->gradient_size; j++)
             w->gradients[j] += w->gradients[g * w->gradient_size + j];
+    if (ps->direct && ps->gradient)
+        from_direct(ps->pr, w->gradients);
     if (sums->gradient != NULL)
         memcpy(sums->gradient, w->gradients, (size_t)(k * q) * sizeof(double));
     if (sums->gram == NULL)
@@ -318,7 +357,10 @@ int32_t linear_pass(const problem *pr, const double *theta, const int32_t *order
     ps.gradient = sums->gradient != NULL || sums->gram != NULL;
     ps.gram = sums->gram != NULL;
     cut_groups(&ps, ps.gram ? w->gram_size * (int64_t)sizeof(double) : 0);
-    if (pr->k == 1)
+    ps.direct = pr->k == 1 && pr->in_place && !ps.gram;
+    if (ps.direct)
+        set_direct(&ps);
+    else if (pr->k == 1)
         memcpy(w->theta, theta, (size_t)pr->q * sizeof(double));
     memset(w->values, 0, (size_t)ps.groups * sizeof(double));
     if (ps.gradient)
