@@ -15,6 +15,8 @@ struct lathe_slots {
 
 #define AREAS 2
 #define LIVE_BYTES (AREAS * LATHE_SLOTS_MODELS * LATHE_SLOTS_LIVE) /* of a worker */
+#define RECALL_BYTES                                                                               \
+    (LATHE_RECALL_LINES * sizeof(lathe_recall_line)) /* likewise; behind all areas */
 
 /* A multiple of LATHE_SLOTS_LIVE, so that what follows is aligned. */
 static size_t page_bytes(int n_workers) {
@@ -23,7 +25,7 @@ static size_t page_bytes(int n_workers) {
 }
 
 static size_t all_bytes(int n_workers) {
-    return page_bytes(n_workers) + (size_t)n_workers * LIVE_BYTES;
+    return page_bytes(n_workers) + (size_t)n_workers * (LIVE_BYTES + RECALL_BYTES);
 }
 
 const double lathe_slots_bounds[LATHE_SLOTS_BUCKETS - 1] = {
@@ -75,7 +77,8 @@ int32_t lathe_slots_attach(int fd, lathe_slots **slots, lathe_error *err) {
     *slots = NULL;
     if (fstat(fd, &st) != 0)
         return lathe_fail_errno(err, errno, NULL, "the counters' descriptor %d is not open", fd);
-    const int64_t n = (int64_t)st.st_size / (int64_t)LIVE_BYTES; /* the slots are far smaller */
+    const int64_t n =
+        (int64_t)st.st_size / (int64_t)(LIVE_BYTES + RECALL_BYTES); /* the slots are far smaller */
     if (n < 1 || n > LATHE_SLOTS_WORKERS || st.st_size != (off_t)all_bytes((int)n))
         return lathe_fail(err, LATHE_E_VERSION, NULL,
                           "the counters have %lld bytes, which another version of the program made",
@@ -104,6 +107,13 @@ void *lathe_slots_live(lathe_slots *slots, int worker, int area, int model) {
         return NULL;
     const size_t at = ((size_t)worker * AREAS + (size_t)area) * LATHE_SLOTS_MODELS + (size_t)model;
     return slots->live + at * LATHE_SLOTS_LIVE;
+}
+
+lathe_recall_line *lathe_slots_recall(lathe_slots *slots, int worker) {
+    if (worker < 0 || worker >= slots->n_workers)
+        return NULL;
+    uint8_t *all = slots->live + (size_t)slots->n_workers * LIVE_BYTES;
+    return (lathe_recall_line *)(void *)(all + (size_t)worker * RECALL_BYTES);
 }
 
 void lathe_slot_latency(lathe_slot_model *model, uint64_t ns) {

@@ -34,6 +34,17 @@
 /* Upper bounds of the latency buckets, in seconds; the last bucket is +Inf. */
 extern const double lathe_slots_bounds[LATHE_SLOTS_BUCKETS - 1];
 
+#define LATHE_RECALL_LINES 65536 /* a worker; a power of two */
+#define LATHE_RECALL_VALUES 8
+
+/* An answer that waits for its label (serve/recall.h). */
+typedef struct lathe_recall_line {
+    _Atomic uint64_t key; /* 0: nothing, or it is just being written */
+    _Atomic uint64_t when_ms;
+    _Atomic int32_t slot, label, n, labelled;
+    _Atomic float values[LATHE_RECALL_VALUES];
+} lathe_recall_line;
+
 /* Statistics of one model version in one worker. Times are sums in nanoseconds. */
 typedef struct lathe_slot_model {
     char name
@@ -64,6 +75,7 @@ typedef struct lathe_slot_arm {
 /* A shadow against the version that answered. */
 typedef struct lathe_slot_shadow {
     _Atomic uint64_t offered, dropped;   /* requests; dropped: the queue was full */
+    uint64_t apart[8];                   /* from what the shadow's thread writes: another line */
     _Atomic uint64_t requests;           /* that the shadow predicted */
     _Atomic uint64_t failures;           /* that it could not */
     _Atomic uint64_t rows, agreed;       /* agreed: the same class; regression: the same value */
@@ -107,6 +119,9 @@ lathe_slot *lathe_slots_at(lathe_slots *slots, int worker); /* NULL: out of rang
 int lathe_slots_count(const lathe_slots *slots);            /* of workers */
 /* LATHE_SLOTS_LIVE bytes of a model; area 0: of the serving thread, 1: of the others. NULL: out of range. */
 void *lathe_slots_live(lathe_slots *slots, int worker, int area, int model);
+
+/* [LATHE_RECALL_LINES] of a worker; NULL: out of range. */
+lathe_recall_line *lathe_slots_recall(lathe_slots *slots, int worker);
 
 /* A counter that one thread alone writes: a load and a store, no locked instruction. [serve] */
 static inline void lathe_slot_add(_Atomic uint64_t *counter, uint64_t amount) {

@@ -102,6 +102,9 @@ def with_wrk(port, worker, folder, args):
 
 def tell(what, on, off, worse):
     """worse: -1 where less is worse."""
+    if min(off) <= 0:
+        print(f"  {what}: with {statistics.median(on):.6g}, without {statistics.median(off):.6g}")
+        return
     ratios = [a / b for a, b in zip(on, off)]
     ends = sorted(100 * worse * (end - 1) for end in interval(ratios))
     print(f"  {what}: with {statistics.median(on):.6g}, without {statistics.median(off):.6g}; "

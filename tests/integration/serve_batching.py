@@ -154,12 +154,18 @@ def check_queue(lathe):
         port, path = service.ports["infer"], "/v2/models/slow/infer"
         many = body(20000, OTHER)
         name = "lathe_worker_queued_rows"
+        # a canary that any error would end
+        checks.equal("canary", service.control("POST", "/api/v1/endpoints/slow-now/canary", {
+            "model": "quick", "steps": [100], "bake_seconds": 3600, "min_requests": 1, "guards": {"error_ratio": 0}})[0], 200)
         held = [raw_request(port, path, many) for _ in range(3)]
         checks.that("the queue is full", service.until(lambda: service.metric(name) == 60000), service.metric(name))
         status, answer, headers = service.infer("POST", path, body(1000, OTHER))
         checks.that("shed", status == 503 and "retry-after" in headers and "60000 rows" in answer["error"], (status, str(answer)[:300]))
         checks.equal("counted", service.metric("lathe_inference_shed_total", 'model="slow"'), 1)
+        status, answer, _ = service.infer("POST", "/v2/models/slow-now/infer", body(1000, OTHER))
+        checks.equal("shed under a canary's name", (status, "queue is full" in answer["error"]), (503, True))
         checks.equal("small ones go on", service.infer("POST", path, body(1, OTHER))[0], 200)
+        checks.equal("and the canary", service.infer("POST", "/v2/models/slow-now/infer", body(1, OTHER))[0], 200)
         start = time.monotonic()
         for s in held:
             s.close()
@@ -167,6 +173,10 @@ def check_queue(lathe):
         checks.that("their work is dropped", service.until(lambda: service.metric(name) == 0))
         checks.equal("by model", service.metric("lathe_inference_cancelled_total", 'model="slow"'), 3)
         checks.equal("none was counted as answered", stats(service, "slow")["inference_stats"]["success"]["count"], 1)
+        time.sleep(1.2)  # the canary is judged twice a second
+        shown = service.control("GET", "/api/v1/endpoints/slow-now")[1]["canary"]
+        checks.that("what was shed is none of its errors", shown["state"] == "running" and shown["measured"]["canary"]["shed"] == 1 and
+                    shown["measured"]["canary"]["errors"] == 0 and shown["measured"]["canary"]["requests"] == 1, shown)
         # deadlines: by parameter, by header, in a JSON too large to be looked through, inline
         for what, content, header in (("parameter", body(900, OTHER, timeout=1000), {}),
                                       ("header", many, {"X-Request-Timeout-Ms": "1"}),
@@ -199,7 +209,7 @@ def check_configuration(lathe):
 
 
 with Lathe() as lathe:
-    for one in BIRDS, SLOW:
+    for one in BIRDS, dict(SLOW, name="quick", train={"candidates": {"a": "constant"}}, deploy={"endpoint": "quick-now", "when": "always"}), SLOW:
         checks.equal("training", lathe.run("run", lathe.write(one["name"] + ".json", one), "--json").returncode, 0)
     with Service(lathe, "--workers", "1") as service:
         alone = {35.0 + i: service.infer("POST", "/v2/models/birds/infer", body([35.0 + i]))[1]["outputs"][1]["data"] for i in range(30)}

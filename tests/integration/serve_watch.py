@@ -225,12 +225,85 @@ def check_canaries(service):
     checks.that("rows that nobody counts", status == 422 and "validation/statistics" in answer["error"], (status, answer))
 
 
+def labels(service, endpoint, items):
+    return service.api("POST", f"/endpoints/{endpoint}/labels", {"labels": items})
+
+
+def check_labels(service):
+    """Joined by id and row, once; the metric of the goal; what it costs a canary to be wrong."""
+    rows = make_rows(400, 500)
+    for i in range(0, 400, 20):
+        service.infer("POST", "/models/told-live/infer", body(rows[i:i + 20], id=f"batch-{i}"))
+    told = [{"id": f"batch-{i - i % 20}", "row": i % 20, "label": r[3]} for i, r in enumerate(rows)]
+    checks.that("the profile is read", wait_until(lambda: labels(service, "told-live", told[:1])[0] == 200, 10))
+    checks.equal("labels", labels(service, "told-live", told), (200, {"matched": 399, "repeated": 1, "unmatched": 0, "invalid": 0}))
+    checks.equal("again", labels(service, "told-live", told)[1]["repeated"], 400)
+    service.infer("POST", "/models/told-live/infer", body(rows[:1], id="odd one"))
+    for label, counted in (("maybe", "invalid"), ("yes", "matched")):
+        checks.equal(f"the label {label}", labels(service, "told-live", [{"id": "odd one", "label": label}])[1][counted], 1)
+    for item, counted in (({"id": "never", "label": "yes"}, "unmatched"), ({"id": "batch-0", "row": 20, "label": "yes"}, "unmatched")):
+        checks.equal(f"{item}", labels(service, "told-live", [item])[1][counted], 1)
+    for bad in ({}, {"labels": 3}, {"labels": []}, {"labels": [{"id": "x"}]}, {"labels": [{"id": 3, "label": 1}]},
+                {"labels": [{"id": "x", "label": None}]}, {"labels": [{"id": "x", "label": 1, "row": -1}]}, {"labels": [{"id": "x", "label": 1, "n": 1}]}):
+        checks.that(f"refused: {bad}", service.api("POST", "/endpoints/told-live/labels", bad)[0] in (400, 422), bad)
+    checks.equal("no such endpoint", labels(service, "nothing", told[:1])[0], 404)
+
+    def scored():
+        return drift(service, "told").get("quality", {}).get("value") is not None
+
+    checks.that("the metric", wait_until(scored, 20) and drift(service, "told")["quality"]["metric"] == "auc" and
+                drift(service, "told")["quality"]["value"] > 0.95 and drift(service, "told")["quality"]["training"] > 0.95 and
+                not drift(service, "told")["quality"]["alerted"], drift(service, "told"))
+    text = service.ask(service.control, "GET", "/metrics")[2].decode()
+    checks.has("metrics", text, '\nlathe_quality_score{model="told",version="1",metric="auc"} 0.9', '\nlathe_labels_total{result="matched"} 401')
+    # the world has changed: the truth is the opposite
+    flip = {"yes": "no", "no": "yes"}
+    rows = make_rows(300, 501)
+    service.infer("POST", "/models/told-live/infer", body(rows[:150], id="flipped-0"))
+    service.infer("POST", "/models/told-live/infer", body(rows[150:], id="flipped-1"))
+    labels(service, "told-live", [{"id": f"flipped-{i // 150}", "row": i % 150, "label": flip[r[3]]} for i, r in enumerate(rows)])
+    checks.that("an alert of quality", wait_until(lambda: alerts(service, "told", "quality"), 20) and
+                "auc of the last 701 labelled answers" in alerts(service, "told", "quality")[0]["message"] and
+                drift(service, "told")["quality"]["alerted"], alerts(service, "told"))
+    number = iter(range(10 ** 6))
+
+    def serve_labelled():
+        """Single requests and their labels."""
+        told = []
+        rows = make_rows(60, 600 + next(number))
+        for r in rows:
+            name = f"r{next(number)}"
+            service.infer("POST", "/models/told-live/infer", body([r], id=name))
+            told.append({"id": name, "label": r[3]})
+        labels(service, "told-live", told)
+
+    for model, end in (("liar", "rolled_back"), ("other", "promoted")):
+        checks.equal("canary", service.api("POST", "/endpoints/told-live/canary", {
+            "model": model, "steps": [50], "bake_seconds": 0, "min_requests": 60, "guards": {"quality_drop": 0.1}})[0], 200)
+        state = {}
+
+        def ended():
+            serve_labelled()
+            state.update(service.api("GET", "/endpoints/told-live/rollouts")[1]["rollouts"][0])
+            return state["state"] != "running"
+
+        checks.that(f"{model} ends", wait_until(ended, 40), state)
+        checks.equal(f"{model}: how", state["state"], end)
+        if end == "rolled_back":
+            checks.that("by its quality", state["verdict"]["condition"] == "quality_drop" and state["verdict"]["measured"] > 0.5 and
+                        "quality_drop is" in state["reason"], state)
+    service.infer("POST", "/models/told/infer", body(rows[:1], id="late-0"))
+    checks.equal("by the model's own name there is another key", labels(service, "told-live", [{"id": "late-0", "label": "yes"}])[1]["unmatched"], 1)
+
+
 with Lathe(plugins=("stormy",)) as lathe:
     check_documents(lathe)
     measures = ["psi", {"ks": {"threshold": 0.15}}, {"wasserstein": {"threshold": 0.8}}]
     train(lathe, document(lathe, "m", {"drift": measures, "window": 400}))
     train(lathe, document(lathe, "quiet", None))
     train(lathe, document(lathe, "other", None))
+    train(lathe, document(lathe, "told", {"quality_drop": 0.05, "min_rows": 100, "alert_after": 1}))
+    train(lathe, document(lathe, "liar", None, [r[:3] + ({"yes": "no", "no": "yes"}[r[3]],) for r in make_rows(3000, 5)]))
     uncounted = document(lathe, "uncounted", None)
     uncounted["deploy"]["validation"] = {"statistics": False}
     train(lathe, uncounted)
@@ -244,6 +317,7 @@ with Lathe(plugins=("stormy",)) as lathe:
         check_quiet(service)
         check_broken(service)
         check_canaries(service)
+        check_labels(service)
         r = lathe.run("drift", "m@1")
         checks.that("the command line", r.returncode == 0 and json.loads(lathe.run("drift", "m@1", "--json").stdout)["watched"], r.stderr)
         check_restart(lathe, service)

@@ -209,7 +209,7 @@ int32_t api_answer_verb(api_call *c, int32_t rc, cJSON *answer);
 
 extern const api_route api_model_routes[], api_endpoint_routes[], api_run_routes[],
     api_token_routes[], api_service_routes[], api_admin_routes[], api_feature_routes[],
-    api_project_routes[], api_version_routes[], api_drift_routes[];
+    api_project_routes[], api_version_routes[], api_drift_routes[], api_label_routes[];
 
 /* ---- api/models.c ---- */
 

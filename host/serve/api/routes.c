@@ -5,17 +5,9 @@
 #include <string.h>
 
 const api_route *const api_tables[] = {
-    api_service_routes,
-    api_model_routes,
-    api_version_routes,
-    api_endpoint_routes,
-    api_run_routes,
-    api_token_routes,
-    api_admin_routes,
-    api_feature_routes,
-    api_project_routes,
-    api_drift_routes,
-    NULL, /* the end */
+    api_service_routes, api_model_routes, api_version_routes, api_endpoint_routes,
+    api_run_routes,     api_token_routes, api_admin_routes,   api_feature_routes,
+    api_project_routes, api_drift_routes, api_label_routes,   NULL, /* the end */
 };
 
 /* Do the pieces of a path fit a pattern such as "/api/v1/models/{model}"? A piece in braces fits any. */

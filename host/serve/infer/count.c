@@ -1,6 +1,9 @@
 /* Counting inference requests into the worker's slot. */
 #include "base/clock.h"
 #include "serve/infer/internal.h"
+#include "serve/recall.h"
+
+#include <string.h>
 
 lathe_slot_model *infer_counters(infer_worker *w, const infer_route *route) {
     return route->slot >= 0 && route->slot < LATHE_SLOTS_MODELS ? &w->slot->models[route->slot]
@@ -93,4 +96,27 @@ void infer_count_cancelled(infer_worker *w, const infer_route *route) {
 void infer_count_queue(infer_worker *w, int64_t rows) {
     w->queued_rows += rows;
     atomic_store_explicit(&w->slot->queued_rows, (uint64_t)w->queued_rows, memory_order_relaxed);
+}
+
+void infer_remember(infer_worker *w, const infer_route *route, const lathe_oip *oip,
+                    const lathe_plan_output *output) {
+    const lathe_str id = lathe_oip_id(oip);
+    if (id.ptr == NULL || w->slots == NULL || memchr(id.ptr, '\\', (size_t)id.len) != NULL)
+        return;
+    const int64_t k = lathe_model_get_info(route->model->model)->n_classes;
+    const int64_t rows = lathe_oip_rows(oip);
+    lathe_recall_answer a = {.when_ms = (lathe_now_ns() / 1000 + w->wall_offset_us) / 1000,
+                             .slot = route->slot,
+                             .label = -1,
+                             .n = k == 0                     ? 1
+                                  : k <= LATHE_RECALL_VALUES ? (int)k
+                                                             : 0};
+    for (int64_t i = 0; i < rows && i < LATHE_RECALL_ROWS; i++) {
+        if (k > 0)
+            a.label = output->label[i];
+        memcpy(a.values, k > 0 ? output->probability + i * k : output->value + i,
+               (size_t)a.n * sizeof *a.values);
+        lathe_recall_note(lathe_slots_recall(w->slots, w->index),
+                          lathe_recall_key(route->recalled, id, i), &a);
+    }
 }

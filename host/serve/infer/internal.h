@@ -161,6 +161,10 @@ void infer_count_execution(infer_worker *w, const infer_route *route); /* a run 
 void infer_count_cancelled(infer_worker *w, const infer_route *route);
 void infer_count_queue(infer_worker *w, int64_t rows); /* that join it, or with - leave it */
 
+/* infer/count.c: keeps the answers of a request with an id for their labels. output: of the request's rows. */
+void infer_remember(infer_worker *w, const infer_route *route, const lathe_oip *oip,
+                    const lathe_plan_output *output);
+
 /* infer/warm.c: the request waits until its route has its model, then infer_resume has it. */
 void infer_warm(infer_worker *w, lathe_exchange *exchange, const infer_route *route);
 /* infer/warm.c: what has been loaded is put into the table, unless another one is made from it just now. */

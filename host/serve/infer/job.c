@@ -162,6 +162,7 @@ static void answer(infer_job *j) {
     const int64_t rows = lathe_oip_rows(j->oip);
     infer_count_execution(w, &j->route);
     infer_count_success(w, &j->route, &j->t, &j->output, rows, j->visit.fired);
+    infer_remember(w, &j->route, j->oip, &j->output);
     lathe_http_reply(j->exchange, 200, infer_content_type(j->json_len, j->len),
                      infer_answer_headers(j->route.door, &j->visit, j->json_len, j->len, headers,
                                           sizeof headers),
@@ -237,6 +238,7 @@ static int32_t new_job(infer_worker *w, lathe_exchange *exchange, const infer_ro
     j->model = route->model;
     infer_model_retain(j->model);
     j->route = (infer_route){.slot = route->slot,
+                             .recalled = route->recalled,
                              .arm = route->arm,
                              .model = route->model,
                              .shadow = route->shadow,

@@ -76,6 +76,7 @@ void infer_answer_with(infer_worker *w, lathe_exchange *exchange, infer_route *r
     }
     /* counted before it goes out: the next request of the connection may come in between and use the same plan */
     infer_count_success(w, route, t, &output, rows, visit->fired);
+    infer_remember(w, route, oip, &output);
     lathe_http_commit(
         exchange, 200, infer_content_type(json_len, len),
         infer_answer_headers(route->door, visit, json_len, len, headers, sizeof headers), len);

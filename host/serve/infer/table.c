@@ -1,6 +1,7 @@
 #include "serve/infer/table.h"
 
 #include "base/json.h"
+#include "serve/recall.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -74,6 +75,7 @@ static bool begin_route(infer_route *r, const infer_route *like) {
                        .weight = like->weight,
                        .rank = like->rank,
                        .slot = like->slot,
+                       .recalled = lathe_recall_name(like->name),
                        .arm = like->arm,
                        .batch_rows = like->batch_rows,
                        .batch_delay_us = like->batch_delay_us};

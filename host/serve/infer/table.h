@@ -74,9 +74,10 @@ typedef struct infer_route {
     char *error;
     char *project; /* whose it is */
     double weight;
-    int rank; /* order in which the routes of a name share the line of keys */
-    int slot; /* of the counters */
-    int arm;  /* of the counters of a rollout; -1: none */
+    int rank;          /* order in which the routes of a name share the line of keys */
+    int slot;          /* of the counters */
+    uint64_t recalled; /* of its name, for keys of answers (serve/recall.h) */
+    int arm;           /* of the counters of a rollout; -1: none */
     int64_t batch_rows, batch_delay_us; /* rows below 2: each request is predicted alone */
     infer_batch *batch;                 /* NULL where that is so */
     infer_shadow *shadow;               /* NULL: none */

@@ -67,6 +67,8 @@ int64_t lathe_oip_timeout_us(const lathe_oip *oip);
 int64_t lathe_oip_peek_timeout_us(const uint8_t *body, size_t len);
 lathe_plan *lathe_oip_plan(const lathe_oip *oip);
 int64_t lathe_oip_rows(const lathe_oip *oip);
+/* The request's "id" as it stands in its JSON, without quotes; ptr NULL: none. It points into the request. */
+lathe_str lathe_oip_id(const lathe_oip *oip);
 
 /* The request's rows of the plan's output. */
 lathe_plan_output lathe_oip_output(const lathe_oip *oip, const lathe_plan_output *output);

@@ -23,6 +23,11 @@ lathe_plan *lathe_oip_plan(const lathe_oip *o) {
     return o->plan;
 }
 
+lathe_str lathe_oip_id(const lathe_oip *o) {
+    return o->id.ptr != NULL && o->id.len >= 2 ? (lathe_str){o->id.ptr + 1, o->id.len - 2}
+                                               : (lathe_str){NULL, 0};
+}
+
 int64_t lathe_oip_rows(const lathe_oip *o) {
     return o->rows;
 }

@@ -11,7 +11,7 @@
 const char *const lathe_guard_names[LATHE_GUARDS] = {
     "error_ratio",     "rejected_ratio",    "flagged_ratio",      "latency_p99_ms",
     "latency_mean_ms", "latency_p99_ratio", "latency_mean_ratio", "prediction_drift",
-    "feature_drift",   "output_drift"};
+    "feature_drift",   "output_drift",      "quality_drop"};
 
 static int32_t fail(lathe_error *err, const char *fmt, const char *name) {
     return lathe_fail(err, LATHE_E_INVALID, "canary", fmt, name);
@@ -105,8 +105,12 @@ int32_t lathe_canary_read(const cJSON *settings, lathe_canary *canary, lathe_err
     return rc == LATHE_OK ? read_guards(lathe_json_get(settings, "guards"), canary, err) : rc;
 }
 
-bool lathe_canary_watches(const lathe_canary *canary) {
+bool lathe_canary_drifts(const lathe_canary *canary) {
     return canary->guarded[LATHE_GUARD_FEATURE_DRIFT] || canary->guarded[LATHE_GUARD_OUTPUT_DRIFT];
+}
+
+bool lathe_canary_watches(const lathe_canary *canary) {
+    return lathe_canary_drifts(canary) || canary->guarded[LATHE_GUARD_QUALITY_DROP];
 }
 
 /* ---- beginning ---- */
@@ -128,6 +132,23 @@ static int32_t check_classes(lathe_store *store, const lathe_version_record *v,
     if (rc == LATHE_OK && (cJSON_GetArraySize(a) == 0 || !cJSON_Compare(a, b, 1)))
         rc = fail(err, "the guard \"%s\" needs two classifiers with the same classes",
                   "prediction_drift");
+    cJSON_Delete(mine);
+    cJSON_Delete(theirs);
+    return rc;
+}
+
+/* Answers of both are compared with the same truth. */
+static int32_t check_same(lathe_store *store, const lathe_version_record *v,
+                          const lathe_endpoint_record *e, lathe_arena *arena, lathe_error *err) {
+    cJSON *mine = NULL, *theirs = NULL;
+    int32_t rc = classes_of(store, v->sha256, arena, &mine, err);
+    if (rc == LATHE_OK)
+        rc = classes_of(store, e->sha256, arena, &theirs, err);
+    const cJSON *a = lathe_json_get(mine, "classes"), *b = lathe_json_get(theirs, "classes");
+    const int n = cJSON_GetArraySize(a);
+    if (rc == LATHE_OK && (n != cJSON_GetArraySize(b) || (n > 0 && !cJSON_Compare(a, b, 1))))
+        rc = fail(err, "the guard \"%s\" needs two regressions, or the same classes",
+                  "quality_drop");
     cJSON_Delete(mine);
     cJSON_Delete(theirs);
     return rc;
@@ -170,7 +191,9 @@ static int32_t begin(lathe_store *store, const char *endpoint, const char *ref,
         rc = lathe_store_version(store, ref, arena, &v, err);
     if (rc == LATHE_OK && canary.guarded[LATHE_GUARD_PREDICTION_DRIFT])
         rc = check_classes(store, &v, &e, arena, err);
-    if (rc == LATHE_OK && lathe_canary_watches(&canary))
+    if (rc == LATHE_OK && canary.guarded[LATHE_GUARD_QUALITY_DROP])
+        rc = check_same(store, &v, &e, arena, err);
+    if (rc == LATHE_OK && lathe_canary_drifts(&canary))
         rc = check_profile(store, &v, &e, &canary, arena, err);
     if (rc == LATHE_OK)
         rc = force ? lathe_gates_override(store, &v, reason, err)

@@ -15,7 +15,9 @@
  *   feature_drift       population stability index of the feature that is furthest from the canary's training, of the rows that
  *                       it served in its step; what chance explains does not count (monitor/chance.h)
  *   output_drift        the same of its predictions against those that it made when it was trained; also of regressions
- * These two are measured by a process of the lowest priority (serve/watch); a step does not end before they have been.
+ *   quality_drop        by how much the goal's metric of the canary's labelled answers (POST …/labels) is worse than that of the
+ *                       version that it is compared with, once both have min_requests of them
+ * These three are measured by a process of the lowest priority (serve/watch); a step does not end before they have been.
  * Always guarded: the canary's model cannot be loaded ("load"), a worker ended while it predicted ("crash").
  * After the last step it is promoted; with "promote": "manual" it waits there.
  */
@@ -43,6 +45,7 @@ typedef enum lathe_guard {
     LATHE_GUARD_PREDICTION_DRIFT,
     LATHE_GUARD_FEATURE_DRIFT,
     LATHE_GUARD_OUTPUT_DRIFT,
+    LATHE_GUARD_QUALITY_DROP,
     LATHE_GUARDS
 } lathe_guard;
 
@@ -62,7 +65,8 @@ typedef struct lathe_canary {
  * no "guards". LATHE_E_INVALID names the member and what it may be. */
 int32_t lathe_canary_read(const cJSON *settings, lathe_canary *canary, lathe_error *err);
 
-/* Has it guards that are measured of what it serves (serve/watch)? */
+/* Has it guards of drift, or any that is measured of what it serves (serve/watch)? */
+bool lathe_canary_drifts(const lathe_canary *canary);
 bool lathe_canary_watches(const lathe_canary *canary);
 
 /* Begins a canary of an endpoint in the store: its settings are checked, also against both models; and the version's gates

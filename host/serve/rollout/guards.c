@@ -117,6 +117,7 @@ double lathe_guard_measure(lathe_guard guard, const lathe_arm_totals *canary,
         return both ? drift(canary, base) : (double)NAN;
     case LATHE_GUARD_FEATURE_DRIFT: /* no counters: of serve/watch */
     case LATHE_GUARD_OUTPUT_DRIFT:
+    case LATHE_GUARD_QUALITY_DROP:
     case LATHE_GUARDS:
         break;
     }

@@ -330,15 +330,26 @@ void lathe_rollout_watched(const lathe_supervisor *s, const lathe_rollout *r,
                            lathe_trial_verdict *verdict) {
     if (!r->watched ||
         !lathe_watches_verdict(s->watches, r->record.model, r->record.version, verdict))
-        *verdict = (lathe_trial_verdict){.rows = 0, .worst = {(double)NAN, (double)NAN}};
+        *verdict =
+            (lathe_trial_verdict){.worst = {(double)NAN, (double)NAN}, .quality_drop = (double)NAN};
+}
+
+const char *lathe_rollout_awaits(const lathe_rollout *r, const lathe_trial_verdict *verdict) {
+    if (lathe_canary_drifts(&r->canary) && verdict->rows == 0)
+        return "drift";
+    return r->canary.guarded[LATHE_GUARD_QUALITY_DROP] && verdict->labelled == 0 ? "labels" : NULL;
 }
 
 static void watch_step(lathe_supervisor *s, lathe_rollout *r) {
     const lathe_canary *c = &r->canary;
-    const lathe_trial_limits limits = {
+    lathe_trial_limits limits = {
         .guarded = {c->guarded[LATHE_GUARD_FEATURE_DRIFT], c->guarded[LATHE_GUARD_OUTPUT_DRIFT]},
         .limits = {c->limits[LATHE_GUARD_FEATURE_DRIFT], c->limits[LATHE_GUARD_OUTPUT_DRIFT]},
-        .min_rows = (int64_t)c->min_requests};
+        .min_rows = (int64_t)c->min_requests,
+        .compares = c->guarded[LATHE_GUARD_QUALITY_DROP],
+        .base_version = r->record.base_version,
+        .base_ms = r->record.started / 1000};
+    snprintf(limits.base_model, sizeof limits.base_model, "%s", r->record.base_model);
     if (!r->watched && lathe_canary_watches(c)) /* a failure is tried again at the next tick */
         r->watched = lathe_watches_try(s->watches, r->record.model, r->record.version, &limits,
                                        NULL) == LATHE_OK;
@@ -356,7 +367,12 @@ static bool drifts(lathe_supervisor *s, lathe_rollout *r, const lathe_trial_verd
                   r->canary.limits[guards[g]]);
         return true;
     }
-    return false;
+    if (!r->canary.guarded[LATHE_GUARD_QUALITY_DROP] ||
+        !(verdict->quality_drop > r->canary.limits[LATHE_GUARD_QUALITY_DROP]))
+        return false;
+    roll_back(s, r, lathe_guard_names[LATHE_GUARD_QUALITY_DROP], verdict->quality_drop,
+              r->canary.limits[LATHE_GUARD_QUALITY_DROP]);
+    return true;
 }
 
 /* False: the list has changed. */
@@ -385,7 +401,7 @@ static bool judge(lathe_supervisor *s, lathe_rollout *r) {
         return false;
     const double baked = (double)(lathe_now_ns() - r->served_ns) * 1e-9;
     if (baked < r->canary.bake_seconds || (double)step[0].requests < r->canary.min_requests ||
-        (lathe_canary_watches(&r->canary) && verdict.rows == 0))
+        lathe_rollout_awaits(r, &verdict) != NULL)
         return true;
     if (r->record.step + 1 < r->canary.n_steps)
         return !advance(s, r);

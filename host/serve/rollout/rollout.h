@@ -91,6 +91,8 @@ void lathe_rollout_sides(const lathe_supervisor *s, const lathe_rollout *rollout
 /* What serve/watch has found of its step; rows 0: nothing yet. */
 void lathe_rollout_watched(const lathe_supervisor *s, const lathe_rollout *rollout,
                            lathe_trial_verdict *verdict);
+/* What it waits for there; NULL: for nothing. */
+const char *lathe_rollout_awaits(const lathe_rollout *rollout, const lathe_trial_verdict *verdict);
 
 cJSON *lathe_rollout_json(const lathe_supervisor *s, const char *endpoint, bool shadow);
 void lathe_rollouts_metrics(const lathe_supervisor *s, lathe_buf *out);

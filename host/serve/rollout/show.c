@@ -41,6 +41,8 @@ static double measure_of(lathe_guard guard, const lathe_rollout *r, const lathe_
         return verdict->rows > 0 ? verdict->worst[LATHE_TRIAL_FEATURES] : (double)NAN;
     if (guard == LATHE_GUARD_OUTPUT_DRIFT)
         return verdict->rows > 0 ? verdict->worst[LATHE_TRIAL_OUTPUTS] : (double)NAN;
+    if (guard == LATHE_GUARD_QUALITY_DROP)
+        return verdict->labelled > 0 ? verdict->quality_drop : (double)NAN;
     return lathe_guard_measure(guard, &step[0], &step[1], r->canary.min_requests);
 }
 
@@ -56,12 +58,13 @@ static void add_canary(const lathe_supervisor *s, const lathe_rollout *r, cJSON 
     cJSON_AddNumberToObject(out, "baked_seconds", floor(baked * 10) / 10);
     const bool last = r->record.step + 1 == r->canary.n_steps;
     cJSON_AddStringToObject(out, "waits_for",
-                            r->served_ns == 0                                       ? "workers"
-                            : baked < r->canary.bake_seconds                        ? "time"
-                            : (double)step[0].requests < r->canary.min_requests     ? "requests"
-                            : lathe_canary_watches(&r->canary) && verdict.rows == 0 ? "drift"
-                            : last && r->canary.manual                              ? "promotion"
-                                                                                    : "tick");
+                            r->served_ns == 0                                   ? "workers"
+                            : baked < r->canary.bake_seconds                    ? "time"
+                            : (double)step[0].requests < r->canary.min_requests ? "requests"
+                            : lathe_rollout_awaits(r, &verdict) != NULL
+                                ? lathe_rollout_awaits(r, &verdict)
+                            : last && r->canary.manual ? "promotion"
+                                                       : "tick");
     cJSON_AddItemToObject(out, "canary", side_json(&step[0]));
     cJSON_AddItemToObject(out, "baseline", side_json(&step[1]));
     cJSON *guards = cJSON_AddArrayToObject(out, "guards");

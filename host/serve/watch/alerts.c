@@ -34,8 +34,8 @@ static void find_endpoint(const watch_item *item, lathe_arena *arena, const char
     }
 }
 
-static void store(const watch_item *item, const char *severity, const char *kind, bool raised,
-                  const char *feature, const char *message, const cJSON *detail) {
+void watch_tell(const watch_item *item, const char *severity, const char *kind, bool raised,
+                const char *feature, const char *message, const cJSON *detail) {
     lathe_supervisor *s = item->all->s;
     lathe_error err = {0};
     lathe_arena *arena = lathe_arena_new();
@@ -208,8 +208,8 @@ static void tell(const watch_item *item, int part, const changes *c, const watch
         cJSON_AddNumberToObject(detail, "begun_us", (double)job->begun_us);
         cJSON_AddItemToObject(detail, "scores", cJSON_Duplicate(k == 0 ? c->raised : c->ended, 1));
         cJSON_AddItemToObject(detail, "alerting", cJSON_Duplicate(item->alerting, 1));
-        store(item, k == 0 ? "warning" : "info", watch_alert_kinds[part], k == 0,
-              c->several[k] ? NULL : c->only[k], message, detail);
+        watch_tell(item, k == 0 ? "warning" : "info", watch_alert_kinds[part], k == 0,
+                   c->several[k] ? NULL : c->only[k], message, detail);
         cJSON_Delete(detail);
     }
 }
@@ -252,7 +252,7 @@ void watch_note_failure(watch_item *item, const lathe_error *why) {
         return;
     snprintf(message, sizeof message, "%s is not watched: %d windows in a row had no scores: %s",
              item->step, BROKEN_AFTER, why->message);
-    store(item, "warning", "monitor", true, NULL, message, NULL);
+    watch_tell(item, "warning", "monitor", true, NULL, message, NULL);
 }
 
 void watch_note_success(watch_item *item) {
@@ -260,7 +260,7 @@ void watch_note_success(watch_item *item) {
     if (lathe_alarm_note(&item->broken, LATHE_ALARM_WITHIN, 1) != LATHE_ALARM_ENDED)
         return;
     snprintf(message, sizeof message, "%s is watched again", item->step);
-    store(item, "info", "monitor", false, NULL, message, NULL);
+    watch_tell(item, "info", "monitor", false, NULL, message, NULL);
 }
 
 /* ---- starting anew ---- */

@@ -5,6 +5,7 @@
 #include "monitor/alarm.h"
 #include "monitor/live.h"
 #include "serve/internal.h"
+#include "serve/recall.h"
 #include "serve/watch/watch.h"
 
 /* Features, or answers: layout, sums. baseline NULL: the model has none. */
@@ -26,13 +27,35 @@ typedef enum watch_phase {
     WATCH_OPEN
 } watch_phase;
 
+#define WATCH_LABELS 4096
+
+/* An answer whose truth is known. */
+typedef struct watch_labelled {
+    int64_t when_ms; /* of the answer */
+    double truth;    /* the value, or the number of the class */
+    int32_t label;
+    float values[LATHE_RECALL_VALUES];
+} watch_labelled;
+
+/* The newest labelled answers of a version, and what they say. */
+typedef struct watch_quality {
+    watch_labelled rows[WATCH_LABELS];
+    int64_t n;      /* all that came; rows[i % WATCH_LABELS] */
+    int64_t scored; /* n when the metric was computed last */
+    int64_t scored_ns;
+    double value; /* NaN: undefined, or not yet */
+    lathe_alarm alarm;
+} watch_quality;
+
 /* What a canary asked for. */
 typedef struct watch_trial {
     lathe_trial_limits limits;
     lathe_trial_verdict verdict;
     lathe_live_total *begun[WATCH_PARTS]; /* NULL: not yet, or no such part */
     bool counting;                        /* begun is there */
-    int64_t looked_ns;
+    int64_t looked_ns, since_ms;
+    int64_t compared[2]; /* labelled rows of both sides when quality was compared last */
+    int64_t compared_ns;
 } watch_trial;
 
 /* A version that is served. */
@@ -52,12 +75,24 @@ typedef struct watch_item {
     int64_t begun_ns, begun_us;
     int64_t windows; /* closed and scored */
     lathe_alarm broken;
-    cJSON *last;     /* the last window: rows, times, scores; NULL: none yet */
-    cJSON *alerting; /* [{"kind", "feature", "metric"}], of alarms that are raised */
+    cJSON *last;            /* the last window: rows, times, scores; NULL: none yet */
+    cJSON *classes;         /* names; NULL: a regression */
+    int n_values;           /* probabilities of a row that are remembered; of a regression 1 */
+    char metric[64];        /* of the goal */
+    double quality_drop;    /* NaN: not asked for */
+    double reference;       /* the metric at training; NaN: none */
+    watch_quality *quality; /* NULL: no label has come */
+    cJSON *alerting;        /* [{"kind", "feature", "metric"}], of alarms that are raised */
     watch_trial *trial;
 } watch_item;
 
-typedef enum watch_task { WATCH_READ, WATCH_WINDOW, WATCH_TRIAL } watch_task;
+typedef enum watch_task {
+    WATCH_READ,
+    WATCH_WINDOW,
+    WATCH_TRIAL,
+    WATCH_QUALITY,
+    WATCH_COMPARE
+} watch_task;
 
 /* Work on the pool: one at a time. */
 typedef struct watch_job {
@@ -66,6 +101,7 @@ typedef struct watch_job {
     watch_task task;
     bool whole;             /* of WATCH_READ: the profile also where the document watches nothing */
     int64_t rows, begun_us; /* of what is asked about */
+    int64_t labelled[2];
     lathe_buf question, text;
     cJSON *answer;
     int32_t rc;
@@ -80,6 +116,7 @@ struct lathe_watches {
     uint64_t generation;                     /* that routes are of */
     const cJSON *routes[LATHE_SLOTS_MODELS]; /* NULL: it is not served */
     uint64_t failures;
+    uint64_t labels[LATHE_LABEL_COUNT];
     char plugin_cache[4096];
 };
 
@@ -103,12 +140,25 @@ int64_t watch_window_rows(const watch_item *item);
 /* What came since `begun` (one a part, NULL: since the beginning) as a question. */
 int32_t watch_question(watch_item *item, lathe_live_total *const begun[WATCH_PARTS],
                        watch_job *job);
+/* Labelled answers: of the version, or of a canary beside those that it is compared with. */
+int32_t watch_quality_question(watch_item *item, const watch_item *base, watch_job *job);
 /* [pool] */
 int32_t watch_ask(const lathe_watches *all, watch_job *job);
 
 /* ---- alerts.c ---- */
 /* Takes over the scores of a window. */
 void watch_judge(watch_item *item, watch_job *job);
+/* ---- quality.c ---- */
+bool watch_quality_is_due(const watch_item *item);
+bool watch_compare_is_due(const watch_item *item, const watch_item *base);
+void watch_take_quality(watch_item *item, const watch_job *job);
+void watch_take_comparison(watch_item *item, const watch_job *job);
+/* Labelled answers given at or after a time. */
+int64_t watch_labelled_since(const watch_item *item, int64_t when_ms);
+
+/* An alert of the version. raised: else it tells an end. */
+void watch_tell(const watch_item *item, const char *severity, const char *kind, bool raised,
+                const char *feature, const char *message, const cJSON *detail);
 /* A question had no answer. */
 void watch_note_failure(watch_item *item, const lathe_error *why);
 void watch_note_success(watch_item *item);

@@ -6,6 +6,7 @@
 #include "model/model.h"
 #include "pipeline/document.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,12 +52,37 @@ static int32_t read_part(watch_part *p, const cJSON *json, size_t bytes, lathe_e
                : lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the monitor");
 }
 
+/* What labels are held against. */
+static void read_goal(watch_item *item, cJSON *file) {
+    const cJSON *goal = lathe_json_get(lathe_json_get(file, "document"), "goal");
+    const cJSON *metric = lathe_json_get(goal, "metric"),
+                *metrics = lathe_json_get(file, "metrics");
+    const char *name = cJSON_IsObject(metric) && metric->child != NULL
+                           ? metric->child->string
+                           : cJSON_GetStringValue(metric);
+    const cJSON *monitor = lathe_json_get(lathe_json_get(file, "document"), "monitor");
+    const cJSON *part = lathe_json_get(metrics, "test");
+    const cJSON *was =
+        lathe_json_get(part ? part : lathe_json_get(metrics, "validation"), name ? name : "");
+    cJSON *classes = cJSON_DetachItemFromObjectCaseSensitive(file, "classes");
+    const int n = cJSON_GetArraySize(classes);
+    snprintf(item->metric, sizeof item->metric, "%s", name ? name : "");
+    item->reference = cJSON_IsNumber(was) ? was->valuedouble : (double)NAN;
+    item->quality_drop = setting(monitor, "quality_drop", 0, 1e300, (double)NAN);
+    item->n_values = n == 0 ? 1 : n <= LATHE_RECALL_VALUES ? n : 0;
+    cJSON_Delete(item->classes);
+    item->classes = n > 0 ? classes : NULL;
+    if (n == 0)
+        cJSON_Delete(classes);
+}
+
 int32_t watch_read(watch_item *item, bool whole, lathe_error *err) {
     cJSON *file = NULL;
     int32_t rc = lathe_model_describe(item->path, &file, err);
     const cJSON *baseline = lathe_json_get(file, "baseline");
     if (rc == LATHE_OK) {
         read_settings(item, lathe_json_get(lathe_json_get(file, "document"), "monitor"));
+        read_goal(item, file);
         if (item->drifts || whole)
             rc = read_part(&item->parts[WATCH_FEATURES], baseline, part_bytes[WATCH_FEATURES], err);
         if (rc == LATHE_OK && item->parts[WATCH_FEATURES].live != NULL)
@@ -95,6 +121,8 @@ void watch_free_item(watch_item *item) {
     watch_close_parts(item);
     cJSON_Delete(item->last);
     cJSON_Delete(item->alerting);
+    cJSON_Delete(item->classes);
+    free(item->quality);
     free(item->path);
     free(item);
 }

@@ -17,6 +17,17 @@ static const watch_item *find(const lathe_watches *all, const char *model, int64
     return NULL;
 }
 
+static void add_quality(const watch_item *item, cJSON *out) {
+    cJSON *quality = cJSON_AddObjectToObject(out, "quality");
+    cJSON_AddStringToObject(quality, "metric", item->metric);
+    cJSON_AddNumberToObject(quality, "labelled", (double)item->quality->n);
+    if (isfinite(item->quality->value))
+        cJSON_AddNumberToObject(quality, "value", item->quality->value);
+    if (isfinite(item->reference))
+        cJSON_AddNumberToObject(quality, "training", item->reference);
+    cJSON_AddBoolToObject(quality, "alerted", item->quality->alarm.raised);
+}
+
 cJSON *lathe_watches_json(const lathe_watches *all, const char *model, int64_t version) {
     const watch_item *item = find(all, model, version);
     const bool watched = item != NULL && item->phase == WATCH_OPEN && item->drifts;
@@ -24,6 +35,8 @@ cJSON *lathe_watches_json(const lathe_watches *all, const char *model, int64_t v
     cJSON_AddStringToObject(out, "model", model);
     cJSON_AddNumberToObject(out, "version", (double)version);
     cJSON_AddBoolToObject(out, "watched", watched);
+    if (item != NULL && item->quality != NULL && item->phase != WATCH_NEW)
+        add_quality(item, out);
     if (!watched)
         return out;
     cJSON_AddNumberToObject(out, "window", (double)item->window);
@@ -87,6 +100,28 @@ static double value_of(const watch_item *item, int what) {
                        : (double)cJSON_GetArraySize(item->alerting);
 }
 
+static void put_quality(const lathe_watches *all, lathe_buf *out) {
+    static const char *const ends[LATHE_LABEL_COUNT] = {"matched", "repeated", "unmatched",
+                                                        "invalid", "later"};
+    lathe_buf_append_str(out,
+                         "# HELP lathe_labels_total Labels that came, by what became of them.\n"
+                         "# TYPE lathe_labels_total counter\n");
+    for (int i = 0; i < LATHE_LABEL_COUNT; i++)
+        lathe_buf_printf(out, "lathe_labels_total{result=\"%s\"} %" PRIu64 "\n", ends[i],
+                         all->labels[i]);
+    lathe_buf_append_str(out, "# HELP lathe_quality_score The goal's metric of the newest labelled "
+                              "answers.\n# TYPE lathe_quality_score gauge\n");
+    for (int i = 0; i < LATHE_SLOTS_MODELS; i++) {
+        const watch_item *item = all->items[i];
+        if (item == NULL || item->quality == NULL || !isfinite(item->quality->value))
+            continue;
+        lathe_buf_printf(out, "lathe_quality_score{model=\"%s\",version=\"%" PRId64 "\"",
+                         item->model, item->version);
+        put_label(out, "metric", item->metric);
+        lathe_buf_printf(out, "} %.9g\n", item->quality->value);
+    }
+}
+
 void lathe_watches_metrics(const lathe_watches *all, lathe_buf *out) {
     static const struct {
         const char *name, *type, *help;
@@ -118,6 +153,7 @@ void lathe_watches_metrics(const lathe_watches *all, lathe_buf *out) {
             if (all->items[i] != NULL)
                 put_scores(all->items[i], part, scores[part].name, scores[part].label, out);
     }
+    put_quality(all, out);
     lathe_buf_printf(out,
                      "# HELP lathe_drift_failures_total Windows that could not be scored.\n"
                      "# TYPE lathe_drift_failures_total counter\n"

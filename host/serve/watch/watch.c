@@ -173,9 +173,21 @@ static void after_job(uv_work_t *work, int status) {
         watch_judge(item, job);
     if (job->rc == LATHE_OK && job->task == WATCH_TRIAL)
         after_trial(item, job);
+    if (job->rc == LATHE_OK && job->task == WATCH_QUALITY)
+        watch_take_quality(item, job);
+    if (job->rc == LATHE_OK && job->task == WATCH_COMPARE)
+        watch_take_comparison(item, job);
     free_job(job);
     if (!all->s->draining)
         watch_pass(all);
+}
+
+/* The version that a canary is compared with; NULL: it is not watched. */
+static watch_item *base_of(const watch_item *item) {
+    const lathe_trial_limits *limits = item->trial != NULL ? &item->trial->limits : NULL;
+    return limits != NULL && limits->compares
+               ? find_item(item->all, limits->base_model, limits->base_version)
+               : NULL;
 }
 
 /* What a window or a trial has counted so far goes into the question. */
@@ -184,6 +196,8 @@ static int32_t prepare(watch_item *item, watch_job *job) {
     int32_t rc;
     if (job->task == WATCH_READ)
         return LATHE_OK;
+    if (job->task == WATCH_QUALITY || job->task == WATCH_COMPARE)
+        return watch_quality_question(item, job->task == WATCH_COMPARE ? base_of(item) : NULL, job);
     watch_sum(item);
     for (int i = 0; i < WATCH_PARTS; i++)
         begun[i] = job->task == WATCH_TRIAL ? item->trial->begun[i] : item->parts[i].begun;
@@ -223,7 +237,9 @@ static bool window_is_due(const watch_item *item) {
 /* At once where it has enough rows, then where they have doubled, else some times a minute. */
 static bool trial_is_due(const watch_item *item) {
     const watch_trial *trial = item->trial;
-    if (trial == NULL || !trial->counting)
+    if (trial == NULL || !trial->counting ||
+        !(trial->limits.guarded[LATHE_TRIAL_FEATURES] ||
+          trial->limits.guarded[LATHE_TRIAL_OUTPUTS]))
         return false;
     const int64_t rows = watch_rows(item) - lathe_live_total_rows(trial->begun[WATCH_FEATURES]);
     const int64_t ago = lathe_now_ns() - trial->looked_ns;
@@ -236,6 +252,10 @@ static bool trial_is_due(const watch_item *item) {
 static bool begin_due(watch_item *item) {
     if (item->phase == WATCH_NEW)
         return start_job(item, WATCH_READ);
+    if (watch_compare_is_due(item, base_of(item)))
+        return start_job(item, WATCH_COMPARE);
+    if (watch_quality_is_due(item))
+        return start_job(item, WATCH_QUALITY);
     if (item->phase != WATCH_OPEN)
         return false;
     begin_trial(item);
@@ -277,6 +297,7 @@ int32_t lathe_watches_try(lathe_watches *all, const char *model, int64_t version
     if (trial == NULL)
         return lathe_fail(err, LATHE_E_STATE, step, "%s cannot be watched yet", step);
     trial->limits = *limits;
+    trial->since_ms = lathe_wall_us() / 1000;
     watch_free_trial(item->trial);
     item->trial = trial;
     if (item->phase == WATCH_BARE)

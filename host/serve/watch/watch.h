@@ -44,10 +44,29 @@ typedef enum lathe_trial_guard {
     LATHE_TRIAL_GUARDS
 } lathe_trial_guard;
 
+/* ---- labels ---- */
+
+typedef enum lathe_label_end {
+    LATHE_LABEL_MATCHED,
+    LATHE_LABEL_REPEATED,  /* its answer has one already, which stays */
+    LATHE_LABEL_UNMATCHED, /* no such answer is remembered */
+    LATHE_LABEL_INVALID,   /* no class of the model, or no number for a regression */
+    LATHE_LABEL_LATER,     /* the model's profile has not been read yet */
+    LATHE_LABEL_COUNT
+} lathe_label_end;
+
+/* The truth of one answer under a name: a text or a number of JSON. */
+lathe_label_end lathe_watches_label(lathe_watches *watches, const char *name, const char *id,
+                                    int64_t row, const cJSON *label);
+
 typedef struct lathe_trial_limits {
     bool guarded[LATHE_TRIAL_GUARDS];
     double limits[LATHE_TRIAL_GUARDS];
     int64_t min_rows; /* before the first look */
+    /* quality of labelled answers: the canary's since now, those of `base` since base_ms; min_rows of each */
+    bool compares;
+    char base_model[128];
+    int64_t base_version, base_ms;
 } lathe_trial_limits;
 
 typedef struct lathe_trial_verdict {
@@ -55,6 +74,8 @@ typedef struct lathe_trial_verdict {
     bool beyond[LATHE_TRIAL_GUARDS];
     double worst[LATHE_TRIAL_GUARDS]; /* NaN: there is none */
     char name[LATHE_TRIAL_GUARDS][128];
+    int64_t labelled;    /* answers of the canary that were compared; 0: not yet */
+    double quality_drop; /* how much worse the canary's are; NaN: undefined */
 } lathe_trial_verdict;
 
 /* From now on what it serves is looked at; a trial that it has begins anew. LATHE_E_MEMORY. */

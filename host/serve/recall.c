@@ -1,0 +1,95 @@
+#include "serve/recall.h"
+
+#include "data/text.h"
+
+#define WAYS 4
+
+uint64_t lathe_recall_name(const char *name) {
+    return lathe_hash_bytes(name, (int64_t)lathe_str_of(name).len, 3);
+}
+
+uint64_t lathe_recall_key(uint64_t name, lathe_str id, int64_t row) {
+    const uint64_t key = lathe_hash_mix(lathe_hash_bytes(id.ptr, id.len, name) + (uint64_t)row);
+    return key != 0 ? key : 1;
+}
+
+static lathe_recall_line *set_of(lathe_recall_line *table, uint64_t key) {
+    return table + key % (LATHE_RECALL_LINES / WAYS) * WAYS;
+}
+
+static uint64_t get(const _Atomic uint64_t *from) {
+    return atomic_load_explicit(from, memory_order_relaxed);
+}
+
+/* The line of this key, else the oldest of its set. */
+static lathe_recall_line *place(lathe_recall_line *set, uint64_t key) {
+    lathe_recall_line *oldest = set;
+    for (int i = 0; i < WAYS; i++) {
+        if (get(&set[i].key) == key)
+            return &set[i];
+        if (get(&set[i].when_ms) < get(&oldest->when_ms))
+            oldest = &set[i];
+    }
+    return oldest;
+}
+
+void lathe_recall_note(lathe_recall_line *table, uint64_t key, const lathe_recall_answer *a) {
+    if (table == NULL)
+        return;
+    lathe_recall_line *line = place(set_of(table, key), key);
+    atomic_store_explicit(&line->key, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    atomic_store_explicit(&line->when_ms, (uint64_t)a->when_ms, memory_order_relaxed);
+    atomic_store_explicit(&line->slot, a->slot, memory_order_relaxed);
+    atomic_store_explicit(&line->label, a->label, memory_order_relaxed);
+    atomic_store_explicit(&line->n, a->n, memory_order_relaxed);
+    atomic_store_explicit(&line->labelled, 0, memory_order_relaxed);
+    for (int i = 0; i < a->n; i++)
+        atomic_store_explicit(&line->values[i], a->values[i], memory_order_relaxed);
+    atomic_store_explicit(&line->key, key, memory_order_release);
+}
+
+/* False: it was written to meanwhile. Nothing in it is trusted. */
+static bool read_line(lathe_recall_line *line, uint64_t key, lathe_recall_answer *a) {
+    if (atomic_load_explicit(&line->key, memory_order_acquire) != key)
+        return false;
+    const int n = atomic_load_explicit(&line->n, memory_order_relaxed);
+    *a = (lathe_recall_answer){.when_ms = (int64_t)get(&line->when_ms),
+                               .slot = atomic_load_explicit(&line->slot, memory_order_relaxed),
+                               .label = atomic_load_explicit(&line->label, memory_order_relaxed),
+                               .n = n < 0 || n > LATHE_RECALL_VALUES ? 0 : n};
+    for (int i = 0; i < a->n; i++)
+        a->values[i] = atomic_load_explicit(&line->values[i], memory_order_relaxed);
+    atomic_thread_fence(memory_order_acquire);
+    return get(&line->key) == key && a->slot >= 0 && a->slot < LATHE_SLOTS_MODELS;
+}
+
+static lathe_recall_line *newest(lathe_slots *slots, uint64_t key, lathe_recall_answer *answer) {
+    lathe_recall_line *found = NULL;
+    lathe_recall_answer a;
+    for (int w = 0; w < lathe_slots_count(slots); w++) {
+        lathe_recall_line *set = set_of(lathe_slots_recall(slots, w), key);
+        for (int i = 0; i < WAYS; i++)
+            if (read_line(&set[i], key, &a) && (found == NULL || a.when_ms >= answer->when_ms)) {
+                found = &set[i];
+                *answer = a;
+            }
+    }
+    return found;
+}
+
+lathe_recall_found lathe_recall_find(lathe_slots *slots, uint64_t key,
+                                     lathe_recall_answer *answer) {
+    const lathe_recall_line *line = newest(slots, key, answer);
+    if (line == NULL)
+        return LATHE_RECALL_UNKNOWN;
+    return atomic_load_explicit(&line->labelled, memory_order_relaxed) == 0 ? LATHE_RECALL_NEW
+                                                                            : LATHE_RECALL_AGAIN;
+}
+
+void lathe_recall_mark(lathe_slots *slots, uint64_t key) {
+    lathe_recall_answer ignored;
+    lathe_recall_line *line = newest(slots, key, &ignored);
+    if (line != NULL)
+        atomic_store_explicit(&line->labelled, 1, memory_order_relaxed);
+}

@@ -1,0 +1,120 @@
+/* Answers that wait for their labels: found by name, id and row, once; the oldest of a set is forgotten. */
+#include "serve/recall.h"
+
+#include "data/text.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static lathe_slots *slots;
+static int fd;
+
+static void setup(void) {
+    lathe_error err = {0};
+    ck_assert_int_eq(lathe_slots_create(2, &slots, &fd, &err), LATHE_OK);
+}
+
+static void teardown(void) {
+    lathe_slots_close(slots);
+    close(fd);
+}
+
+static uint64_t key_of(const char *name, const char *id, int64_t row) {
+    return lathe_recall_key(lathe_recall_name(name), lathe_str_of(id), row);
+}
+
+static void note(int worker, uint64_t key, int64_t when_ms, int32_t label) {
+    const lathe_recall_answer a = {
+        .when_ms = when_ms, .slot = 7, .label = label, .n = 2, .values = {0.25f, 0.75f}};
+    lathe_recall_note(lathe_slots_recall(slots, worker), key, &a);
+}
+
+START_TEST(found_by_name_id_and_row) {
+    lathe_recall_answer a;
+    note(1, key_of("e", "one", 3), 1000, 1);
+    ck_assert_int_eq(lathe_recall_find(slots, key_of("e", "one", 3), &a), LATHE_RECALL_NEW);
+    ck_assert(a.slot == 7 && a.label == 1 && a.n == 2 && a.when_ms == 1000 && a.values[1] == 0.75f);
+    ck_assert_int_eq(lathe_recall_find(slots, key_of("e", "one", 2), &a), LATHE_RECALL_UNKNOWN);
+    ck_assert_int_eq(lathe_recall_find(slots, key_of("f", "one", 3), &a), LATHE_RECALL_UNKNOWN);
+    ck_assert_int_eq(lathe_recall_find(slots, key_of("e", "two", 3), &a), LATHE_RECALL_UNKNOWN);
+    lathe_recall_mark(slots, key_of("e", "one", 3));
+    ck_assert_int_eq(lathe_recall_find(slots, key_of("e", "one", 3), &a), LATHE_RECALL_AGAIN);
+}
+END_TEST
+
+/* The id was used again: the newest answer, of whatever worker, is meant, and has no label. */
+START_TEST(the_newest_counts) {
+    lathe_recall_answer a;
+    const uint64_t key = key_of("e", "again", 0);
+    note(0, key, 1000, 0);
+    lathe_recall_mark(slots, key);
+    note(1, key, 2000, 1);
+    ck_assert_int_eq(lathe_recall_find(slots, key, &a), LATHE_RECALL_NEW);
+    ck_assert_int_eq(a.label, 1);
+    note(0, key, 3000, 0);
+    ck_assert_int_eq(lathe_recall_find(slots, key, &a), LATHE_RECALL_NEW);
+    ck_assert_int_eq(a.when_ms, 3000);
+}
+END_TEST
+
+START_TEST(memory_is_bounded) {
+    lathe_recall_answer a;
+    const int n = 4 * LATHE_RECALL_LINES;
+    int young = 0, old = 0;
+    char id[32];
+    for (int i = 0; i < n; i++) {
+        snprintf(id, sizeof id, "request-%d", i);
+        note(0, key_of("e", id, 0), i, 0);
+    }
+    for (int i = 0; i < n; i++) {
+        snprintf(id, sizeof id, "request-%d", i);
+        if (lathe_recall_find(slots, key_of("e", id, 0), &a) == LATHE_RECALL_NEW) {
+            ck_assert_int_eq(a.when_ms, i);
+            young += i >= n - LATHE_RECALL_LINES / 4;
+            old += i < n / 4;
+        }
+    }
+    /* of the newest quarter of the lines nearly all are there (4 in a set of 4 come with a probability of about 0.02), of what
+     * is four times as old as there is room for, nothing but luck */
+    ck_assert_msg(young > LATHE_RECALL_LINES / 4 * 98 / 100, "%d", young);
+    ck_assert_msg(old < LATHE_RECALL_LINES / 50, "%d", old);
+}
+END_TEST
+
+/* What a worker writes there is not trusted. */
+START_TEST(nonsense_is_no_answer) {
+    lathe_recall_answer a;
+    const uint64_t key = key_of("e", "x", 0);
+    note(0, key, 1, 0);
+    for (int i = 0; i < LATHE_RECALL_LINES; i++) {
+        lathe_recall_line *line = lathe_slots_recall(slots, 0) + i;
+        atomic_store(&line->n, i % 2 ? -5 : 1000000);
+        atomic_store(&line->slot, LATHE_SLOTS_MODELS);
+    }
+    ck_assert_int_eq(lathe_recall_find(slots, key, &a), LATHE_RECALL_UNKNOWN);
+    for (int i = 0; i < LATHE_RECALL_LINES; i++)
+        atomic_store(&(lathe_slots_recall(slots, 0) + i)->slot, 1);
+    ck_assert_int_eq(lathe_recall_find(slots, key, &a), LATHE_RECALL_NEW);
+    ck_assert_int_eq(a.n, 0);
+    lathe_recall_note(NULL, key, &a);
+    ck_assert_ptr_null(lathe_slots_recall(slots, 2));
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("recall");
+    TCase *c = tcase_create("recall");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, found_by_name_id_and_row);
+    tcase_add_test(c, the_newest_counts);
+    tcase_add_test(c, memory_is_bounded);
+    tcase_add_test(c, nonsense_is_no_answer);
+    suite_add_tcase(suite, c);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
