@@ -60,6 +60,7 @@ static int32_t lay_numeric(live_feature *f, const lathe_baseline *baseline, int6
         return LATHE_E_SHAPE;
     f->n_bins = n + 1;
     f->find_bins = live_bins_kernel();
+    f->measure = live_measure_kernel();
     f->tree = live_tree_new(edges, n);
     f->bin[0] = map_bins(&d[0], edges, n + 1);
     f->bin[1] = map_bins(&d[1], edges, n + 1);
@@ -112,6 +113,19 @@ static void free_feature(live_feature *f) {
     *f = (live_feature){0};
 }
 
+/* Those that are counted; columns that are taken over as they are come first. */
+static void pick_features(lathe_live *live) {
+    for (int plain = 1; plain >= 0; plain--) {
+        for (int64_t i = 0; i < live->n_features; i++) {
+            const live_feature *f = &live->features[i];
+            if (f->column >= 0 && (f->type == LATHE_COLUMN_FLOAT64) == plain)
+                live->picks[live->n_picks++] = (live_pick){(int32_t)i, (int32_t)f->column};
+        }
+        if (plain)
+            live->n_plain = live->n_picks;
+    }
+}
+
 int32_t lathe_live_new(const lathe_baseline *baseline, const lathe_table *raw, size_t limit,
                        lathe_live **out, lathe_error *err) {
     *out = NULL;
@@ -121,6 +135,11 @@ int32_t lathe_live_new(const lathe_baseline *baseline, const lathe_table *raw, s
         live->features = calloc((size_t)n + 1, sizeof *live->features);
     if (live == NULL || live->features == NULL) {
         free(live);
+        return lathe_fail_memory(err, "statistics", "the statistics of served rows");
+    }
+    live->picks = calloc((size_t)n + 1, sizeof *live->picks);
+    if (live->picks == NULL) {
+        lathe_live_free(live);
         return lathe_fail_memory(err, "statistics", "the statistics of served rows");
     }
     live->baseline = baseline;
@@ -136,6 +155,7 @@ int32_t lathe_live_new(const lathe_baseline *baseline, const lathe_table *raw, s
         lathe_live_free(live);
         return lathe_fail_memory(err, "statistics", "the statistics of served rows");
     }
+    pick_features(live);
     *out = live;
     return LATHE_OK;
 }
@@ -146,6 +166,7 @@ void lathe_live_free(lathe_live *live) {
     for (int64_t i = 0; i < live->n_features; i++)
         free_feature(&live->features[i]);
     free(live->features);
+    free(live->picks);
     free(live);
 }
 
@@ -172,40 +193,7 @@ static inline void put(live_cell *c, double value) {
     atomic_store_explicit(&c->number, value, memory_order_relaxed);
 }
 
-/* Of numbers that are there: what the head of a feature keeps. */
-#define LANES 4
-typedef struct moments {
-    double smallest, largest, sum, squares;
-} moments;
-
-static moments measure(const double *values, int64_t n, double center) {
-    double smallest[LANES], largest[LANES], sum[LANES] = {0}, squares[LANES] = {0};
-    int64_t i = 0;
-    for (int k = 0; k < LANES; k++)
-        smallest[k] = largest[k] = values[0];
-    for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++) {
-            const double value = values[i + k], offset = value - center;
-            smallest[k] = value < smallest[k] ? value : smallest[k];
-            largest[k] = value > largest[k] ? value : largest[k];
-            sum[k] += offset;
-            squares[k] += offset * offset;
-        }
-    for (; i < n; i++) {
-        smallest[0] = values[i] < smallest[0] ? values[i] : smallest[0];
-        largest[0] = values[i] > largest[0] ? values[i] : largest[0];
-        sum[0] += values[i] - center;
-        squares[0] += (values[i] - center) * (values[i] - center);
-    }
-    for (int k = 1; k < LANES; k++) {
-        smallest[0] = smallest[k] < smallest[0] ? smallest[k] : smallest[0];
-        largest[0] = largest[k] > largest[0] ? largest[k] : largest[0];
-    }
-    return (moments){smallest[0], largest[0], (sum[0] + sum[1]) + (sum[2] + sum[3]),
-                     (squares[0] + squares[1]) + (squares[2] + squares[3])};
-}
-
-static void add_moments(live_cell *head, const moments *m, int64_t n) {
+static void add_moments(live_cell *head, const live_moments *m, int64_t n) {
     const uint64_t seen = atomic_load_explicit(&head[LIVE_SEEN].count, memory_order_relaxed);
     if (seen == 0 || m->smallest < number(&head[LIVE_SMALLEST]))
         put(&head[LIVE_SMALLEST], m->smallest);
@@ -234,7 +222,7 @@ static int64_t sort_out(const live_feature *f, live_cell *head, const double *va
 
 /* n numbers, at most LATHE_LIVE_WAITING, none missing. */
 static void add_numbers(const live_feature *f, live_cell *head, const double *values, int64_t n,
-                        moments m) {
+                        live_moments m) {
     uint16_t bins[LATHE_LIVE_WAITING];
     double finite[LATHE_LIVE_WAITING];
     f->find_bins(f->tree, values, n, bins);
@@ -243,7 +231,7 @@ static void add_numbers(const live_feature *f, live_cell *head, const double *va
     if (m.smallest < f->low || m.largest > f->high) {
         n = sort_out(f, head, values, n, finite);
         if (n > 0)
-            m = measure(finite, n, f->center);
+            m = f->measure(finite, n, f->center);
     }
     if (n > 0)
         add_moments(head, &m, n);
@@ -253,7 +241,7 @@ static void add_numbers(const live_feature *f, live_cell *head, const double *va
 static void add_present(const live_feature *f, live_cell *head, const double *values, int64_t n) {
     double present[LATHE_LIVE_WAITING + 1];
     int64_t n_present = 0;
-    const moments m = measure(values, n, f->center);
+    const live_moments m = f->measure(values, n, f->center);
     if (m.squares == m.squares) {
         add_numbers(f, head, values, n, m);
         return;
@@ -264,7 +252,7 @@ static void add_present(const live_feature *f, live_cell *head, const double *va
     }
     add(&head[LIVE_MISSING], (uint64_t)(n - n_present));
     if (n_present > 0)
-        add_numbers(f, head, present, n_present, measure(present, n_present, f->center));
+        add_numbers(f, head, present, n_present, f->measure(present, n_present, f->center));
 }
 
 /* A value on its way: a number (NaN: missing), or a category's code. */
@@ -289,18 +277,15 @@ static void add_code(const live_feature *f, live_cell *head, int64_t code) {
         add(&head[LIVE_LINE + (code >= 0 && code < unseen ? code : unseen)], 1);
 }
 
-/* n values of one feature, `stride` apart; n at most LATHE_LIVE_WAITING. */
+/* n values of one feature; n at most LATHE_LIVE_WAITING. */
 static void add_values(const live_feature *f, live_cell *head, const live_value *values,
-                       int64_t stride, int64_t n) {
-    double numbers[LATHE_LIVE_WAITING];
-    if (f->categorical) {
-        for (int64_t i = 0; i < n; i++)
-            add_code(f, head, values[i * stride].code);
+                       int64_t n) {
+    if (!f->categorical) {
+        add_present(f, head, &values->number, n);
         return;
     }
     for (int64_t i = 0; i < n; i++)
-        numbers[i] = values[i * stride].number;
-    add_present(f, head, numbers, n);
+        add_code(f, head, values[i].code);
 }
 
 /* Rows [begin, begin + n) of a column; n at most LATHE_LIVE_WAITING. */
@@ -313,16 +298,14 @@ static void add_rows(const live_feature *f, live_cell *head, const lathe_column 
     }
     for (int64_t i = 0; i < n; i++)
         values[i] = value_at(f, c, begin + i);
-    add_values(f, head, values, 1, n);
+    add_values(f, head, values, n);
 }
 
 void lathe_live_add(const lathe_live *live, void *region, const lathe_table *rows, int64_t begin,
                     int64_t n) {
     live_cell *cells = region;
-    for (int64_t i = 0; i < live->n_features; i++) {
-        const live_feature *f = &live->features[i];
-        if (f->column < 0)
-            continue;
+    for (int64_t i = 0; i < live->n_picks; i++) {
+        const live_feature *f = &live->features[live->picks[i].feature];
         const lathe_column *c = &rows->columns[f->column];
         for (int64_t done = 0, m; done < n; done += m) {
             m = n - done < LATHE_LIVE_WAITING ? n - done : LATHE_LIVE_WAITING;
@@ -334,10 +317,13 @@ void lathe_live_add(const lathe_live *live, void *region, const lathe_table *row
 
 /* ---- rows that wait ---- */
 
+/* One line more than rows, so that the features' next values are in different sets of the processor's cache. */
+#define WAITING_STRIDE (LATHE_LIVE_WAITING + LIVE_LINE)
+
 struct lathe_live_waiting {
     const lathe_live *live;
     int64_t n;
-    live_value *values; /* [LATHE_LIVE_WAITING, n_features] */
+    live_value *values; /* [n_picks, WAITING_STRIDE] */
 };
 
 lathe_live_waiting *lathe_live_waiting_new(const lathe_live *live) {
@@ -345,8 +331,8 @@ lathe_live_waiting *lathe_live_waiting_new(const lathe_live *live) {
     if (w == NULL)
         return NULL;
     w->live = live;
-    w->values = lathe_aligned_zeroed(LATHE_LIVE_WAITING,
-                                     (size_t)(live->n_features + 1) * sizeof *w->values);
+    w->values =
+        lathe_aligned_zeroed(WAITING_STRIDE, (size_t)(live->n_picks + 1) * sizeof *w->values);
     if (w->values == NULL) {
         free(w);
         return NULL;
@@ -366,10 +352,9 @@ void lathe_live_flush(lathe_live_waiting *w, void *region) {
     live_cell *cells = region;
     if (w->n == 0)
         return;
-    for (int64_t i = 0; i < live->n_features; i++) {
-        const live_feature *f = &live->features[i];
-        if (f->column >= 0)
-            add_values(f, cells + f->at, w->values + i, live->n_features, w->n);
+    for (int64_t i = 0; i < live->n_picks; i++) {
+        const live_feature *f = &live->features[live->picks[i].feature];
+        add_values(f, cells + f->at, w->values + i * WAITING_STRIDE, w->n);
     }
     add(cells, (uint64_t)w->n);
     w->n = 0;
@@ -384,12 +369,12 @@ void lathe_live_add_later(lathe_live_waiting *w, void *region, const lathe_table
     }
     if (w->n + n > LATHE_LIVE_WAITING)
         lathe_live_flush(w, region);
-    for (int64_t k = 0; k < n; k++, w->n++) {
-        live_value *to = w->values + w->n * live->n_features;
-        for (int64_t i = 0; i < live->n_features; i++) {
-            const live_feature *f = &live->features[i];
-            if (f->column >= 0)
-                to[i] = value_at(f, &rows->columns[f->column], begin + k);
-        }
+    for (int64_t k = begin; k < begin + n; k++, w->n++) {
+        live_value *to = w->values + w->n;
+        const live_pick *p = live->picks, *plain = p + live->n_plain, *end = p + live->n_picks;
+        for (; p < plain; p++, to += WAITING_STRIDE)
+            to->number = ((const double *)rows->columns[p->column].values)[k];
+        for (; p < end; p++, to += WAITING_STRIDE)
+            *to = value_at(&live->features[p->feature], &rows->columns[p->column], k);
     }
 }

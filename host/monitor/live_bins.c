@@ -10,7 +10,8 @@
 
 struct live_tree {
     _Alignas(64) float pivots[LIVE_FAN];
-    float blocks[LIVE_FAN + 1][LIVE_FAN];
+    float blocks[LIVE_FAN + 1]
+                [2 * LIVE_FAN];        /* behind each the pivot that follows it; then nothing */
     double edges[LIVE_MOST_EDGES + 1]; /* all of them, and an infinity */
 };
 
@@ -21,25 +22,26 @@ live_tree *live_tree_new(const double *edges, int64_t n) {
     for (int64_t at = 0; at <= LIVE_MOST_EDGES; at++) {
         const int64_t k = at / (LIVE_FAN + 1), i = at % (LIVE_FAN + 1);
         t->edges[at] = at < n ? edges[at] : (double)INFINITY;
-        if (i < LIVE_FAN)
-            t->blocks[k][i] = (float)t->edges[at];
-        else if (k < LIVE_FAN)
+        t->blocks[k][i] = (float)t->edges[at];
+        if (i == LIVE_FAN && k < LIVE_FAN)
             t->pivots[k] = (float)t->edges[at];
     }
     return t;
 }
 
-/* below_…(numbers, value): how many of 16 numbers, aligned to 64 bytes, are below the value. The edges that equal it as
- * float32, which come next, are taken one by one. */
+/* below_…(numbers, value): how many of 16 numbers, aligned to 64 bytes, are below the value. Edges that equal it as
+ * float32 come next; they alone are looked at as they are, one by one, up to the infinity behind the last. */
 #define KERNEL(suffix, target)                                                                     \
     target static void bins_##suffix(const live_tree *t, const double *values, int64_t n,          \
                                      uint16_t *bins) {                                             \
         for (int64_t i = 0; i < n; i++) {                                                          \
             const float value = (float)values[i];                                                  \
             const unsigned block = below_##suffix(t->pivots, value);                               \
-            unsigned bin = (LIVE_FAN + 1) * block + below_##suffix(t->blocks[block], value);       \
-            while (t->edges[bin] < values[i]) /* the last one is an infinity */                    \
-                bin++;                                                                             \
+            const unsigned at = below_##suffix(t->blocks[block], value);                           \
+            unsigned bin = (LIVE_FAN + 1) * block + at;                                            \
+            if (t->blocks[block][at] == value)                                                     \
+                while (t->edges[bin] < values[i])                                                  \
+                    bin++;                                                                         \
             bins[i] = (uint16_t)bin;                                                               \
         }                                                                                          \
     }
@@ -95,5 +97,76 @@ KERNEL(any, )
 
 live_bins_fn *live_bins_kernel(void) {
     return bins_any;
+}
+#endif
+
+/* ---- moments ---- */
+
+#define LANES 4
+typedef struct lanes {
+    _Alignas(32) double smallest[LANES], largest[LANES], sum[LANES], squares[LANES];
+} lanes;
+
+/* Adds the numbers from `at` on to the first lane, and the lanes together. */
+static live_moments gather(lanes *l, const double *values, int64_t at, int64_t n, double center) {
+    for (; at < n; at++) {
+        const double value = values[at], offset = value - center;
+        l->smallest[0] = value < l->smallest[0] ? value : l->smallest[0];
+        l->largest[0] = value > l->largest[0] ? value : l->largest[0];
+        l->sum[0] += offset;
+        l->squares[0] += offset * offset;
+    }
+    for (int k = 1; k < LANES; k++) {
+        l->smallest[0] = l->smallest[k] < l->smallest[0] ? l->smallest[k] : l->smallest[0];
+        l->largest[0] = l->largest[k] > l->largest[0] ? l->largest[k] : l->largest[0];
+    }
+    return (live_moments){l->smallest[0], l->largest[0],
+                          (l->sum[0] + l->sum[1]) + (l->sum[2] + l->sum[3]),
+                          (l->squares[0] + l->squares[1]) + (l->squares[2] + l->squares[3])};
+}
+
+static live_moments measure_any(const double *values, int64_t n, double center) {
+    lanes l = {.sum = {0}, .squares = {0}};
+    int64_t at = 0;
+    for (int k = 0; k < LANES; k++)
+        l.smallest[k] = l.largest[k] = values[0];
+    for (; at + LANES <= n; at += LANES)
+        for (int k = 0; k < LANES; k++) {
+            const double value = values[at + k], offset = value - center;
+            l.smallest[k] = value < l.smallest[k] ? value : l.smallest[k];
+            l.largest[k] = value > l.largest[k] ? value : l.largest[k];
+            l.sum[k] += offset;
+            l.squares[k] += offset * offset;
+        }
+    return gather(&l, values, at, n, center);
+}
+
+#if defined(__x86_64__)
+AVX2 static live_moments measure_avx2(const double *values, int64_t n, double center) {
+    lanes l;
+    int64_t at = 0;
+    const __m256d middle = _mm256_set1_pd(center);
+    __m256d smallest = _mm256_set1_pd(values[0]), largest = smallest;
+    __m256d sum = _mm256_setzero_pd(), squares = sum;
+    for (; at + LANES <= n; at += LANES) {
+        const __m256d value = _mm256_loadu_pd(values + at), offset = _mm256_sub_pd(value, middle);
+        smallest = _mm256_min_pd(value, smallest);
+        largest = _mm256_max_pd(value, largest);
+        sum = _mm256_add_pd(sum, offset);
+        squares = _mm256_add_pd(squares, _mm256_mul_pd(offset, offset));
+    }
+    _mm256_store_pd(l.smallest, smallest);
+    _mm256_store_pd(l.largest, largest);
+    _mm256_store_pd(l.sum, sum);
+    _mm256_store_pd(l.squares, squares);
+    return gather(&l, values, at, n, center);
+}
+
+live_measure_fn *live_measure_kernel(void) {
+    return lathe_cpu_level() & LATHE_CPU_AVX2_FMA ? measure_avx2 : measure_any;
+}
+#else
+live_measure_fn *live_measure_kernel(void) {
+    return measure_any;
 }
 #endif

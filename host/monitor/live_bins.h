@@ -26,4 +26,13 @@ live_tree *live_tree_new(const double *edges, int64_t n);
 typedef void live_bins_fn(const live_tree *tree, const double *values, int64_t n, uint16_t *bins);
 live_bins_fn *live_bins_kernel(void); /* the fastest that this processor has (LATHE_CPU) */
 
+/* Of numbers: what the head of a feature keeps. NaN among them, and no infinity, makes the squares NaN. */
+typedef struct live_moments {
+    double smallest, largest, sum, squares; /* sums of offsets from a center */
+} live_moments;
+
+/* n above 0. The same bits by every kernel. */
+typedef live_moments live_measure_fn(const double *values, int64_t n, double center);
+live_measure_fn *live_measure_kernel(void);
+
 #endif

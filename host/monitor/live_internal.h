@@ -35,15 +35,23 @@ typedef struct live_feature {
     int64_t n_bins;  /* joint ones */
     live_tree *tree; /* NULL: categorical */
     live_bins_fn *find_bins;
+    live_measure_fn *measure;
     double low, high; /* of training; low > high where it had no number */
     double center;
     int16_t *bin[2]; /* [n_bins] bins of each resolution; NULL: categorical */
 } live_feature;
 
+/* A feature that is counted, of a column. */
+typedef struct live_pick {
+    int32_t feature, column;
+} live_pick;
+
 struct lathe_live {
     const lathe_baseline *baseline;
     live_feature *features;
     int64_t n_features;
+    live_pick *picks; /* [n_picks] float64 columns first */
+    int64_t n_picks, n_plain;
     int64_t n_cells; /* the first line holds the number of rows */
 };
 

@@ -27,10 +27,17 @@ typedef struct checked {
     double trained_low, trained_high; /* for messages: of training */
 } checked;
 
+/* What a float64 column is looked at by at first: most values are within. */
+typedef struct gate {
+    double low, high;
+    int64_t column;
+} gate;
+
 struct lathe_rules {
     const lathe_table *raw;
-    checked *checks; /* [n_checks] */
-    int64_t n_checks;
+    checked *checks; /* [n_checks] float64 columns first */
+    gate *gates;     /* [n_gates] of those */
+    int64_t n_checks, n_gates;
     uint8_t (*actions)[LATHE_RULE_COUNT]; /* [raw.n_columns] */
     uint8_t *tolerated;                   /* [raw.n_columns] */
 };
@@ -143,6 +150,22 @@ static int32_t check_names(const lathe_table *raw, const cJSON *settings, lathe_
     return LATHE_OK;
 }
 
+static int by_kind(const void *a, const void *b) {
+    const checked *x = a, *y = b;
+    const int order = (x->type != LATHE_COLUMN_FLOAT64) - (y->type != LATHE_COLUMN_FLOAT64);
+    return order != 0 ? order : (x->column > y->column) - (x->column < y->column);
+}
+
+static void make_gates(lathe_rules *rules) {
+    if (rules->n_checks > 0)
+        qsort(rules->checks, (size_t)rules->n_checks, sizeof *rules->checks, by_kind);
+    for (int64_t c = 0; c < rules->n_checks; c++) {
+        const checked *k = &rules->checks[c];
+        if (k->type == LATHE_COLUMN_FLOAT64)
+            rules->gates[rules->n_gates++] = (gate){k->low, k->high, k->column};
+    }
+}
+
 int32_t lathe_rules_new(const lathe_table *raw, const lathe_baseline *baseline,
                         const cJSON *settings, lathe_rules **out, lathe_error *err) {
     *out = NULL;
@@ -155,14 +178,17 @@ int32_t lathe_rules_new(const lathe_table *raw, const lathe_baseline *baseline,
         return lathe_fail_memory(err, "validation", "the validation rules");
     rules->raw = raw;
     rules->checks = calloc(n, sizeof *rules->checks);
+    rules->gates = calloc(n, sizeof *rules->gates);
     rules->actions = calloc(n, sizeof *rules->actions);
     rules->tolerated = calloc(n, 1);
-    if (rules->checks == NULL || rules->actions == NULL || rules->tolerated == NULL) {
+    if (rules->checks == NULL || rules->gates == NULL || rules->actions == NULL ||
+        rules->tolerated == NULL) {
         lathe_rules_free(rules);
         return lathe_fail_memory(err, "validation", "the validation rules");
     }
     for (int64_t c = 0; c < raw->n_columns; c++)
         rules->n_checks += compile_column(rules, c, baseline, settings);
+    make_gates(rules);
     *out = rules;
     return LATHE_OK;
 }
@@ -171,6 +197,7 @@ void lathe_rules_free(lathe_rules *rules) {
     if (rules == NULL)
         return;
     free(rules->checks);
+    free(rules->gates);
     free(rules->actions);
     free(rules->tolerated);
     free(rules);
@@ -217,14 +244,15 @@ static void begin_report(lathe_rule_report *report) {
             report->first[r][a] = nowhere;
 }
 
-/* The first row counts, and in it the first column: columns come in their order. */
+/* The first row counts, and in it the first column. */
 static void note(lathe_rule_report *report, unsigned mark, int64_t column, int64_t row) {
     for (int r = 0; r < LATHE_RULE_COUNT; r++) {
         const int action = mark & LATHE_MARK_FLAG(r)     ? LATHE_ACTION_FLAG
                            : mark & LATHE_MARK_REJECT(r) ? LATHE_ACTION_REJECT
                                                          : LATHE_ACTION_PASS;
         lathe_rule_place *first = &report->first[r][action];
-        if (action != LATHE_ACTION_PASS && (first->column < 0 || row < first->row))
+        if (action != LATHE_ACTION_PASS && (first->column < 0 || row < first->row ||
+                                            (row == first->row && column < first->column)))
             *first = (lathe_rule_place){column, row};
     }
 }
@@ -243,6 +271,25 @@ static void count_rows(const uint8_t *marks, int64_t n, lathe_rule_report *repor
     }
 }
 
+/* Is one row within all gates? What a request of one row is nearly always. */
+static bool row_within(const lathe_rules *rules, const lathe_table *rows, int64_t row) {
+    const gate *end = rules->gates + rules->n_gates;
+    for (const gate *g = rules->gates; g < end; g++) {
+        const double number = ((const double *)rows->columns[g->column].values)[row];
+        if (!(number >= g->low && number <= g->high))
+            return false;
+    }
+    return true;
+}
+
+static inline bool all_within(const gate *g, const lathe_table *rows, int64_t begin, int64_t n) {
+    const double *numbers = (const double *)rows->columns[g->column].values + begin;
+    int64_t i = 0;
+    while (i < n && numbers[i] >= g->low && numbers[i] <= g->high)
+        i++;
+    return i == n;
+}
+
 bool lathe_rules_check(const lathe_rules *rules, const lathe_table *rows, int64_t begin, int64_t n,
                        uint8_t *marks, lathe_rule_report *report) {
     bool fired = false;
@@ -250,14 +297,13 @@ bool lathe_rules_check(const lathe_rules *rules, const lathe_table *rows, int64_
         fired = marks[i] != 0;
     if (fired)
         begin_report(report);
-    for (int64_t c = 0; c < rules->n_checks; c++) {
+    int64_t c = n == 1 && row_within(rules, rows, begin) ? rules->n_gates : 0;
+    for (; c < rules->n_checks; c++) {
+        if (c < rules->n_gates && all_within(&rules->gates[c], rows, begin, n))
+            continue;
         const checked *k = &rules->checks[c];
         const void *values = rows->columns[k->column].values;
-        const double *numbers = values;
         for (int64_t i = 0; i < n; i++) {
-            if (k->type == LATHE_COLUMN_FLOAT64 && numbers[begin + i] >= k->low &&
-                numbers[begin + i] <= k->high)
-                continue; /* what most values are */
             const unsigned mark = judge(k, values, begin + i);
             if (mark == 0)
                 continue;
