@@ -317,13 +317,11 @@ void lathe_live_add(const lathe_live *live, void *region, const lathe_table *row
 
 /* ---- rows that wait ---- */
 
-/* One line more than rows, so that the features' next values are in different sets of the processor's cache. */
-#define WAITING_STRIDE (LATHE_LIVE_WAITING + LIVE_LINE)
-
 struct lathe_live_waiting {
     const lathe_live *live;
     int64_t n;
-    live_value *values; /* [n_picks, WAITING_STRIDE] */
+    live_value
+        *values; /* [LATHE_LIVE_WAITING, n_picks] as they came: a row is a few lines of the cache */
 };
 
 lathe_live_waiting *lathe_live_waiting_new(const lathe_live *live) {
@@ -332,7 +330,7 @@ lathe_live_waiting *lathe_live_waiting_new(const lathe_live *live) {
         return NULL;
     w->live = live;
     w->values =
-        lathe_aligned_zeroed(WAITING_STRIDE, (size_t)(live->n_picks + 1) * sizeof *w->values);
+        lathe_aligned_zeroed(LATHE_LIVE_WAITING, (size_t)(live->n_picks + 1) * sizeof *w->values);
     if (w->values == NULL) {
         free(w);
         return NULL;
@@ -347,15 +345,37 @@ void lathe_live_waiting_free(lathe_live_waiting *w) {
     free(w);
 }
 
+/* Edges and counts of a feature, which come from afar while another one is counted. */
+static void fetch(const live_feature *f, const live_cell *cells) {
+    if (f->tree != NULL)
+        live_tree_fetch(f->tree);
+    for (int64_t at = 0; at < LIVE_LINE + f->n_bins; at += LIVE_LINE)
+        __builtin_prefetch(cells + f->at + at, 1);
+}
+
+/* Features begin … begin + n, at most a line of values, which are turned by the line. */
+static void flush_some(const lathe_live_waiting *w, live_cell *cells, int64_t begin, int64_t n) {
+    const lathe_live *live = w->live;
+    live_value turned[LIVE_LINE][LATHE_LIVE_WAITING];
+    fetch(&live->features[live->picks[begin].feature], cells);
+    for (int64_t row = 0; row < w->n; row++)
+        for (int64_t i = 0; i < n; i++)
+            turned[i][row] = w->values[row * live->n_picks + begin + i];
+    for (int64_t i = 0; i < n; i++) {
+        const live_feature *f = &live->features[live->picks[begin + i].feature];
+        if (i + 1 < n)
+            fetch(&live->features[live->picks[begin + i + 1].feature], cells);
+        add_values(f, cells + f->at, turned[i], w->n);
+    }
+}
+
 void lathe_live_flush(lathe_live_waiting *w, void *region) {
     const lathe_live *live = w->live;
     live_cell *cells = region;
     if (w->n == 0)
         return;
-    for (int64_t i = 0; i < live->n_picks; i++) {
-        const live_feature *f = &live->features[live->picks[i].feature];
-        add_values(f, cells + f->at, w->values + i * WAITING_STRIDE, w->n);
-    }
+    for (int64_t i = 0; i < live->n_picks; i += LIVE_LINE)
+        flush_some(w, cells, i, i + LIVE_LINE < live->n_picks ? LIVE_LINE : live->n_picks - i);
     add(cells, (uint64_t)w->n);
     w->n = 0;
 }
@@ -370,11 +390,11 @@ void lathe_live_add_later(lathe_live_waiting *w, void *region, const lathe_table
     if (w->n + n > LATHE_LIVE_WAITING)
         lathe_live_flush(w, region);
     for (int64_t k = begin; k < begin + n; k++, w->n++) {
-        live_value *to = w->values + w->n;
+        live_value *to = w->values + w->n * live->n_picks;
         const live_pick *p = live->picks, *plain = p + live->n_plain, *end = p + live->n_picks;
-        for (; p < plain; p++, to += WAITING_STRIDE)
+        for (; p < plain; p++, to++)
             to->number = ((const double *)rows->columns[p->column].values)[k];
-        for (; p < end; p++, to += WAITING_STRIDE)
+        for (; p < end; p++, to++)
             *to = value_at(&live->features[p->feature], &rows->columns[p->column], k);
     }
 }

@@ -29,6 +29,12 @@ live_tree *live_tree_new(const double *edges, int64_t n) {
     return t;
 }
 
+void live_tree_fetch(const live_tree *t) {
+    __builtin_prefetch(t->pivots);
+    for (int k = 0; k <= LIVE_FAN; k++)
+        __builtin_prefetch(t->blocks[k]);
+}
+
 /* below_…(numbers, value): how many of 16 numbers, aligned to 64 bytes, are below the value. Edges that equal it as
  * float32 come next; they alone are looked at as they are, one by one, up to the infinity behind the last. */
 #define KERNEL(suffix, target)                                                                     \

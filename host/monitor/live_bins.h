@@ -22,6 +22,9 @@ typedef struct live_tree live_tree;
 /* n ascending edges, at most LIVE_MOST_EDGES. NULL: out of memory. free() ends it. */
 live_tree *live_tree_new(const double *edges, int64_t n);
 
+/* Asks for the tree's memory, which has long left the processor's near caches when many numbers come again. */
+void live_tree_fetch(const live_tree *tree);
+
 /* bins[i]: how many edges are below values[i]. No value is NaN. */
 typedef void live_bins_fn(const live_tree *tree, const double *values, int64_t n, uint16_t *bins);
 live_bins_fn *live_bins_kernel(void); /* the fastest that this processor has (LATHE_CPU) */

@@ -150,15 +150,17 @@ def check_limits(lathe):
         def bodies(length):
             return [announces(port, path, length) for port, path in zip(ports, paths)]
         checks.equal("bodies of 2 MB", bodies(2 * mb), [413, 413])
-        hang_up(lathe, service, {"limits": {"body_mb": 2, "connections": 2, "idle_seconds": 1}})
+        hang_up(lathe, service, {"limits": {"body_mb": 2, "idle_seconds": 1}})
         checks.that("are taken now", service.until(lambda: bodies(2 * mb) == [100, 100]))
         checks.equal("larger ones are not", bodies(2 * mb + 1), [413, 413])
         for port in ports:
             with socket.create_connection(("127.0.0.1", port), 20 * SLOWER) as one, \
                     socket.create_connection(("127.0.0.1", port), 20 * SLOWER) as two:
                 checks.equal("idle ones are closed", (one.recv(1), two.recv(1)), (b"", b""))
+        hang_up(lathe, service, {"limits": {"connections": 2}})
+        for port in ports:
             held = [socket.create_connection(("127.0.0.1", port), 20 * SLOWER) for _ in range(2)]
-            checks.equal("a third connection", announces(port, "/", 1), 503)
+            checks.that("a third connection is refused", service.until(lambda: announces(port, "/", 1) == 503))
             for sock in held:
                 sock.close()
         hang_up(lathe, service, {"batching": {"max_rows": 2, "delay_us": 1000000}})
@@ -248,9 +250,12 @@ def check_manager(lathe):
     checks.equal("a bad address in the environment", r.returncode, 2)
 
 
-def check_cold_models(lathe, broken):
-    """A model comes with its first request; a damaged one is told then, and harms no other."""
-    os.chmod(broken, 0o644)
+def check_cold_models(lathe, broken, headless):
+    """A model comes with its first request, headers soon after the start; a damaged one is told, and harms no other."""
+    for file in (broken, headless):
+        os.chmod(file, 0o644)
+    with open(headless, "r+b") as f:
+        f.write((1 << 40).to_bytes(8, "little"))  # a header longer than the file
     with open(broken, "r+b") as f:
         start = 8 + int.from_bytes(f.read(8), "little")  # of the tensors: the learner's first
         f.seek(start)
@@ -264,17 +269,23 @@ def check_cold_models(lathe, broken):
             checks.has("why", answer["error"], "could not be loaded")
             checks.equal("another model", service.infer("POST", "/v2/models/birds-live/infer", BODY)[0], 200)
         checks.that("the log names it", service.until(lambda: 'cannot load "hurt-live"' in service.text()))
+        checks.that("a damaged header is told unasked", service.until(lambda: "cannot load \"headless@1\"" in service.text()))
+        for method, path, body in (("GET", "", None), ("GET", "/ready", None), ("POST", "/infer", BODY)):
+            status, answer, _ = service.infer(method, "/v2/models/headless-live" + path, body)
+            checks.equal("a damaged header " + path, status, 503)
+            checks.has("why", answer["error"], "could not be loaded", "its header claims")
         checks.equal("stop", service.stop(), 0)
 
 
 with Lathe() as lathe:
     train(lathe, "birds")
     hurt = train(lathe, "hurt")
+    headless = train(lathe, "headless")
     check_configuration(lathe)
     check_manager(lathe)
     check_hangup(lathe)
     check_limits(lathe)
     check_kept(lathe)
     check_tls(lathe)
-    check_cold_models(lathe, hurt)
+    check_cold_models(lathe, hurt, headless)
 checks.end()

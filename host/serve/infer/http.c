@@ -178,6 +178,7 @@ static void get_stats(infer_worker *w, lathe_exchange *exchange, const model_pat
 
 static void models(infer_worker *w, lathe_exchange *exchange, const char *rest) {
     model_path p;
+    lathe_error err = {0};
     parse_path(rest, &p);
     const bool infer = strcmp(p.verb, "infer") == 0;
     if (strcmp(p.verb, "trace/setting") == 0) {
@@ -195,8 +196,10 @@ static void models(infer_worker *w, lathe_exchange *exchange, const char *rest) 
     infer_route *route = find_route(w, exchange, &p);
     if (route == NULL)
         return;
-    if (infer && route->door == NULL)
+    if ((infer && route->door == NULL) || infer_route_show(route, &err) == LATHE_E_NOT_FOUND)
         infer_warm(w, exchange, route);
+    else if (route->shown == NULL)
+        infer_refuse(w, exchange, &err);
     else if (infer && lathe_metering_admit(w->auth, w->slots, w->slot, exchange))
         infer_predict(w, exchange, route);
     else if (infer)

@@ -68,7 +68,8 @@ static void add_failed(cJSON *failed, const infer_route *r, bool shadow, const c
     cJSON_AddItemToArray(failed, item);
 }
 
-static void send_loaded(infer_worker *w, const infer_table *t) {
+void infer_tell_loaded(infer_worker *w) {
+    const infer_table *t = w->table;
     cJSON *message = cJSON_CreateObject(), *failed = cJSON_CreateArray();
     for (size_t i = 0; i < t->n_routes; i++) {
         const infer_route *r = &t->routes[i];
@@ -198,9 +199,11 @@ static void load_after(uv_work_t *work, int status) {
         w->max_queued_rows = l->table->max_queued_rows;
         atomic_store_explicit(&w->slot->generation, l->table->generation, memory_order_relaxed);
         begin_serving(w);
-        send_loaded(w, l->table);
+        infer_tell_loaded(w);
         drop_table(w, old);
         infer_furnish(w);
+        if (old == NULL)
+            infer_heads_read(w);
     } else {
         cJSON *event = cJSON_CreateObject();
         cJSON_AddStringToObject(event, "event",
@@ -211,6 +214,7 @@ static void load_after(uv_work_t *work, int status) {
     cJSON_Delete(l->message);
     free(l);
     infer_warm_settle(w);
+    infer_heads_settle(w);
     load_next(w);
     infer_job_done(w);
 }

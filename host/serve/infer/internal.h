@@ -75,6 +75,8 @@ struct infer_worker {
 
 /* infer.c: sends one line to the supervisor. */
 void infer_send(infer_worker *w, const cJSON *message);
+/* infer.c: tells which table is served, and what of it could not be loaded. */
+void infer_tell_loaded(infer_worker *w);
 /* infer.c: work on another thread has ended. */
 void infer_job_done(infer_worker *w);
 /* [any] Breadcrumbs for a thread of the loop's pool, once. */
@@ -110,6 +112,10 @@ typedef struct infer_times {
 void infer_flush(infer_worker *w, const infer_table *table);
 /* infer/furnish.c: has the doors of the table furnished, on another thread. */
 void infer_furnish(infer_worker *w);
+/* infer/heads.c: has the headers of the table's models read, on another thread. */
+void infer_heads_read(infer_worker *w);
+/* infer/heads.c: routes whose header is broken have their reason, unless a table is made from theirs just now. */
+void infer_heads_settle(infer_worker *w);
 /* infer/run.c: POST …/infer on a route that has its model. */
 void infer_predict(infer_worker *w, lathe_exchange *exchange, infer_route *route);
 /* infer/run.c: the same for one that joins no batch. Has begin, deadline and header. */

@@ -90,10 +90,19 @@ static int32_t show_model(infer_route *r, infer_model *model, const cJSON *valid
     r->model = model;
     if (validation != NULL && (r->validation = cJSON_Duplicate(validation, 1)) == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, r->name, "out of memory");
-    int32_t rc = lathe_oip_model_new(model->model, r->name, r->version, &r->shown, err);
-    if (rc == LATHE_OK && atomic_load(&model->loaded))
-        rc = infer_open_door(model, validation, r->name, r->step, &r->door, err);
-    return rc;
+    if (!atomic_load(&model->loaded))
+        return LATHE_OK;
+    const int32_t rc = infer_route_show(r, err);
+    return rc == LATHE_OK ? infer_open_door(model, validation, r->name, r->step, &r->door, err)
+                          : rc;
+}
+
+int32_t infer_route_show(infer_route *r, lathe_error *err) {
+    if (r->shown != NULL)
+        return LATHE_OK;
+    if (atomic_load(&r->model->head) != INFER_HEAD_READ)
+        return lathe_fail(err, LATHE_E_NOT_FOUND, r->name, "its header was not read yet");
+    return lathe_oip_model_new(r->model->model, r->name, r->version, &r->shown, err);
 }
 
 static const char *text_of(const cJSON *route, const char *key) {
@@ -113,25 +122,7 @@ typedef struct building {
     const infer_table *old;
     const cJSON *batching; /* of the service */
     size_t capacity;
-    infer_model *
-        *opened; /* [n_opened] of a first table, opened beforehand; NULL where that failed */
-    size_t n_opened, next;
 } building;
-
-static infer_model *find_opened(const building *b, const char *sha256) {
-    for (size_t k = 0; k < b->n_opened; k++) { /* in the order of the routes: the next one is it */
-        infer_model *m = b->opened[(b->next + k) % b->n_opened];
-        if (m != NULL && strcmp(m->sha256, sha256) == 0)
-            return m;
-    }
-    return NULL;
-}
-
-static void release_opened(building *b) {
-    for (size_t i = 0; i < b->n_opened; i++)
-        infer_model_release(b->opened[i]);
-    free(b->opened);
-}
 
 /* What the old table has under the name of the route that failed, but for versions that are in the new one. */
 static bool keep_old(building *b, const char *name) {
@@ -174,12 +165,11 @@ static int32_t take_model(building *b, const cJSON *from, bool load, infer_model
     const char *sha256 = text_of(from, "sha256");
     int32_t rc = LATHE_OK;
     *model = find_model(b->old, sha256);
-    *model = *model ? *model : find_opened(b, sha256);
     *model = *model ? *model : find_model(b->table, sha256);
     if (*model != NULL)
         infer_model_retain(*model);
-    else
-        rc = infer_model_open(b->runtime, text_of(from, "path"), sha256, model, err);
+    else if ((*model = infer_model_new(b->runtime, text_of(from, "path"), sha256, err)) == NULL)
+        return LATHE_E_MEMORY;
     if (rc == LATHE_OK && load)
         rc = infer_model_load(*model, b->crumbs, err);
     if (rc != LATHE_OK) {
@@ -263,7 +253,6 @@ static bool add_route(building *b, const cJSON *route) {
     read_route(route, &like);
     read_batching(b, route, &like);
     infer_route *r = &t->routes[t->n_routes++];
-    b->next = t->n_routes - 1;
     if (!begin_route(r, &like))
         return false;
     const bool news = b->old != NULL && !has_route(b->old, like.name, text_of(route, "sha256"));
@@ -328,11 +317,8 @@ infer_table *infer_table_new(lathe_runtime *runtime, lathe_crumbs *crumbs, const
     t->unloaded = cJSON_Duplicate(lathe_json_get(message, "unloaded"), 1);
     t->routes = calloc(b.capacity + 1, sizeof *t->routes);
     bool good = t->routes != NULL && cJSON_IsArray(list);
-    if (good && old == NULL)
-        b.opened = infer_models_open(runtime, list, &b.n_opened);
     if (good)
         cJSON_ArrayForEach(route, list) good = good && add_route(&b, route);
-    release_opened(&b);
     const size_t n = t->n_routes;
     for (size_t i = 0; good && i < n; i++)
         if (t->routes[i].model == NULL)
@@ -381,7 +367,7 @@ static infer_route *pick_weighted(const infer_table *t, const infer_group *group
     infer_route *last = NULL;
     for (size_t i = 0; i < group->count; i++) {
         infer_route *r = &t->routes[group->first + i];
-        if (r->model == NULL || !(r->weight > 0))
+        if (r->model == NULL || r->error != NULL || !(r->weight > 0))
             continue;
         last = r;
         point -= r->weight;
@@ -390,7 +376,7 @@ static infer_route *pick_weighted(const infer_table *t, const infer_group *group
     }
     /* none carries weight: the first that is loaded, else whatever there is */
     for (size_t i = 0; last == NULL && i < group->count; i++)
-        if (t->routes[group->first + i].model != NULL)
+        if (t->routes[group->first + i].model != NULL && t->routes[group->first + i].error == NULL)
             last = &t->routes[group->first + i];
     return last ? last : &t->routes[group->first];
 }

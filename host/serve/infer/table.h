@@ -21,26 +21,32 @@
 #define INFER_SPARE_ROWS 4096 /* larger ones are not kept */
 #define INFER_BATCH_ROWS 1024 /* of a batch of several requests, at most */
 
+/* A model's header. */
+enum { INFER_HEAD_UNREAD, INFER_HEAD_READ, INFER_HEAD_BROKEN };
+
 typedef struct infer_model {
     _Atomic int refs;
     char sha256[LATHE_SHA256_HEX];
-    lathe_model *model;
+    char *path;
+    lathe_runtime *runtime;
+    _Atomic int head;
+    char reason[512];                     /* of a broken header */
+    lathe_model *model;                   /* NULL while the header is not read */
     lathe_plan *plan;                     /* of INFER_INLINE_ROWS; the serving thread's */
     lathe_plan *spare[INFER_SPARE_PLANS]; /* for requests on other threads; the serving thread's */
     int n_spare;
     int64_t ns_per_row; /* measured; the serving thread's */
     int32_t crumb;      /* number of its learner's plugin */
     pthread_mutex_t lock;
-    _Atomic bool loaded; /* else its header alone was read, and plan and crumb are not there */
+    _Atomic bool loaded; /* else plan and crumb are not there */
 } infer_model;
 
-/* [worker] Reads a model's header. */
-int32_t infer_model_open(lathe_runtime *runtime, const char *path, const char *sha256,
-                         infer_model **model, lathe_error *err);
-/* [worker] Those of all routes, each once, in their order; NULL for one that cannot be opened. The caller releases each and
- * frees the list. NULL: out of memory. */
-infer_model **infer_models_open(lathe_runtime *runtime, const cJSON *routes, size_t *n);
-/* [worker] Loads plugins and state, and runs the model once; again is nothing. */
+/* [any] A model whose header has not been read. NULL: out of memory. */
+infer_model *infer_model_new(lathe_runtime *runtime, const char *path, const char *sha256,
+                             lathe_error *err);
+/* [worker] Reads the header; again is nothing. */
+int32_t infer_model_read(infer_model *model, lathe_error *err);
+/* [worker] The same, loads plugins and state, and runs the model once; again is nothing. */
 int32_t infer_model_load(infer_model *model, lathe_crumbs *crumbs, lathe_error *err);
 /* [worker] The validation of a model that is loaded, as a name shows it. What is odd with it is logged. */
 int32_t infer_open_door(const infer_model *model, const cJSON *validation, const char *name,
@@ -68,9 +74,9 @@ typedef struct infer_batch infer_batch;
 typedef struct infer_route {
     char *name, *version, *step; /* step: "model@version", for breadcrumbs */
     infer_model *model;          /* NULL: it could not be loaded, see error */
-    lathe_oip_model *shown;
-    lathe_door *door;  /* NULL: the model waits for its first request (infer/warm.c) */
-    cJSON *validation; /* the endpoint's settings; NULL: the model's own */
+    lathe_oip_model *shown;      /* NULL: nobody has asked since the model's header was read */
+    lathe_door *door;            /* NULL: the model waits for its first request (infer/warm.c) */
+    cJSON *validation;           /* the endpoint's settings; NULL: the model's own */
     char *error;
     char *project; /* whose it is */
     double weight;
@@ -104,8 +110,8 @@ typedef struct infer_table {
 } infer_table;
 
 /* [worker] Makes a table of {"generation", "routes"}; models that `old` (may be NULL) has are shared. A route whose model
- * cannot be loaded keeps what `old` has under its name, else is there without a model. Without an old table no model is
- * loaded: headers are read, and the rest comes with the first request. NULL: out of memory, or no such message. */
+ * cannot be loaded keeps what `old` has under its name, else is there without a model. Without an old table no file
+ * is opened: headers are read afterwards (infer/heads.c), the rest comes with the first request. NULL: out of memory, or no such message. */
 infer_table *infer_table_new(lathe_runtime *runtime, lathe_crumbs *crumbs, const cJSON *message,
                              const infer_table *old);
 void infer_table_free(infer_table *table); /* [worker] NULL is fine */
@@ -116,6 +122,8 @@ int32_t infer_batch_new(infer_route *route, int64_t max_rows, int64_t delay_us, 
                         lathe_error *err);
 void infer_batch_free(infer_batch *batch); /* NULL is fine */
 
+/* [serve] Makes route->shown where it is missing. LATHE_E_NOT_FOUND: the model's header was not read yet. */
+int32_t infer_route_show(infer_route *route, lathe_error *err);
 /* [serve] NULL: no such name. */
 const infer_group *infer_table_find(const infer_table *table, const char *name, size_t len);
 /* The project of a name that was unloaded; NULL: it is none. */

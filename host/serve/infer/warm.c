@@ -1,7 +1,8 @@
 /* Models that nobody has asked for yet.
  *
- * A worker that starts, or replaces another, knows its routes after a look at each model's header; plugins, state and
- * validation of a model come with its first request, which waits for them on the loop while another thread works. So
+ * A worker that starts, or replaces another, knows its routes by their names; headers are read once it serves
+ * (infer/heads.c), plugins, state and validation of a model come with its first request, which waits for them on the loop while
+ * another thread works. So
  * a hundred models cost what is used of them, in time and in memory. Later tables load whole models before they are swapped
  * in: a client never waits for a new version, and a version that cannot be loaded never replaces one.
  */
