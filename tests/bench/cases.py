@@ -23,6 +23,9 @@ class Case:
     rows: int = 200_000
     kind: str = "fit"
     tolerance: float = None  # instead of TOLERANCE's, where chance decides more
+    share: int = 1  # the peers fit one in so many trees, rounds or estimators, and their time is multiplied
+    repeats: int = None  # instead of the command line's
+    long: bool = False  # only where it is named
     note: str = ""
 
 
@@ -109,6 +112,21 @@ CASES = [
            kind=name, tolerance=0.005) for name in ("batch", "row") for rounds in (100, 500)],
 ]
 
+MILLION, HUNDRED = dict(rows=1_000_000, tolerance=0.005), dict(rows=100_000, tolerance=0.005)
+ENSEMBLES = [dataclasses.replace(c, group="", **size) for c, size in zip(
+    [next(c for c in CASES if c.name == f"{name}-higgs") for name in ("forest", "adaboost", "bagging", "stacking")],
+    (MILLION, MILLION, HUNDRED, HUNDRED))]
+
+# The large ensembles in full, which takes scikit-learn many minutes; and by pieces: its time for few trees times as
+# many as that leaves out (stacking: for one fold of each base), which the table says.
+for case, pieces in zip(ENSEMBLES, (50, 25, 10, 10)):
+    name = case.name.removesuffix("-higgs")
+    sklearn = {label: (function, "cores", settings) for label, (function, _, settings) in case.peers.items()}
+    in_parts = ({"sklearn stacking": ("stacking_by_fold", "cores", {})} if name == "stacking" else sklearn)
+    CASES += [dataclasses.replace(case, name=f"{name}-full", group="full", peers=sklearn, repeats=1, long=True),
+              dataclasses.replace(case, name=f"{name}-by-piece", group="piece", peers=in_parts, share=pieces,
+                                  repeats=1, long=True)]
+
 CASES += [dataclasses.replace(c, name=f"memory-{c.name}", kind="memory") for c in CASES if c.name in MEMORY]
 
 
@@ -126,13 +144,14 @@ def shorten(case):
     params = cut(case.params)
     if "scored" in params:
         params["scored"] = 20_000
-    return dataclasses.replace(case, learner=cut(case.learner), params=params)
+    return dataclasses.replace(case, learner=cut(case.learner), params=params, share=1)
 
 
 def select(words):
-    """The cases whose name or group is among the words; all, where there are none. ValueError: an unknown word."""
+    """The cases whose name or group is among the words; all but the long ones, where there are none. ValueError: an
+    unknown word."""
     for word in words:
         if not any(word in (c.name, c.group) for c in CASES):
             known = sorted({c.group for c in CASES}) + [c.name for c in CASES]
             raise ValueError(f"there is no benchmark '{word}'; there are: {', '.join(known)}")
-    return [c for c in CASES if not words or c.name in words or c.group in words]
+    return [c for c in CASES if (not words and not c.long) or c.name in words or c.group in words]

@@ -190,7 +190,7 @@ def variants(case, threads, quick):
 def run_peer(case, goal, path, variant, work, seed=1):
     label, function, settings, threads = variant
     spec = {"peer": function, "name": case.data, "task": goal["task"], "metric": goal["metric"],
-            "threads": threads, "settings": settings, "params": case.params, "seed": seed}
+            "threads": threads, "settings": settings, "params": case.params, "seed": seed, "share": case.share}
     if case.kind == "process":
         spec |= {"csv": str(path.with_suffix(".csv")), "target": goal["target"],
                  "positive": goal.get("positive")}
@@ -233,7 +233,7 @@ def measure(case, args, lathe):
     peers = variants(case, args.threads, args.quick)
     result = {"case": case.name, "kind": case.kind, "metric": goal["metric"], "note": case.note, "lathe": [],
               "rows": rows if case.data in sets.GENERATED else None, "peers": {v[0]: [] for v in peers}}
-    for turn in range(args.repeats):
+    for turn in range(case.repeats or args.repeats):
         lathe.seed = turn + 1
         result["lathe"].append(ours())
         tell(case, turn, "lathe", result["lathe"])
@@ -265,7 +265,8 @@ def summarise(result, tolerance):
         seconds, quality = median(runs), median(runs, "quality")
         summary["peers"][label] = {
             "seconds": seconds, "quality": quality, "ratio": seconds / summary["seconds"],
-            "verdict": compare(metric, summary["quality"], quality, tolerance),
+            "verdict": ("extrapolated" if runs[0].get("extrapolated") else
+                        compare(metric, summary["quality"], quality, tolerance)),
             "version": runs[0]["version"]}
     if summary["peers"]:
         summary["fastest"] = min(summary["peers"], key=lambda k: summary["peers"][k]["seconds"])
@@ -291,7 +292,9 @@ def show(result):
 
     line("lathe", summary | {"runs": result["lathe"]}, "")
     for label, peer in summary["peers"].items():
-        words = {"equal": "", "better": "; ours is better", "worse": "; OURS IS WORSE"}[peer["verdict"]]
+        words = {"equal": "", "better": "; ours is better", "worse": "; OURS IS WORSE",
+                 "extrapolated": "; EXTRAPOLATED from a part of the fit, whose quality says nothing"
+                 }[peer["verdict"]]
         line(label, peer | {"runs": result["peers"][label]}, f"{peer['ratio']:6.2f}×{words}")
     sys.stdout.flush()
 
