@@ -84,11 +84,14 @@ static int looks_worth(const tree_context *c) {
 
 static void find_candidates(making *m) {
     const tree_context *c = m->c;
-    for (int32_t f = 0; f < c->n_features; f++) {
+    int64_t found = 0;
+    for (int32_t f = 0; f < c->n_features; f++)
+        if (n_bins_of(c, f) > 1 && looks_sparse(c, f))
+            m->candidate[found++].feature = f;
+    for (int64_t k = 0; k < found && found > LEAST_SPARED; k++) {
         int64_t counts[PACKED_BINS] = {0};
+        int32_t f = m->candidate[k].feature;
         const uint8_t *column = tree_column(c, f);
-        if (n_bins_of(c, f) < 2 || !looks_sparse(c, f))
-            continue;
         for (int64_t i = 0; i < c->n_rows; i++)
             counts[column[i]]++;
         int32_t usual = most_frequent(counts);
