@@ -19,7 +19,7 @@
 #include <stdlib.h>
 
 #define MAX_THREADS 1024
-#define SPIN_NS 20000 /* about what a wake-up costs */
+#define SPIN_NS 50000 /* about what a wake-up costs on a virtual machine */
 
 typedef struct job {
     struct job *next; /* in the pool's list, newest first */

@@ -77,6 +77,7 @@ static const lathe_kind_flag learner_flags[] = {
     {LATHE_LEARNER_GIVES_LEAVES, "gives_leaves"},
     {LATHE_LEARNER_COMBINES, "combines"},
     {LATHE_LEARNER_GIVES_IMPORTANCE, "gives_importance"},
+    {LATHE_LEARNER_FITS_IN_PLACE, "fits_in_place"},
 };
 
 static const lathe_kind_function transform_functions[] = {

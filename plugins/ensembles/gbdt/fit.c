@@ -3,17 +3,18 @@
 
 enum { CURVE_POINTS = 50, BLOCK_SCORES = 4096 };
 
-static void free_part(const lathe_host *host, gbdt_part *p) {
+static void free_part(const lathe_host *host, gbdt_part *p, const float *gradient) {
     host->free(host, p->own_target);
     host->free(host, p->weight);
     host->free(host, p->score);
-    host->free(host, p->step);
+    if (p->step != gradient)
+        host->free(host, p->step);
 }
 
 static void free_run(gbdt_run *r) {
     const lathe_host *host = r->g->host;
-    free_part(host, &r->train);
-    free_part(host, &r->valid);
+    free_part(host, &r->train, r->gradient);
+    free_part(host, &r->valid, NULL);
     host->free(host, r->gradient);
     host->free(host, r->hessian);
     host->free(host, r->block);
@@ -36,8 +37,7 @@ static int32_t alloc_part(const lathe_host *host, gbdt_part *p, int64_t n, int64
     p->own_target = has_weight ? members_alloc(host, n, sizeof *p->own_target) : NULL;
     p->weight = has_weight ? members_alloc(host, n, sizeof *p->weight) : NULL;
     p->score = members_alloc(host, n * k, sizeof *p->score);
-    p->step = members_alloc(host, n * k, sizeof *p->step);
-    if ((has_weight && (!p->own_target || !p->weight)) || !p->score || !p->step)
+    if ((has_weight && (!p->own_target || !p->weight)) || !p->score)
         return members_no_memory(err, "gbdt");
     return LATHE_OK;
 }
@@ -213,6 +213,11 @@ static int32_t prepare_children(gbdt_run *r, lathe_error *err) {
             !r->leaf_value)
             return members_no_memory(err, "gbdt");
     }
+    int in_place = (child->descriptor->flags & LATHE_LEARNER_FITS_IN_PLACE) != 0;
+    r->train.step = in_place ? r->gradient : members_alloc(host, r->train.n * r->k, sizeof(float));
+    r->valid.step = r->valid.n > 0 ? members_alloc(host, r->valid.n * r->k, sizeof(float)) : NULL;
+    if (!r->train.step || (r->valid.n > 0 && !r->valid.step))
+        return members_no_memory(err, "gbdt");
     return members_reset(&g->members, g->config->rounds * r->k, err);
 }
 
@@ -235,13 +240,7 @@ static int32_t start_of_used(gbdt_run *r, lathe_error *err) {
     return rc;
 }
 
-static void fill_scores(gbdt_part *p, int64_t k, const double *start) {
-    for (int64_t j = 0; j < k; j++)
-        for (int64_t i = 0; i < p->n; i++)
-            p->score[j * p->n + i] = start[j];
-}
-
-/* The constant that the ensemble starts from, in every row's score. */
+/* The constant that the ensemble starts from. */
 static int32_t start_scores(gbdt_run *r, lathe_error *err) {
     gbdt *g = r->g;
     const lathe_host *host = g->host;
@@ -256,11 +255,7 @@ static int32_t start_scores(gbdt_run *r, lathe_error *err) {
         if (!(fabs(g->start[j]) < INFINITY))
             rc = members_fail(err, LATHE_E_NUMERIC, "loss",
                               "the start score is %g; expected a finite one", g->start[j]);
-    if (rc != LATHE_OK)
-        return rc;
-    fill_scores(&r->train, r->k, g->start);
-    fill_scores(&r->valid, r->k, g->start);
-    return LATHE_OK;
+    return rc;
 }
 
 /* What the round's learners say on the validation rows. */

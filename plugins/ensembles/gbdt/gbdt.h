@@ -55,8 +55,8 @@ typedef struct gbdt_part {
     const float *target; /* [n]: as given, or own_target */
     float *own_target;   /* [n], 0 where the row is not used; NULL: all are */
     float *weight;       /* [n] 0: not used; NULL: all 1 */
-    double *score;       /* [K, n] */
-    float *step;         /* [K, n] what this round's learners say */
+    float *score;        /* [K, n] what was added to the start so far */
+    float *step;         /* [K, n] what this round's learners say; may be the run's gradient */
     double weight_sum;
 } gbdt_part;
 
@@ -98,6 +98,10 @@ typedef struct gbdt_run {
 int32_t gbdt_fit(void *self, void *context, const lathe_fit *fit, lathe_error *err);
 
 /* round.c */
+static inline float gbdt_score(const gbdt_run *r, const gbdt_part *p, int64_t j, int64_t i) {
+    return (float)(r->g->start[j] + (double)p->score[j * p->n + i]);
+}
+
 int32_t gbdt_round(gbdt_run *r, lathe_error *err);
 /* Adds learning_rate * step to the scores of a part, fills gradient and hessian unless they are
  * NULL, and sets *mean (NULL: not asked) to its weighted mean loss, of the training rows that of a

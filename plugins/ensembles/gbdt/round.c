@@ -38,7 +38,7 @@ static void rows_by_leaf(gbdt_run *r) {
         r->place[l + 2] += r->place[l + 1];
     for (int64_t i = 0; i < n; i++) {
         int64_t row = has_rows ? rows[i] : i, at = r->place[r->leaf[row] + 1]++;
-        r->leaf_score[at] = (float)r->train.score[row];
+        r->leaf_score[at] = gbdt_score(r, &r->train, 0, row);
         r->leaf_target[at] = r->train.target[row];
         if (r->train.weight)
             r->leaf_weight[at] = r->train.weight[row];
@@ -158,12 +158,13 @@ static int add_step(const advance *a, int64_t begin, int64_t n, float *rounded) 
     int64_t k = a->r->k;
     int bad = 0;
     for (int64_t j = 0; j < k; j++) {
-        double *score = p->score + j * p->n + begin;
+        float *score = p->score + j * p->n + begin;
         const float *step = p->step + j * p->n + begin;
+        double start = a->r->g->start[j];
         for (int64_t i = 0; a->rate != 0 && i < n; i++)
-            score[i] += a->rate * (double)step[i];
+            score[i] = (float)((double)score[i] + a->rate * (double)step[i]);
         for (int64_t i = 0; i < n; i++) {
-            float s = (float)score[i];
+            float s = (float)(start + (double)score[i]);
             rounded[i * k + j] = s;
             bad |= !(fabsf(s) < INFINITY);
         }

@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { ASSIGN_GRAIN = 8192, MAX_EXPANSIONS = 8, PARALLEL_UPDATES = 1 << 15 };
+enum { ASSIGN_GRAIN = 8192, MAX_EXPANSIONS = 8, PARALLEL_WORK = 1 << 13 };
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
@@ -150,9 +150,9 @@ static int32_t expand_round(tree_context *c, int64_t remaining, lathe_error *err
         x->last = remaining == 1;
         c->n_items += 2;
         tree_expansion_reserve(c, x);
-        work += (item->end - item->begin) * c->per_split;
+        work += (item->end - item->begin) * c->per_split + (x->large_slot >= 0 ? c->slot_words : 0);
     }
-    if (r.n < 2 || work < PARALLEL_UPDATES || c->n_workers < 2 ||
+    if (r.n < 2 || work < PARALLEL_WORK || c->n_workers < 2 ||
         c->host->parallel_for(c->host, r.n, 1, expand_chunk, &r) != LATHE_OK) {
         if (c->host->stopped(c->host))
             return tree_fail(err, LATHE_E_CANCELLED, "tree", "stopped at %lld leaves",

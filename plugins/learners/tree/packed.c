@@ -234,26 +234,39 @@ typedef struct cut {
     tree_cell left;
 } cut;
 
+static double best_wide(const cut *t, int n_cuts, int missing, int *at, tree_cell *left) {
+    const tree_context *c = t->c;
+    const tree_cell *wide = (const tree_cell *)(const void *)t->cells, none = {0, 0};
+    packed_sums sums;
+    run_wide(c, wide, n_cuts, missing >= 0 ? wide[missing] : none, &sums);
+    double score = c->kernels->best(&t->node, &sums, n_cuts, at);
+    if (score >= 0) {
+        left->g = (int64_t)sums.g[*at];
+        left->hc = ((int64_t)sums.h[*at] << c->count_bits) + (int64_t)sums.count[*at];
+    }
+    return score;
+}
+
 static void try_cuts(cut *t, int n_cuts, int missing) {
     const tree_context *c = t->c;
-    packed_sums sums;
+    tree_cell left = {0, 0};
+    double score;
+    int64_t narrow = 0;
     int at;
     if (n_cuts < 1)
         return;
     if (t->narrow) {
-        c->kernels->run(t->cells, n_cuts, missing >= 0 ? t->cells[missing] : 0, c->count_is_h,
-                        &sums);
+        score = c->kernels->narrow(&t->node, t->cells, n_cuts, missing >= 0 ? t->cells[missing] : 0,
+                                   c->count_is_h, &at, &narrow);
+        left = packed_widen(c, narrow);
     } else {
-        const tree_cell *wide = (const tree_cell *)(const void *)t->cells, none = {0, 0};
-        run_wide(c, wide, n_cuts, missing >= 0 ? wide[missing] : none, &sums);
+        score = best_wide(t, n_cuts, missing, &at, &left);
     }
-    double score = c->kernels->best(&t->node, &sums, n_cuts, &at);
     if (score > t->best) {
         t->best = score;
         t->position = at;
         t->missing_left = missing >= 0;
-        t->left.g = (int64_t)sums.g[at];
-        t->left.hc = ((int64_t)sums.h[at] << c->count_bits) + (int64_t)sums.count[at];
+        t->left = left;
     }
 }
 

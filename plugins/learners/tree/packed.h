@@ -60,11 +60,12 @@ typedef struct packed_kernels {
     /* The same for weights of two classes: h the weight, at least 1 where it is not 0, g that of
      * class 1. */
     void (*weigh)(const packed_rounding *r, int64_t begin, int64_t n, tree_entry *out);
-    /* Running sums over n narrow cells, from `first` on. */
-    void (*run)(const int64_t *cells, int n, int64_t first, int count_is_h, packed_sums *sums);
-    /* The best cut after one of the bins 0 … n-1: its score, or -1 where none is allowed. Of equal
-     * ones the first. */
+    /* The best cut after one of the bins 0 … n-1, whose running sums these are: its score, or -1
+     * where none is allowed. Of equal ones the first. */
     double (*best)(const packed_node *node, const packed_sums *sums, int n, int *position);
+    /* The same for narrow cells, with `first` on the left before them; and what is on the left. */
+    double (*narrow)(const packed_node *node, const int64_t *cells, int n, int64_t first,
+                     int count_is_h, int *position, int64_t *left);
     /* The same for two classes of counted rows, from running sums `rows | ones << 16`; what counts is
      * (gl H - G hl)^2 / (hl hr), see scan.c, and both sides must have `least` rows. */
     double (*best_counts)(const uint32_t *sums, int n, uint32_t all, int32_t least, int *position);

@@ -70,29 +70,6 @@ INLINE void weigh_rows(const packed_rounding *r, int64_t begin, int64_t n, tree_
     }
 }
 
-/* ---- running sums ---------------------------------------------------------------------------- */
-
-INLINE void run_cells(const int64_t *cells, int n, int64_t first, int count_is_h,
-                      packed_sums *sums) {
-    int64_t sum[PACKED_BINS];
-    int64_t v = first;
-    for (int b = 0; b < n; b++) {
-        v += cells[b];
-        sum[b] = v;
-    }
-    for (int b = 0; b < n; b++) {
-        uint32_t low = (uint32_t)sum[b];
-        int32_t high = (int32_t)((uint64_t)sum[b] >> 32);
-        sums->g[b] = (double)(high >> 8);
-        sums->h[b] = (double)(int32_t)(((uint32_t)high & 0xff) << 16 | low >> 16);
-    }
-    if (count_is_h)
-        memcpy(sums->count, sums->h, (size_t)n * sizeof(double));
-    else
-        for (int b = 0; b < n; b++)
-            sums->count[b] = (double)(int32_t)((uint32_t)sum[b] & 0xffff);
-}
-
 /* ---- the best cut ---------------------------------------------------------------------------- */
 
 /* Few are greater than all before them, so the branch is foreseen. -1: none. */
@@ -108,26 +85,57 @@ INLINE double first_greatest(const double *score, int n, int *position) {
     return best;
 }
 
-INLINE double best_cut(const packed_node *node, const packed_sums *s, int n, int gini,
-                       int *position) {
-    double score[PACKED_BINS];
-    double G = node->g, H = node->h, C = node->count, l2 = node->l2;
-    double min_rows = node->min_rows, min_h = node->min_hessian;
-    for (int b = 0; b < n; b++) {
-        double gl = s->g[b], hl = s->h[b], cl = s->count[b];
-        double gr = G - gl, hr = H - hl, cr = C - cl;
-        double sum;
-        if (gini) { /* as in scan.c */
-            double d = gl * H - G * hl;
-            sum = d * d / (hl * hr);
-        } else {
-            sum = gl * gl / (hl + l2) + gr * gr / (hr + l2);
-        }
-        double least_c = cl < cr ? cl : cr, least_h = hl < hr ? hl : hr;
-        int ok = (least_c >= min_rows) & (least_h >= min_h) & (least_h + l2 > 0);
-        score[b] = ok ? sum : -1;
+/* Score of a cut with these sums on the left; -1: not allowed. One division for both sides. */
+INLINE double score_of(packed_node node, int gini, double gl, double hl, double cl) {
+    double gr = node.g - gl, hr = node.h - hl, cr = node.count - cl, l2 = node.l2, score;
+    if (gini) { /* as in scan.c */
+        double d = gl * node.h - node.g * hl;
+        score = d * d / (hl * hr);
+    } else {
+        double a = hl + l2, b = hr + l2;
+        score = (gl * gl * b + gr * gr * a) / (a * b);
     }
+    double least_c = cl < cr ? cl : cr, least_h = hl < hr ? hl : hr;
+    int ok = (least_c >= node.min_rows) & (least_h >= node.min_hessian) & (least_h + l2 > 0);
+    return ok ? score : -1;
+}
+
+INLINE double best_wide(const packed_node *node, const packed_sums *s, int n, int gini,
+                        int *position) {
+    double score[PACKED_BINS];
+    packed_node all = *node;
+    for (int b = 0; b < n; b++)
+        score[b] = score_of(all, gini, s->g[b], s->h[b], s->count[b]);
     return first_greatest(score, n, position);
+}
+
+/* 2^52 + bits, for bits below 2^52: they are the mantissa. Vectors have no other way from 64 bits. */
+INLINE double above_2_52(uint64_t bits) {
+    double x;
+    bits |= 0x4330000000000000u;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+INLINE double best_narrow(const packed_node *node, const int64_t *cells, int n, int64_t first,
+                          int count_is_h, int gini, int *position, int64_t *left) {
+    uint64_t sum[PACKED_BINS], v = (uint64_t)first;
+    double score[PACKED_BINS];
+    packed_node all = *node;
+    for (int b = 0; b < n; b++) {
+        v += (uint64_t)cells[b];
+        sum[b] = v;
+    }
+    for (int b = 0; b < n; b++) {
+        double g = above_2_52(sum[b] >> 40 ^ 0x800000u) - (0x1p52 + 0x1p23);
+        double h = above_2_52(sum[b] >> 16 & 0xffffffu) - 0x1p52;
+        double count = count_is_h ? h : above_2_52(sum[b] & 0xffffu) - 0x1p52;
+        score[b] = score_of(all, gini, g, h, count);
+    }
+    double best = first_greatest(score, n, position);
+    if (best >= 0)
+        *left = (int64_t)sum[*position];
+    return best;
 }
 
 INLINE double best_of_counts(const uint32_t *sums, int n, uint32_t all, int32_t least,
@@ -154,21 +162,25 @@ INLINE double best_of_counts(const uint32_t *sums, int n, uint32_t all, int32_t 
                                         tree_entry *out) {                                         \
         weigh_rows(r, begin, n, out);                                                              \
     }                                                                                              \
-    attribute static void run_##level(const int64_t *cells, int n, int64_t first, int count_is_h,  \
-                                      packed_sums *sums) {                                         \
-        run_cells(cells, n, first, count_is_h, sums);                                              \
-    }                                                                                              \
-    attribute static double best_##level(const packed_node *node, const packed_sums *sums, int n,  \
+    attribute static double wide_##level(const packed_node *node, const packed_sums *sums, int n,  \
                                          int *position) {                                          \
-        return node->gini ? best_cut(node, sums, n, 1, position)                                   \
-                          : best_cut(node, sums, n, 0, position);                                  \
+        return node->gini ? best_wide(node, sums, n, 1, position)                                  \
+                          : best_wide(node, sums, n, 0, position);                                 \
+    }                                                                                              \
+    attribute static double narrow_##level(const packed_node *node, const int64_t *cells, int n,   \
+                                           int64_t first, int count_is_h, int *position,           \
+                                           int64_t *left) {                                        \
+        if (count_is_h)                                                                            \
+            return best_narrow(node, cells, n, first, 1, 1, position, left);                       \
+        return node->gini ? best_narrow(node, cells, n, first, 0, 1, position, left)               \
+                          : best_narrow(node, cells, n, first, 0, 0, position, left);              \
     }                                                                                              \
     attribute static double counts_##level(const uint32_t *sums, int n, uint32_t all,              \
                                            int32_t least, int *position) {                         \
         return best_of_counts(sums, n, all, least, position);                                      \
     }                                                                                              \
-    static const packed_kernels kernels_##level = {round_##level, weigh_##level, run_##level,      \
-                                                   best_##level, counts_##level}
+    static const packed_kernels kernels_##level = {round_##level, weigh_##level, wide_##level,     \
+                                                   narrow_##level, counts_##level}
 
 KERNELS(plain, );
 

@@ -37,7 +37,8 @@ enum {
     LATHE_LEARNER_GIVES_FITTED = 1u << 8, /* fills fit->fitted; else the host predicts */
     LATHE_LEARNER_GIVES_LEAVES = 1u << 9, /* leaves, leaf_values, set_leaf_values */
     LATHE_LEARNER_COMBINES = 1u << 10,    /* combine */
-    LATHE_LEARNER_GIVES_IMPORTANCE = 1u << 11
+    LATHE_LEARNER_GIVES_IMPORTANCE = 1u << 11,
+    LATHE_LEARNER_FITS_IN_PLACE = 1u << 12 /* fit->fitted may be fit->gradient, to save memory */
 };
 
 typedef struct lathe_open {
