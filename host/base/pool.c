@@ -39,13 +39,15 @@ typedef struct job {
 struct lathe_pool {
     int32_t n;
     int spinners;
-    int most_spinning;  /* cores - 1 */
-    int64_t most_woken; /* by one job: threads beyond the cores would only push each other aside */
+    int most_spinning; /* cores - 1 */
+    int64_t
+        most_awake; /* at work beside a caller: more than the cores would push each other aside */
     pthread_mutex_t lock;
     pthread_cond_t work;       /* a job came, or the end */
     _Atomic uint64_t arrivals; /* jobs put into the list so far: what idle threads spin on */
     job *jobs;
     int sleepers;
+    int working; /* the pool's own threads that are in a job */
     bool caller_busy;
     bool ending;
     lathe_pool_start_fn on_start;
@@ -165,9 +167,11 @@ static void *thread_main(void *arg) {
         job *j = find_job(pool);
         if (j != NULL) {
             atomic_fetch_add_explicit(&j->helpers, 1, memory_order_relaxed);
+            pool->working++;
             pthread_mutex_unlock(&pool->lock);
             work_on(pool, j, start.worker);
             pthread_mutex_lock(&pool->lock);
+            pool->working--;
             if (atomic_fetch_sub_explicit(&j->helpers, 1, memory_order_relaxed) == 1)
                 pthread_cond_signal(&j->changed); /* under the lock: the job is still there */
             spun = false;
@@ -223,7 +227,7 @@ lathe_pool *lathe_pool_new_with(int n_threads, lathe_pool_start_fn on_start, voi
     if (pool == NULL)
         return NULL;
     pool->n = n;
-    pool->most_woken = cores > 2 ? cores - 1 : 1;
+    pool->most_awake = cores > 2 ? cores - 1 : 1;
     pool->most_spinning = cores - 1;
     pool->on_start = on_start;
     pool->start_user = user;
@@ -277,8 +281,8 @@ static void offer(lathe_pool *pool, job *j, int64_t wanted) {
         j->next->link = &j->next;
     pool->jobs = j;
     atomic_fetch_add_explicit(&pool->arrivals, 1, memory_order_relaxed);
-    if (wanted > pool->most_woken)
-        wanted = pool->most_woken;
+    if (wanted > pool->most_awake - pool->working)
+        wanted = pool->most_awake - pool->working;
     wanted -= pool->spinners; /* they look for a job before they sleep */
     if (wanted >= pool->sleepers) {
         if (pool->sleepers > 0)
