@@ -86,14 +86,14 @@ def make_script(folder, name):
     return path
 
 
-def with_wrk(port, worker, folder, args):
-    """Latencies, and processor time a request, of one connection."""
+def with_wrk(port, worker, folder, connections, args):
+    """Latencies, and processor time a request."""
     found = {"on": [], "off": []}
     scripts = {name: make_script(folder, name) for name in found}
     for pair in range(args.wrk_pairs):
         for name in (("on", "off"), ("off", "on"))[pair % 2]:
             before, others = thread_seconds(worker, worker), other_seconds(worker)
-            _, n, p50, p99 = load(port, scripts[name], 1, 1)
+            _, n, p50, p99 = load(port, scripts[name], connections, 1)
             found[name].append({"p50 us": p50, "p99 us": p99,
                                 "serving thread, us a request": (thread_seconds(worker, worker) - before) / n * 1e6,
                                 "other threads, us a request": (other_seconds(worker) - others) / n * 1e6})
@@ -151,10 +151,10 @@ def main():
             print(f"{connections} connection{'s' * (connections > 1)}:")
             tell("requests/s", found["on"], found["off"], -1)
             copies(control, before)
-        if shutil.which("wrk") is not None and args.wrk_pairs > 0:
-            print("1 connection of wrk:")
+        for connections in (64, 1) if shutil.which("wrk") is not None and args.wrk_pairs > 0 else ():
+            print(f"{connections} connection{'s' * (connections > 1)} of wrk:")
             before = copies(control)
-            found = with_wrk(port, worker, folder, args)
+            found = with_wrk(port, worker, folder, connections, args)
             for what in found["on"][0]:
                 tell(what, [r[what] for r in found["on"]], [r[what] for r in found["off"]], 1)
             copies(control, before)
