@@ -300,6 +300,7 @@ static void on_beat(uv_timer_t *timer) {
     infer_worker *w = timer->data;
     atomic_store_explicit(&w->slot->alive_ns, (uint64_t)lathe_now_ns(), memory_order_relaxed);
     infer_flush(w, w->table);
+    infer_shadows_tidy(w);
     w->wall_offset_us = lathe_wall_us() - lathe_now_ns() / 1000;
     if (w->http != NULL && !w->stopped)
         atomic_store_explicit(&w->slot->connections, lathe_http_connections(w->http),

@@ -194,6 +194,8 @@ typedef struct infer_offer {
 } infer_offer;
 /* infer/shadow.c: copies it for the shadow, or drops it. Never waits. */
 void infer_shadow_offer(infer_worker *w, const infer_offer *offer);
+/* Lets go of what the table does not serve any more: some times a second. */
+void infer_shadows_tidy(infer_worker *w);
 /* Ends the thread; copies that wait are dropped. NULL shadows are fine. [loop] */
 void infer_shadows_stop(infer_worker *w);
 

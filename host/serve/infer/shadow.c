@@ -2,9 +2,13 @@
  *
  * The serving thread copies body and prediction into the next free place of a ring, since they go with the answer; where
  * none is free the copy is dropped and counted. One thread of the lowest priority (SCHED_IDLE: it runs where nothing else
- * wants to) takes them out. No lock, and in the steady state no allocation and no system call, on the serving thread.
+ * wants to) takes them out. No lock, and in the steady state no allocation, no system call and no locked instruction on the
+ * serving thread: those would wait until the lines of the copy, which the other thread has had, are its own again.
  *
  *     tail → [taken …] [waiting …] ← head       head: written by the serving thread, tail: by the shadow thread
+ *
+ * So a copy holds no reference: the serving thread holds shadow and answering model once, for all copies of a pair, and when
+ * the pair is served no more their end goes through the ring behind the last copy.
  */
 #include "base/clock.h"
 #include "serve/infer/internal.h"
@@ -12,20 +16,32 @@
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define RING 256 /* a power of two */
 #define MAX_BODY ((size_t)1 << 20)
 #define MAX_ROWS 4096
 #define KEEP_BYTES ((size_t)64 << 10) /* a place that grew beyond this gives its memory back */
 #define NAP_MS 2
-#define NAPS 50 /* before it sleeps until it is woken */
+#define NAPS 50            /* before it sleeps until it is woken */
+#define SLEEP_NS 100000000 /* or for so long: the waking is not fenced, and may be missed */
+#define HOLDS 8
+
+/* What copies refer to. */
+typedef struct shadow_hold {
+    infer_shadow *shadow;
+    infer_model *answered;
+    struct shadow_hold *next; /* of those that leave */
+} shadow_hold;
 
 /* A request on its way, and what was answered. */
 typedef struct shadow_copy {
-    infer_shadow *shadow;
-    infer_model *answered;
+    const infer_shadow *shadow;
+    const infer_model *answered;
+    shadow_hold *end; /* not NULL: no copy, but the end of these */
     int64_t header, rows;
     uint8_t *body; /* [len] */
     size_t len, body_cap;
@@ -37,10 +53,16 @@ typedef struct shadow_copy {
 struct infer_shadows {
     infer_worker *w;
     uv_thread_t thread;
-    uv_sem_t wake;
+    sem_t wake;
     _Atomic bool sleeping, stop;
-    _Atomic unsigned head, tail;
     shadow_copy ring[RING];
+    /* of the serving thread; tail is of the other, a line away */
+    _Atomic unsigned head;
+    unsigned known_tail;
+    shadow_hold *holds[HOLDS]; /* NULL: free */
+    shadow_hold *leaving;      /* no place in the ring yet */
+    uint64_t apart[8];
+    _Atomic unsigned tail;
     /* of the shadow thread */
     lathe_oip *oip;
     lathe_plan *large; /* for a request beyond the shadow's own plan */
@@ -85,14 +107,88 @@ static infer_shadows *start_shadows(infer_worker *w) {
         return NULL;
     s->w = w;
     s->oip = lathe_oip_new();
-    if (s->oip != NULL && uv_sem_init(&s->wake, 0) == 0) {
+    if (s->oip != NULL && sem_init(&s->wake, 0, 0) == 0) {
         if (uv_thread_create(&s->thread, shadow_thread, s) == 0)
             return s;
-        uv_sem_destroy(&s->wake);
+        sem_destroy(&s->wake);
     }
     lathe_oip_free(s->oip);
     free(s);
     return NULL;
+}
+
+/* A free place; NULL: the ring is full. */
+static shadow_copy *next_place(infer_shadows *s) {
+    const unsigned head = atomic_load_explicit(&s->head, memory_order_relaxed);
+    if (head - s->known_tail == RING)
+        s->known_tail = atomic_load_explicit(&s->tail, memory_order_acquire);
+    return head - s->known_tail < RING ? &s->ring[head % RING] : NULL;
+}
+
+static void put(infer_shadows *s) {
+    const unsigned head = atomic_load_explicit(&s->head, memory_order_relaxed);
+    atomic_store_explicit(&s->head, head + 1, memory_order_release);
+    if (atomic_load_explicit(&s->sleeping, memory_order_relaxed) &&
+        atomic_exchange(&s->sleeping, false))
+        sem_post(&s->wake);
+}
+
+/* ---- what copies refer to [serve] ---- */
+
+static void send_leaving(infer_shadows *s) {
+    for (shadow_copy *c; s->leaving != NULL && (c = next_place(s)) != NULL; put(s)) {
+        c->end = s->leaving;
+        s->leaving = s->leaving->next;
+    }
+}
+
+static void leave(infer_shadows *s, int at) {
+    s->holds[at]->next = s->leaving;
+    s->leaving = s->holds[at];
+    s->holds[at] = NULL;
+    send_leaving(s);
+}
+
+static bool hold(infer_shadows *s, infer_shadow *shadow, infer_model *answered) {
+    int at = 0;
+    for (int i = 0; i < HOLDS; i++) {
+        if (s->holds[i] == NULL)
+            at = i;
+        else if (s->holds[i]->shadow == shadow && s->holds[i]->answered == answered)
+            return true;
+    }
+    shadow_hold *h = calloc(1, sizeof *h);
+    if (h == NULL)
+        return false;
+    if (s->holds[at] != NULL)
+        leave(s, at);
+    infer_shadow_retain(shadow);
+    infer_model_retain(answered);
+    *h = (shadow_hold){.shadow = shadow, .answered = answered};
+    s->holds[at] = h;
+    return true;
+}
+
+static bool is_served(const infer_table *table, const shadow_hold *h) {
+    for (size_t i = 0; table != NULL && i < table->n_routes; i++)
+        if (table->routes[i].shadow == h->shadow && table->routes[i].model == h->answered)
+            return true;
+    return false;
+}
+
+void infer_shadows_tidy(infer_worker *w) {
+    infer_shadows *s = w->shadows;
+    for (int i = 0; s != NULL && i < HOLDS; i++)
+        if (s->holds[i] != NULL && !is_served(w->table, s->holds[i]))
+            leave(s, i);
+    if (s != NULL)
+        send_leaving(s);
+}
+
+static void release(shadow_hold *h) {
+    infer_shadow_release(h->shadow);
+    infer_model_release(h->answered);
+    free(h);
 }
 
 static lathe_slot_shadow *shadow_counters(infer_worker *w, const infer_shadow *shadow) {
@@ -109,27 +205,25 @@ void infer_shadow_offer(infer_worker *w, const infer_offer *offer) {
     if (w->shadows == NULL)
         w->shadows = start_shadows(w);
     infer_shadows *s = w->shadows;
-    const unsigned head = s ? atomic_load_explicit(&s->head, memory_order_relaxed) : 0;
-    shadow_copy *c = s ? &s->ring[head % RING] : NULL;
-    if (s == NULL || offer->len > MAX_BODY || offer->rows > MAX_ROWS ||
-        head - atomic_load_explicit(&s->tail, memory_order_acquire) == RING || !fill(c, offer)) {
+    shadow_copy *c = NULL;
+    if (s != NULL && offer->len <= MAX_BODY && offer->rows <= MAX_ROWS &&
+        hold(s, shadow, offer->route->model))
+        c = next_place(s);
+    if (c == NULL || !fill(c, offer)) {
         lathe_slot_add(&count->dropped, 1);
         return;
     }
-    infer_shadow_retain(shadow);
-    infer_model_retain(offer->route->model);
     c->shadow = shadow;
     c->answered = offer->route->model;
-    atomic_store(&s->head, head + 1);
-    if (atomic_load(&s->sleeping) && atomic_exchange(&s->sleeping, false))
-        uv_sem_post(&s->wake);
+    c->end = NULL;
+    put(s);
 }
 
 /* ---- predicting and comparing: the shadow thread ---- */
 
 static lathe_plan *plan_for(void *user, int64_t rows, lathe_error *err) {
     infer_shadows *s = user;
-    infer_shadow *shadow =
+    const infer_shadow *shadow =
         s->ring[atomic_load_explicit(&s->tail, memory_order_relaxed) % RING].shadow;
     if (rows <= lathe_plan_max_rows(shadow->plan))
         return shadow->plan;
@@ -275,10 +369,18 @@ static void wait_for_work(infer_shadows *s, unsigned tail, int *naps) {
         return;
     }
     atomic_store(&s->sleeping, true);
-    if (atomic_load(&s->head) == tail && !atomic_load(&s->stop))
-        uv_sem_wait(&s->wake);
-    else if (!atomic_exchange(&s->sleeping, false))
-        uv_sem_wait(&s->wake); /* somebody has posted already */
+    if (atomic_load(&s->head) == tail && !atomic_load(&s->stop)) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += SLEEP_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        sem_timedwait(&s->wake, &until);
+    }
+    if (atomic_exchange(&s->sleeping, false))
+        return; /* nobody has posted; the next look sleeps again */
+    while (sem_trywait(&s->wake) == 0)
+        continue;
     *naps = 0;
 }
 
@@ -296,9 +398,10 @@ static void shadow_thread(void *arg) {
         }
         shadow_copy *c = &s->ring[tail % RING];
         naps = 0;
-        work(s, c);
-        infer_shadow_release(c->shadow);
-        infer_model_release(c->answered);
+        if (c->end != NULL)
+            release(c->end);
+        else
+            work(s, c);
         shrink(c);
         atomic_store_explicit(&s->tail, tail + 1, memory_order_release);
     }
@@ -311,19 +414,25 @@ void infer_shadows_stop(infer_worker *w) {
     if (s == NULL)
         return;
     atomic_store(&s->stop, true);
-    if (atomic_exchange(&s->sleeping, false))
-        uv_sem_post(&s->wake);
+    atomic_store(&s->sleeping, false);
+    sem_post(&s->wake);
     uv_thread_join(&s->thread);
-    for (unsigned i = atomic_load(&s->tail); i != atomic_load(&s->head); i++) {
-        infer_shadow_release(s->ring[i % RING].shadow);
-        infer_model_release(s->ring[i % RING].answered);
+    for (unsigned i = atomic_load(&s->tail); i != atomic_load(&s->head); i++)
+        if (s->ring[i % RING].end != NULL)
+            release(s->ring[i % RING].end);
+    for (shadow_hold *h = s->leaving, *next; h != NULL; h = next) {
+        next = h->next;
+        release(h);
     }
+    for (int i = 0; i < HOLDS; i++)
+        if (s->holds[i] != NULL)
+            release(s->holds[i]);
     for (int i = 0; i < RING; i++) {
         free(s->ring[i].body);
         free(s->ring[i].numbers);
         free(s->ring[i].labels);
     }
-    uv_sem_destroy(&s->wake);
+    sem_destroy(&s->wake);
     lathe_plan_free(s->large);
     lathe_oip_free(s->oip);
     free(s->map);
