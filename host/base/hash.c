@@ -14,6 +14,10 @@ struct lathe_sha256 {
     bool ok;
 };
 
+void lathe_hash_prepare(void) {
+    lathe_sha256_free(lathe_sha256_new());
+}
+
 lathe_sha256 *lathe_sha256_new(void) {
     lathe_sha256 *h = calloc(1, sizeof *h);
     if (h == NULL)

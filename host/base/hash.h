@@ -16,6 +16,10 @@
 
 typedef struct lathe_sha256 lathe_sha256;
 
+/* Does what the library behind SHA-256 does at its first use, which takes 2 ms. A thread that stays to the end of the process
+ * should be that: what the library keeps for it goes with the process in order. */
+void lathe_hash_prepare(void);
+
 /* A new running digest; NULL: out of memory. Free with lathe_sha256_free, also after final. */
 lathe_sha256 *lathe_sha256_new(void);
 /* Adds bytes. A failure inside is kept and reported by final. */

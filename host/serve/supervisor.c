@@ -1,6 +1,7 @@
 #include "serve/supervisor.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "plugin/catalogue.h"
@@ -543,6 +544,7 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
         rc = lathe_supervisor_reauth(s, err);
     if (rc == LATHE_OK)
         rc = lathe_supervisor_reroute(s, NULL, NULL, err);
+    lathe_hash_prepare(); /* while the workers make their tables */
     if (rc == LATHE_OK)
         rc = start_runs(s, err);
     if (rc == LATHE_OK)

@@ -197,7 +197,7 @@ static void models(infer_worker *w, lathe_exchange *exchange, const char *rest) 
     if (route == NULL)
         return;
     if ((infer && route->door == NULL) || infer_route_show(route, &err) == LATHE_E_NOT_FOUND)
-        infer_warm(w, exchange, route);
+        infer_warm(w, exchange, route, !infer);
     else if (route->shown == NULL)
         infer_refuse(w, exchange, &err);
     else if (infer && lathe_metering_admit(w->auth, w->slots, w->slot, exchange))

@@ -171,8 +171,8 @@ void infer_count_queue(infer_worker *w, int64_t rows); /* that join it, or with 
 void infer_remember(infer_worker *w, const infer_route *route, const lathe_oip *oip,
                     const lathe_plan_output *output);
 
-/* infer/warm.c: the request waits until its route has its model, then infer_resume has it. */
-void infer_warm(infer_worker *w, lathe_exchange *exchange, const infer_route *route);
+/* infer/warm.c: the request waits until its route has its model, or (is_head) its header, then infer_resume has it. */
+void infer_warm(infer_worker *w, lathe_exchange *exchange, const infer_route *route, bool is_head);
 /* infer/warm.c: what has been loaded is put into the table, unless another one is made from it just now. */
 void infer_warm_settle(infer_worker *w);
 /* infer/http.c: a request for a model that was admitted already. */

@@ -28,6 +28,7 @@ struct infer_warming {
     lathe_door *door;
     int32_t rc;
     lathe_error err;
+    bool is_head; /* that alone is wanted */
     bool done;
     waiting *waiters; /* oldest first */
 };
@@ -47,6 +48,10 @@ static void warm_run(uv_work_t *work) {
     infer_warming *warming = work->data;
     infer_worker *w = warming->w;
     infer_thread(w);
+    if (warming->is_head) {
+        warming->rc = infer_model_read(warming->model, &warming->err);
+        return;
+    }
     warming->rc = infer_model_load(warming->model, w->setup.crumbs, &warming->err);
     if (warming->rc == LATHE_OK)
         warming->rc = infer_open_door(warming->model, warming->validation, warming->name,
@@ -62,7 +67,9 @@ static void attach(infer_worker *w, infer_warming *warming) {
         if (r->model != warming->model || r->door != NULL || r->error != NULL ||
             strcmp(r->name, warming->name) != 0 || strcmp(r->version, warming->version) != 0)
             continue;
-        if (warming->rc == LATHE_OK) {
+        if (warming->rc == LATHE_OK && warming->is_head) {
+            continue; /* infer_route_show() makes what is missing */
+        } else if (warming->rc == LATHE_OK) {
             lathe_door_retain(warming->door);
             r->door = warming->door;
             if (r->batch_rows > 1) /* without one its requests are answered one by one */
@@ -119,7 +126,8 @@ static void warm_after(uv_work_t *work, int status) {
 }
 
 /* Begins the work for a route. NULL: err. */
-static infer_warming *begin(infer_worker *w, const infer_route *route, lathe_error *err) {
+static infer_warming *begin(infer_worker *w, const infer_route *route, bool is_head,
+                            lathe_error *err) {
     infer_warming *warming = calloc(1, sizeof *warming);
     if (warming == NULL) {
         lathe_fail(err, LATHE_E_MEMORY, route->name, "out of memory");
@@ -128,6 +136,7 @@ static infer_warming *begin(infer_worker *w, const infer_route *route, lathe_err
     *warming = (infer_warming){.work.data = warming,
                                .w = w,
                                .model = route->model,
+                               .is_head = is_head,
                                .name = strdup(route->name),
                                .version = strdup(route->version),
                                .step = strdup(route->step)};
@@ -153,16 +162,16 @@ static void waiter_gone(void *user) {
     x->exchange = NULL;
 }
 
-void infer_warm(infer_worker *w, lathe_exchange *exchange, const infer_route *route) {
+void infer_warm(infer_worker *w, lathe_exchange *exchange, const infer_route *route, bool is_head) {
     lathe_error err = {0};
     waiting *x = calloc(1, sizeof *x);
     infer_warming *warming = w->warming;
-    while (warming != NULL &&
-           (warming->model != route->model || strcmp(warming->name, route->name) != 0 ||
-            strcmp(warming->version, route->version) != 0))
+    while (warming != NULL && (warming->model != route->model || warming->is_head != is_head ||
+                               strcmp(warming->name, route->name) != 0 ||
+                               strcmp(warming->version, route->version) != 0))
         warming = warming->next;
     if (x != NULL && warming == NULL)
-        warming = begin(w, route, &err);
+        warming = begin(w, route, is_head, &err);
     if (x == NULL || warming == NULL) {
         free(x);
         lathe_http_fail(exchange, 503, "retry-after: 1\r\n", "out of memory for \"%s\"",
