@@ -61,6 +61,12 @@ def mlp_case(name, data, layers, epochs, **more):
                 {"layers": layers, "epochs": epochs, "batch": 128}, **more)
 
 
+def threads_case(name, data, leaves, **tree):
+    """Ours with 8 threads as its own peer: never slower than with as many as there are cores."""
+    return Case(name, "threads", data, gbdt(100, leaves, **tree), {"lathe, 8 threads": ("lathe", None, {"threads": 8})},
+                {}, kind="memory", note="the ratio is time with 8 threads / time with the cores'")
+
+
 STACK = {"stacking": {"folds": 5, "final": "linear", "base": [
     "linear", {"tree": {"max_leaves": 63, "min_rows": 20}}, {"random_forest": {"trees": 100}},
     {"gbdt": {"rounds": 100}},
@@ -81,6 +87,9 @@ CASES = [
                   note="1 008 columns, 1 000 of them of one-hot codes, bundled"),
     boosting_case("gbdt-sparse-unbundled", "sparse", 31, rows=30_000, kind="memory", tolerance=0.002,
                   tree={"bundle": False}, note="the same without bundling"),
+    threads_case("threads-gbdt-higgs", "higgs", 255, gradient_levels=4),
+    threads_case("threads-gbdt-adult", "adult", 31),
+    threads_case("threads-gbdt-letter", "letter", 31),
     boosting_case("process-higgs", "higgs", 255, group="process", kind="process"),
     boosting_case("process-adult", "adult", 31, group="process", kind="process", tolerance=0.002),
     forest_case("higgs", tolerance=0.005),

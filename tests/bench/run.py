@@ -149,20 +149,22 @@ class Fitter:
         self.case, self.threads, self.work, self.lathe = case, threads, lathe.work, lathe
         self.program = pathlib.Path(lathe.program).parents[1] / "tests/bench/fit_rows"
         self.spec = {"name": case.data, "task": goal["task"], "metric": goal["metric"],
-                     "data": str(path.with_suffix(".npz")), "scaled": case.group != "gbdt"}
+                     "data": str(path.with_suffix(".npz")), "scaled": "gbdt" not in case.learner}
         self.shape = self.ask({"export": str(self.work)})
 
     def ask(self, more):
         program = str(pathlib.Path(__file__).with_name("peers.py"))
         return json.loads(run_timed([sys.executable, program, json.dumps(self.spec | more)])[0])
 
-    def __call__(self):
+    def __call__(self, threads=None):
         out = str(self.work / "out.f32")
         text, wall, peak = run_timed([
             str(self.program), json.dumps(self.case.learner), str(self.work / "rows.f32"),
             str(self.work / "target.f32"), str(self.shape["train"]), str(self.shape["features"]),
-            str(self.shape["classes"]), str(self.threads), out, str(self.lathe.seed), self.shape["categories"]])
-        return json.loads(text) | self.ask({"predictions": out}) | {"wall": wall, "peak_mb": peak}
+            str(self.shape["classes"]), str(threads or self.threads), out, str(self.lathe.seed), self.shape["categories"]])
+        bins = self.shape["train"] * self.shape["features"] / 2**20
+        return json.loads(text) | self.ask({"predictions": out}) | {"wall": wall, "peak_mb": peak, "bins_mb": bins,
+                                                                    "version": ""}
 
 
 # ---- peers ----
@@ -239,7 +241,8 @@ def measure(case, args, lathe):
         tell(case, turn, "lathe", result["lathe"])
         for variant in peers:
             runs = result["peers"][variant[0]]
-            runs.append(run_peer(case, goal, path, variant, lathe.work, lathe.seed))
+            runs.append(ours(variant[2]["threads"]) if variant[1] == "lathe" else
+                        run_peer(case, goal, path, variant, lathe.work, lathe.seed))
             tell(case, turn, variant[0], runs)
     return result
 
@@ -290,7 +293,11 @@ def show(result):
         print(f"  {label:32} {one['seconds'] * scale:9.3f} {unit:2} {spread:>17}  {one['quality']:9.{digits}f}  "
               f"{f'{statistics.median(peak):.0f} MB' if peak else '':>9}  {more}")
 
-    line("lathe", summary | {"runs": result["lathe"]}, "")
+    memory = ""
+    if "gbdt" in result["case"] and "fit_mb" in result["lathe"][0]:
+        used, bins = median(result["lathe"], "fit_mb"), median(result["lathe"], "bins_mb")
+        memory = f"{used:.0f} MB beyond the matrix, {used / bins:.2f}× the bins"
+    line("lathe", summary | {"runs": result["lathe"]}, memory)
     for label, peer in summary["peers"].items():
         words = {"equal": "", "better": "; ours is better", "worse": "; OURS IS WORSE",
                  "extrapolated": "; EXTRAPOLATED from a part of the fit, whose quality says nothing"
