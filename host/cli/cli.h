@@ -76,4 +76,27 @@ void cli_print_json(const cJSON *tree);
 /* A table of text columns, aligned; numbers to the right where every cell of a column is one. NULL cells are blank. */
 void cli_print_table(const char *const *cells, size_t n_rows, size_t n_columns);
 
+/* ---- verbs on a home: cli/home_verbs.c ---- */
+
+typedef struct lathe_store lathe_store;
+
+typedef struct cli_home_call {
+    lathe_store *store;
+    lathe_arena *arena;
+    const cli_option *options;
+    const char *name; /* of what the verb is about; NULL: none was given */
+    lathe_error err;
+} cli_home_call;
+
+typedef struct cli_home_verb {
+    const char *name;
+    int (*run)(cli_home_call *c);
+    bool takes_name; /* else no argument */
+    bool writes;
+} cli_home_verb;
+
+/* Opens the home (NULL: the usual) and runs args[0] on it; verbs ends with {0}. Gives the exit code. */
+int cli_run_home_verb(const cli_home_verb *verbs, const char *usage, const char *home,
+                      const cli_option *options, const char *const *args, size_t n_args);
+
 #endif

@@ -25,19 +25,11 @@ static const char usage_usage[] =
 
 enum { OPT_HOME, OPT_JSON, OPT_QUOTA, N_PROJECT_OPT = OPT_QUOTA + 4 };
 
-typedef struct projects_call {
-    lathe_store *store;
-    lathe_arena *arena;
-    const cli_option *options;
-    const char *name;
-    lathe_error err;
-} projects_call;
-
 static const char *number(lathe_arena *arena, int64_t value) {
     return value > 0 ? lathe_arena_printf(arena, "%" PRId64, value) : "";
 }
 
-static int list_projects(projects_call *c) {
+static int list_projects(cli_home_call *c) {
     static const char *const head[] = {"name", "requests/day", "rows/day", "training s/day",
                                        "concurrent runs"};
     enum { N = 5 };
@@ -70,7 +62,7 @@ static int list_projects(projects_call *c) {
 }
 
 /* The options over what there is; false: one is no number, and it has been told. */
-static bool read_quota(const projects_call *c, lathe_quota *quota) {
+static bool read_quota(const cli_home_call *c, lathe_quota *quota) {
     for (int k = 0; lathe_quota_names[k] != NULL; k++) {
         const cli_option *o = &c->options[OPT_QUOTA + k];
         char *end;
@@ -87,7 +79,7 @@ static bool read_quota(const projects_call *c, lathe_quota *quota) {
     return true;
 }
 
-static int change_project(projects_call *c, bool create) {
+static int change_project(cli_home_call *c, bool create) {
     lathe_project_record project = {0};
     if (!create && lathe_store_project(c->store, c->name, c->arena, &project, &c->err) != LATHE_OK)
         return cli_error(&c->err);
@@ -98,24 +90,22 @@ static int change_project(projects_call *c, bool create) {
     return EXIT_DONE;
 }
 
-static int create_project(projects_call *c) {
+static int create_project(cli_home_call *c) {
     return change_project(c, true);
 }
 
-static int set_project(projects_call *c) {
+static int set_project(cli_home_call *c) {
     return change_project(c, false);
 }
 
-static const struct {
-    const char *name;
-    int (*run)(projects_call *c);
-    bool changes;
-} verbs[] = {
-    {"list", list_projects, false}, {"create", create_project, true}, {"set", set_project, true}};
+static const cli_home_verb verbs[] = {{"list", list_projects, false, false},
+                                      {"create", create_project, true, true},
+                                      {"set", set_project, true, true},
+                                      {0}};
 
 int cli_projects(int argc, char **argv) {
     const char *args[argc + 1];
-    size_t n_args, v = 0;
+    size_t n_args;
     bool help;
     cli_option options[N_PROJECT_OPT] = {
         [OPT_HOME] = {.name = "home", .takes_value = true},
@@ -126,27 +116,7 @@ int cli_projects(int argc, char **argv) {
         [OPT_QUOTA + 3] = {.name = "concurrent-runs", .takes_value = true}};
     if (!cli_parse(argc, argv, options, N_PROJECT_OPT, projects_usage, args, &n_args, &help))
         return help ? EXIT_DONE : EXIT_USAGE;
-    while (n_args > 0 && v < sizeof verbs / sizeof *verbs && strcmp(verbs[v].name, args[0]) != 0)
-        v++;
-    if (n_args == 0)
-        return cli_usage(projects_usage, "list, create or set?");
-    if (v == sizeof verbs / sizeof *verbs)
-        return cli_usage(projects_usage, "there is no verb \"%s\"", args[0]);
-    if (n_args != (verbs[v].changes ? 2 : 1))
-        return cli_usage(projects_usage, "%s takes %s", args[0],
-                         verbs[v].changes ? "one name" : "no argument");
-    projects_call c = {
-        .options = options, .name = n_args > 1 ? args[1] : NULL, .arena = lathe_arena_new()};
-    int code = EXIT_FAILED;
-    if (c.arena != NULL && lathe_store_open(options[OPT_HOME].value,
-                                            verbs[v].changes ? LATHE_STORE_OWN : LATHE_STORE_READ,
-                                            &c.store, &c.err) == LATHE_OK)
-        code = verbs[v].run(&c);
-    else
-        cli_error(&c.err);
-    lathe_store_close(c.store);
-    lathe_arena_free(c.arena);
-    return code;
+    return cli_run_home_verb(verbs, projects_usage, options[OPT_HOME].value, options, args, n_args);
 }
 
 /* ---- usage ---- */

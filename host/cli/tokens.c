@@ -33,14 +33,6 @@ enum {
     N_OPT
 };
 
-typedef struct tokens_call {
-    lathe_store *store;
-    lathe_arena *arena;
-    const cli_option *options;
-    const char *name; /* NULL: none was given */
-    lathe_error err;
-} tokens_call;
-
 /* "90d" in microseconds, at most a century; -1: no such time. */
 static int64_t read_time(const char *text) {
     static const char units[] = "smhd";
@@ -55,7 +47,7 @@ static int64_t read_time(const char *text) {
 }
 
 /* The secret alone on stdout, so that it can be piped; what to do with it on stderr. */
-static int print_secret(const tokens_call *c, char secret[LATHE_TOKEN_TEXT]) {
+static int print_secret(const cli_home_call *c, char secret[LATHE_TOKEN_TEXT]) {
     if (c->options[OPT_JSON].seen)
         printf("{\"name\":\"%s\",\"token\":\"%s\"}\n", c->name, secret);
     else
@@ -72,7 +64,7 @@ static int print_secret(const tokens_call *c, char secret[LATHE_TOKEN_TEXT]) {
     return written ? EXIT_DONE : EXIT_FAILED;
 }
 
-static int create_token(tokens_call *c) {
+static int create_token(cli_home_call *c) {
     char secret[LATHE_TOKEN_TEXT], *end = NULL;
     const cli_option *o = c->options;
     lathe_token_new info = {.name = c->name,
@@ -97,7 +89,7 @@ static int create_token(tokens_call *c) {
     return print_secret(c, secret);
 }
 
-static int rotate_token(tokens_call *c) {
+static int rotate_token(cli_home_call *c) {
     char secret[LATHE_TOKEN_TEXT];
     const char *text = c->options[OPT_GRACE].value;
     const int64_t grace = read_time(text != NULL ? text : "24h");
@@ -108,7 +100,7 @@ static int rotate_token(tokens_call *c) {
     return print_secret(c, secret);
 }
 
-static int revoke_token(tokens_call *c) {
+static int revoke_token(cli_home_call *c) {
     if (lathe_store_token_revoke(c->store, c->name, c->options[OPT_REASON].value, &c->err) !=
         LATHE_OK)
         return cli_error(&c->err);
@@ -163,7 +155,7 @@ static int list_json(const lathe_token_list *list) {
     return EXIT_DONE;
 }
 
-static int list_tokens(tokens_call *c) {
+static int list_tokens(cli_home_call *c) {
     static const char *const head[] = {"name",  "role",    "project", "rate",
                                        "state", "created", "expires", "used"};
     const size_t n = sizeof head / sizeof *head;
@@ -192,20 +184,15 @@ static int list_tokens(tokens_call *c) {
     return EXIT_DONE;
 }
 
-static const struct {
-    const char *name;
-    int (*run)(tokens_call *c);
-    bool takes_name, writes;
-} verbs[] = {
-    {"create", create_token, true, true},
-    {"list", list_tokens, false, false},
-    {"rotate", rotate_token, true, true},
-    {"revoke", revoke_token, true, true},
-};
+static const cli_home_verb verbs[] = {{"create", create_token, true, true},
+                                      {"list", list_tokens, false, false},
+                                      {"rotate", rotate_token, true, true},
+                                      {"revoke", revoke_token, true, true},
+                                      {0}};
 
 int cli_tokens(int argc, char **argv) {
     const char *args[argc + 1];
-    size_t n_args, v = 0;
+    size_t n_args;
     bool help;
     cli_option options[N_OPT] = {[OPT_HOME] = {.name = "home", .takes_value = true},
                                  [OPT_JSON] = {.name = "json"},
@@ -217,25 +204,5 @@ int cli_tokens(int argc, char **argv) {
                                  [OPT_REASON] = {.name = "reason", .takes_value = true}};
     if (!cli_parse(argc, argv, options, N_OPT, usage, args, &n_args, &help))
         return help ? EXIT_DONE : EXIT_USAGE;
-    while (n_args > 0 && v < sizeof verbs / sizeof *verbs && strcmp(verbs[v].name, args[0]) != 0)
-        v++;
-    if (n_args == 0)
-        return cli_usage(usage, "create, list, rotate or revoke?");
-    if (v == sizeof verbs / sizeof *verbs)
-        return cli_usage(usage, "there is no verb \"%s\"", args[0]);
-    if (n_args != (verbs[v].takes_name ? 2 : 1))
-        return cli_usage(usage, "%s takes %s", args[0],
-                         verbs[v].takes_name ? "one name" : "no argument");
-    tokens_call c = {
-        .options = options, .name = n_args > 1 ? args[1] : NULL, .arena = lathe_arena_new()};
-    int code = EXIT_FAILED;
-    if (c.arena != NULL && lathe_store_open(options[OPT_HOME].value,
-                                            verbs[v].writes ? LATHE_STORE_OWN : LATHE_STORE_READ,
-                                            &c.store, &c.err) == LATHE_OK)
-        code = verbs[v].run(&c);
-    else
-        cli_error(&c.err);
-    lathe_store_close(c.store);
-    lathe_arena_free(c.arena);
-    return code;
+    return cli_run_home_verb(verbs, usage, options[OPT_HOME].value, options, args, n_args);
 }

@@ -234,5 +234,7 @@ void lathe_live_window(const lathe_live_total *total, const lathe_live_total *be
         }
     }
     const int64_t then = before ? lathe_live_total_rows(before) : 0;
-    lathe_window_put_rows(window, lathe_live_total_rows(total) - then);
+    /* whatever a worker wrote: without overflow */
+    lathe_window_put_rows(window,
+                          (int64_t)((uint64_t)lathe_live_total_rows(total) - (uint64_t)then));
 }

@@ -1,6 +1,7 @@
 /* An inference worker's models: their headers are read, and they are loaded when they are needed. */
 #include "serve/infer/table.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +86,7 @@ int32_t infer_model_load(infer_model *m, lathe_crumbs *crumbs, lathe_error *err)
     pthread_mutex_lock(&m->lock);
     const int32_t rc = atomic_load(&m->loaded) ? LATHE_OK : load_locked(m, crumbs, err);
     pthread_mutex_unlock(&m->lock);
+    OPENSSL_thread_stop(); /* what hashing a plugin's file left with this thread, which ends after libcrypto */
     return rc;
 }
 
