@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { ASSIGN_GRAIN = 8192, MAX_EXPANSIONS = 8, PARALLEL_WORK = 1 << 13 };
+enum { ASSIGN_GRAIN = 8192, WALK_ROWS = 16, MAX_EXPANSIONS = 8, PARALLEL_WORK = 1 << 13 };
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
@@ -300,20 +300,41 @@ int32_t tree_grow(tree_context *c, lathe_error *err) {
 
 /* ---- the leaf of every row ------------------------------------------------------------------- */
 
+/* The leaves of up to WALK_ROWS rows: a step a row in turn, so that the rows' loads overlap; one that is at its leaf
+ * stays there, without a branch. */
+static void walk_rows(const tree_context *c, const int32_t *rows, int64_t n) {
+    int32_t at[WALK_ROWS] = {0}, all = 0;
+    while (all >= 0) {
+        all = -1;
+        for (int64_t i = 0; i < n; i++) {
+            int32_t node = at[i] < 0 ? 0 : at[i];
+            uint32_t feature = c->node[node].meta & TREE_FEATURE_MASK;
+            int bin = c->bins->rows[rows[i] * c->bins->row_stride + feature];
+            int32_t next = c->node[node].child[!tree_bin_is_left(c->left_bins[node], bin)];
+            at[i] = at[i] < 0 ? at[i] : next;
+            all &= at[i]; /* negative while all are */
+        }
+    }
+    for (int64_t i = 0; i < n; i++)
+        c->leaf[rows[i]] = ~at[i];
+}
+
 static int32_t assign_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
     (void)worker;
     tree_context *c = user;
+    int32_t rows[WALK_ROWS];
+    int64_t n = 0;
     for (int64_t r = begin; r < end; r++) {
         if (c->leaf[r] >= 0)
             continue;
-        const uint8_t *row = c->bins->rows + r * c->bins->row_stride;
-        int32_t i = 0;
-        while (i >= 0) {
-            int32_t f = (int32_t)(c->node[i].meta & TREE_FEATURE_MASK);
-            i = c->node[i].child[!tree_bin_is_left(c->left_bins[i], row[f])];
-        }
-        c->leaf[r] = ~i;
+        rows[n++] = (int32_t)r;
+        if (n < WALK_ROWS)
+            continue;
+        walk_rows(c, rows, n);
+        n = 0;
     }
+    if (n > 0)
+        walk_rows(c, rows, n);
     return LATHE_OK;
 }
 
