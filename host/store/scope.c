@@ -100,8 +100,8 @@ int32_t lathe_store_owner(lathe_store *store, lathe_store_named what, const char
                           lathe_arena *arena, const char **project, lathe_error *err) {
     static const char *const queries[] = {
         [LATHE_STORE_MODEL] = "SELECT project FROM main.models WHERE name = ?",
-        [LATHE_STORE_ENDPOINT] = "SELECT m.project FROM main.endpoints e JOIN main.models m "
-                                 "ON m.name = e.model WHERE e.name = ?",
+        [LATHE_STORE_ENDPOINT] = ("SELECT m.project FROM main.endpoints e JOIN main.models m "
+                                  "ON m.name = e.model WHERE e.name = ?"),
         [LATHE_STORE_SCHEDULE] = "SELECT project FROM main.schedules WHERE name = ?"};
     return owner(store, queries[what], name, arena, project, err);
 }
