@@ -33,34 +33,42 @@ static lathe_recall_line *place(lathe_recall_line *set, uint64_t key) {
     return oldest;
 }
 
+/* Released one by one: who sees a new part of a line sees that its key is gone, or the new one. */
+static void set(_Atomic int32_t *to, int32_t value) {
+    atomic_store_explicit(to, value, memory_order_release);
+}
+
 void lathe_recall_note(lathe_recall_line *table, uint64_t key, const lathe_recall_answer *a) {
     if (table == NULL)
         return;
     lathe_recall_line *line = place(set_of(table, key), key);
     atomic_store_explicit(&line->key, 0, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-    atomic_store_explicit(&line->when_ms, (uint64_t)a->when_ms, memory_order_relaxed);
-    atomic_store_explicit(&line->slot, a->slot, memory_order_relaxed);
-    atomic_store_explicit(&line->label, a->label, memory_order_relaxed);
-    atomic_store_explicit(&line->n, a->n, memory_order_relaxed);
-    atomic_store_explicit(&line->labelled, 0, memory_order_relaxed);
+    atomic_store_explicit(&line->when_ms, (uint64_t)a->when_ms, memory_order_release);
+    set(&line->slot, a->slot);
+    set(&line->label, a->label);
+    set(&line->n, a->n);
+    set(&line->labelled, 0);
     for (int i = 0; i < a->n; i++)
-        atomic_store_explicit(&line->values[i], a->values[i], memory_order_relaxed);
+        atomic_store_explicit(&line->values[i], a->values[i], memory_order_release);
     atomic_store_explicit(&line->key, key, memory_order_release);
+}
+
+static int32_t seen(const _Atomic int32_t *from) {
+    return atomic_load_explicit(from, memory_order_acquire);
 }
 
 /* False: it was written to meanwhile. Nothing in it is trusted. */
 static bool read_line(lathe_recall_line *line, uint64_t key, lathe_recall_answer *a) {
     if (atomic_load_explicit(&line->key, memory_order_acquire) != key)
         return false;
-    const int n = atomic_load_explicit(&line->n, memory_order_relaxed);
-    *a = (lathe_recall_answer){.when_ms = (int64_t)get(&line->when_ms),
-                               .slot = atomic_load_explicit(&line->slot, memory_order_relaxed),
-                               .label = atomic_load_explicit(&line->label, memory_order_relaxed),
-                               .n = n < 0 || n > LATHE_RECALL_VALUES ? 0 : n};
+    const int n = seen(&line->n);
+    *a = (lathe_recall_answer){
+        .when_ms = (int64_t)atomic_load_explicit(&line->when_ms, memory_order_acquire),
+        .slot = seen(&line->slot),
+        .label = seen(&line->label),
+        .n = n < 0 || n > LATHE_RECALL_VALUES ? 0 : n};
     for (int i = 0; i < a->n; i++)
-        a->values[i] = atomic_load_explicit(&line->values[i], memory_order_relaxed);
-    atomic_thread_fence(memory_order_acquire);
+        a->values[i] = atomic_load_explicit(&line->values[i], memory_order_acquire);
     return get(&line->key) == key && a->slot >= 0 && a->slot < LATHE_SLOTS_MODELS;
 }
 
