@@ -16,6 +16,26 @@
 #define MOST_CHUNK_ROWS 4096                    /* see dataset_chunk_rows */
 #define SAMPLE_KEY UINT64_C(0x6c617468652d6269) /* fixed: edges depend on the data alone */
 
+/* What a thread finds the edges of a feature with. */
+typedef struct bins_scratch {
+    struct bins_scratch *next;
+    float *values;   /* [n_sample] */
+    float *distinct; /* [n_sample] and for sorting */
+    int64_t *counts; /* [n_sample] */
+} bins_scratch;
+
+static void free_scratch(dataset_slot *s) {
+    pthread_mutex_lock(&s->scratch_lock);
+    while (s->scratch != NULL) {
+        bins_scratch *one = s->scratch;
+        s->scratch = one->next;
+        lathe_pages_free(one);
+    }
+    lathe_pages_free(s->sample);
+    s->sample = NULL;
+    pthread_mutex_unlock(&s->scratch_lock);
+}
+
 void dataset_slots_free(dataset_slot *slots) {
     while (slots != NULL) {
         dataset_slot *next = slots->next;
@@ -28,7 +48,8 @@ void dataset_slots_free(dataset_slot *slots) {
         free(slots->tables);
         free(slots->code_bins);
         free(slots->code_begin);
-        free(slots->sample);
+        free_scratch(slots);
+        pthread_mutex_destroy(&slots->scratch_lock);
         free(slots->rows);
         free(slots->columns);
         free(slots);
@@ -51,6 +72,7 @@ static dataset_slot *new_slot(lathe_dataset *d, int32_t max_bins) {
         return NULL;
     lathe_joint_init(&s->joint, s);
     lathe_joint_init(&s->transposing, s);
+    pthread_mutex_init(&s->scratch_lock, NULL);
     s->data = d;
     s->max_bins = max_bins;
     s->chunk_rows = dataset_chunk_rows(d->stride);
@@ -135,11 +157,11 @@ static bool choose_sample(dataset_slot *s) {
                 n++;
             }
         }
-        if (pass == 0 && (s->sample = lathe_aligned_new(n, sizeof *s->sample)) == NULL)
+        if (pass == 0 && (s->sample = lathe_pages_new(n, sizeof *s->sample)) == NULL)
             return false;
     }
     if (n == 0) { /* all rows share one unlucky number */
-        free(s->sample);
+        lathe_pages_free(s->sample);
         s->sample = NULL;
         n = d->n_rows;
     }
@@ -147,26 +169,49 @@ static bool choose_sample(dataset_slot *s) {
     return true;
 }
 
+/* One that a thread is done with, or a new one. */
+static bins_scratch *take_scratch(dataset_slot *s) {
+    pthread_mutex_lock(&s->scratch_lock);
+    bins_scratch *one = s->scratch;
+    if (one != NULL)
+        s->scratch = one->next;
+    pthread_mutex_unlock(&s->scratch_lock);
+    if (one != NULL)
+        return one;
+    /* a few values more leave room for the head */
+    one = lathe_pages_new(s->n_sample + (int64_t)sizeof *one,
+                          2 * sizeof *one->values + sizeof *one->counts);
+    if (one == NULL)
+        return NULL;
+    one->counts = (int64_t *)(void *)(one + 1);
+    one->values = (float *)(void *)(one->counts + s->n_sample);
+    one->distinct = one->values + s->n_sample;
+    return one;
+}
+
+static void give_scratch(dataset_slot *s, bins_scratch *one) {
+    pthread_mutex_lock(&s->scratch_lock);
+    one->next = s->scratch;
+    s->scratch = one;
+    pthread_mutex_unlock(&s->scratch_lock);
+}
+
 static int32_t numeric_edges(dataset_slot *s, int64_t f) {
     const lathe_dataset *d = s->data;
     float *edges = s->edges + f * (s->max_bins - 1);
-    float *values = lathe_aligned_new(s->n_sample, 3 * sizeof(float));
-    int64_t *counts = lathe_aligned_new(s->n_sample, sizeof *counts);
-    if (values == NULL || counts == NULL) {
-        free(values);
-        free(counts);
+    bins_scratch *scratch = take_scratch(s);
+    if (scratch == NULL)
         return LATHE_E_MEMORY;
-    }
+    float *values = scratch->values;
     int64_t n = 0;
     for (int64_t i = 0; i < s->n_sample; i++) {
         float x = d->matrix[(s->sample != NULL ? s->sample[i] : i) * d->stride + f];
         values[n] = x;
         n += x == x;
     }
-    lathe_floats_sort(values, values + s->n_sample, n);
-    int32_t m = lathe_bin_edges(values, n, s->max_bins, values + 2 * s->n_sample, counts, edges);
-    free(values);
-    free(counts);
+    lathe_floats_sort(values, scratch->distinct, n);
+    int32_t m = lathe_bin_edges(values, n, s->max_bins, scratch->distinct, scratch->counts, edges);
+    give_scratch(s, scratch);
     lathe_bin_table(edges, m, s->tables + f * LATHE_BINS_TABLE);
     s->features[f].edges = edges;
     s->features[f].n_edges = m;
@@ -369,7 +414,10 @@ static int32_t bins_slot(lathe_dataset *d, int32_t max_bins, dataset_slot **slot
         d->slots = s;
     }
     pthread_mutex_unlock(&d->lock);
-    if (s == NULL || lathe_joint_finish(&s->joint, d->pool, starter) != LATHE_OK)
+    int32_t code = s == NULL ? LATHE_E_MEMORY : lathe_joint_finish(&s->joint, d->pool, starter);
+    if (s != NULL)
+        free_scratch(s);
+    if (code != LATHE_OK)
         return lathe_fail_memory(err, "dataset", "the bins");
     *slot = s;
     return LATHE_OK;

@@ -36,6 +36,8 @@ typedef struct dataset_slot {
     int64_t *code_begin;               /* root: [n_features] where a feature's begin */
     int64_t *sample;                   /* root: [n_sample] rows; NULL: all */
     int64_t n_sample;
+    struct bins_scratch *scratch; /* root: not in use now; none once the edges are found */
+    pthread_mutex_t scratch_lock;
     uint8_t *rows;
     uint8_t *columns;
     int64_t bytes;

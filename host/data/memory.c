@@ -26,14 +26,14 @@ static bool block_size(int64_t count, size_t item, size_t header, size_t *size) 
 
 /* Rows are read in the order of a tree's leaves, far apart: with pages of 4 KiB each read of a large
  * block would miss the translation buffer too. Advice: where the system has no huge pages, nothing
- * changes. */
+ * changes. The last page is advised only where it is used whole. */
 static void *new_block(size_t size) {
 #if defined(MADV_HUGEPAGE)
     size_t whole;
     if (size >= HUGE_FROM && lathe_align_size(size, HUGE_PAGE, &whole)) {
         void *p = aligned_alloc(HUGE_PAGE, whole);
         if (p != NULL)
-            madvise(p, whole, MADV_HUGEPAGE);
+            madvise(p, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
         return p;
     }
 #endif
@@ -51,6 +51,27 @@ void *lathe_aligned_zeroed(int64_t count, size_t item) {
     if (p != NULL)
         memset(p, 0, size);
     return p;
+}
+
+/* The first ALIGNMENT bytes hold the size of the whole. */
+void *lathe_pages_new(int64_t count, size_t item) {
+    size_t size;
+    if (!block_size(count, item, ALIGNMENT, &size))
+        return NULL;
+    char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    memcpy(p, &size, sizeof size);
+    return p + ALIGNMENT;
+}
+
+void lathe_pages_free(void *pages) {
+    size_t size;
+    if (pages == NULL)
+        return;
+    char *p = (char *)pages - ALIGNMENT;
+    memcpy(&size, p, sizeof size);
+    munmap(p, size);
 }
 
 lathe_blob *lathe_blob_new(int64_t count, size_t item) {

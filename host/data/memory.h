@@ -13,6 +13,12 @@ void *lathe_aligned_new(int64_t count, size_t item);
 /* The same, zeroed. */
 void *lathe_aligned_zeroed(int64_t count, size_t item);
 
+/* Pages of the system's own, zeroed, that lathe_pages_free gives back to it at once: free() keeps what
+ * threads worked with for their next allocations, and a process's memory stays at its peak. Aligned
+ * and refused as above. */
+void *lathe_pages_new(int64_t count, size_t item);
+void lathe_pages_free(void *pages); /* NULL is fine */
+
 /* Memory that several owners share and nobody changes while it is shared. `bytes` are 64-byte
  * aligned. */
 typedef struct lathe_blob lathe_blob;

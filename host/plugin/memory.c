@@ -32,11 +32,12 @@ static void account(lathe_runtime *rt, int64_t bytes) {
 
 /* Where a large block begins, on a huge page. What learners read in the order of a tree's leaves lies
  * far apart: with pages of 4 KiB each read would miss the translation buffer too. An advice, before
- * anything is written: where the system has no huge pages, nothing changes. */
+ * anything is written: where the system has no huge pages, nothing changes. The last page is advised
+ * only where it is used whole. */
 static char *advise_huge(char *raw, uint64_t bytes) {
     char *begin = (char *)(((uintptr_t)raw + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
 #if defined(MADV_HUGEPAGE)
-    madvise(begin, (bytes + HUGE_PAGE - 1) & ~(uint64_t)(HUGE_PAGE - 1), MADV_HUGEPAGE);
+    madvise(begin, bytes & ~(uint64_t)(HUGE_PAGE - 1), MADV_HUGEPAGE);
 #else
     (void)bytes;
 #endif

@@ -386,12 +386,12 @@ int32_t gbdt_fit(void *self, void *context, const lathe_fit *fit, lathe_error *e
         rc = start_scores(&r, err);
     if (rc == LATHE_OK)
         rc = boost(&r, &kept, err);
+    free_run(&r); /* before the trees are copied into one */
     if (rc == LATHE_OK)
         rc = finish(&r, kept, err);
     g->is_fitted = rc == LATHE_OK;
     if (rc == LATHE_OK && fit->fitted)
         rc = fill_fitted(&r, err);
-    free_run(&r);
     if (rc != LATHE_OK) {
         members_clear(&g->members);
         g->is_fitted = 0;

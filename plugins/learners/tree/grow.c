@@ -74,14 +74,35 @@ static int comes_before(const tree_context *c, int32_t a, int32_t b) {
     return x > y || (x == y && c->item[a].order < c->item[b].order);
 }
 
-static void queue_push(tree_context *c, int32_t i) {
-    int64_t at = c->n_heap++;
-    c->heap[at] = i;
-    if (c->config->max_leaves == LATHE_INT_NULL)
-        return;
+/* Puts a leaf where it may be, `at` or above. */
+static void queue_place(tree_context *c, int64_t at, int32_t i) {
     for (; at > 0 && comes_before(c, i, c->heap[(at - 1) / 2]); at = (at - 1) / 2)
         c->heap[at] = c->heap[(at - 1) / 2];
     c->heap[at] = i;
+}
+
+static void queue_push(tree_context *c, int32_t i) {
+    int64_t at = c->n_heap++;
+    if (c->config->max_leaves == LATHE_INT_NULL)
+        c->heap[at] = i;
+    else
+        queue_place(c, at, i);
+}
+
+/* Drops the leaves that come after the next `remaining`: they will not be split, so their histograms
+ * have places for others. */
+static void queue_drop(tree_context *c, int64_t remaining) {
+    while (c->n_heap > remaining) {
+        int64_t last = c->n_heap / 2; /* the last of all has no children */
+        for (int64_t at = last + 1; at < c->n_heap; at++)
+            if (comes_before(c, c->heap[last], c->heap[at]))
+                last = at;
+        tree_item *item = &c->item[c->heap[last]];
+        tree_item_release(c, item);
+        for (int32_t side = 0; item->children >= 0 && side < 2; side++)
+            tree_item_release(c, &c->item[item->children + side]);
+        queue_place(c, last, c->heap[--c->n_heap]);
+    }
 }
 
 static int32_t queue_pop(tree_context *c) {
@@ -133,10 +154,11 @@ static int64_t round_size(const tree_context *c, int64_t remaining) {
 static int32_t expand_round(tree_context *c, int64_t remaining, lathe_error *err) {
     expansions r = {.c = c};
     int32_t next[MAX_EXPANSIONS];
-    int64_t n = round_size(c, remaining), work = 0;
     int32_t rc = reserve_items(c, err);
     if (rc != LATHE_OK)
         return rc;
+    queue_drop(c, remaining);
+    int64_t n = round_size(c, remaining), work = 0;
     for (int64_t i = 0; i < n; i++)
         next[i] = queue_pop(c);
     for (int64_t i = n - 1; i >= 0; i--)
