@@ -3,6 +3,7 @@
 #include "data/text.h"
 
 #define WAYS 4
+#define TURN 16 /* turn_n is TURN * turn + n */
 
 uint64_t lathe_recall_name(const char *name) {
     return lathe_hash_bytes(name, (int64_t)lathe_str_of(name).len, 3);
@@ -33,43 +34,46 @@ static lathe_recall_line *place(lathe_recall_line *set, uint64_t key) {
     return oldest;
 }
 
-/* Released one by one: who sees a new part of a line sees that its key is gone, or the new one. */
 static void set(_Atomic int32_t *to, int32_t value) {
     atomic_store_explicit(to, value, memory_order_release);
-}
-
-void lathe_recall_note(lathe_recall_line *table, uint64_t key, const lathe_recall_answer *a) {
-    if (table == NULL)
-        return;
-    lathe_recall_line *line = place(set_of(table, key), key);
-    atomic_store_explicit(&line->key, 0, memory_order_relaxed);
-    atomic_store_explicit(&line->when_ms, (uint64_t)a->when_ms, memory_order_release);
-    set(&line->slot, a->slot);
-    set(&line->label, a->label);
-    set(&line->n, a->n);
-    set(&line->labelled, 0);
-    for (int i = 0; i < a->n; i++)
-        atomic_store_explicit(&line->values[i], a->values[i], memory_order_release);
-    atomic_store_explicit(&line->key, key, memory_order_release);
 }
 
 static int32_t seen(const _Atomic int32_t *from) {
     return atomic_load_explicit(from, memory_order_acquire);
 }
 
+/* Key 0, turn, parts, key, each released: who sees a new turn sees that the old key is gone, who sees a new part sees the
+ * new turn. The key alone would not do: the same id may come again. */
+void lathe_recall_note(lathe_recall_line *table, uint64_t key, const lathe_recall_answer *a) {
+    if (table == NULL)
+        return;
+    lathe_recall_line *line = place(set_of(table, key), key);
+    const uint32_t turn = (uint32_t)seen(&line->turn_n) / TURN + 1;
+    atomic_store_explicit(&line->key, 0, memory_order_relaxed);
+    set(&line->turn_n, (int32_t)(turn * TURN + (uint32_t)a->n));
+    atomic_store_explicit(&line->when_ms, (uint64_t)a->when_ms, memory_order_release);
+    set(&line->slot, a->slot);
+    set(&line->label, a->label);
+    set(&line->labelled, 0);
+    for (int i = 0; i < a->n; i++)
+        atomic_store_explicit(&line->values[i], a->values[i], memory_order_release);
+    atomic_store_explicit(&line->key, key, memory_order_release);
+}
+
 /* False: it was written to meanwhile. Nothing in it is trusted. */
 static bool read_line(lathe_recall_line *line, uint64_t key, lathe_recall_answer *a) {
+    const int32_t turn_n = seen(&line->turn_n);
     if (atomic_load_explicit(&line->key, memory_order_acquire) != key)
         return false;
-    const int n = seen(&line->n);
+    const int n = (int)((uint32_t)turn_n % TURN);
     *a = (lathe_recall_answer){
         .when_ms = (int64_t)atomic_load_explicit(&line->when_ms, memory_order_acquire),
         .slot = seen(&line->slot),
         .label = seen(&line->label),
-        .n = n < 0 || n > LATHE_RECALL_VALUES ? 0 : n};
+        .n = n > LATHE_RECALL_VALUES ? 0 : n};
     for (int i = 0; i < a->n; i++)
         a->values[i] = atomic_load_explicit(&line->values[i], memory_order_acquire);
-    return get(&line->key) == key && a->slot >= 0 && a->slot < LATHE_SLOTS_MODELS;
+    return seen(&line->turn_n) == turn_n && a->slot >= 0 && a->slot < LATHE_SLOTS_MODELS;
 }
 
 static lathe_recall_line *newest(lathe_slots *slots, uint64_t key, lathe_recall_answer *answer) {

@@ -5,7 +5,8 @@
  * in sets of four, by key; a new answer takes the place of the oldest of its set. So memory is bounded, what is too old is
  * forgotten, and neither side searches. What is remembered ends with the service.
  *
- * One thread writes a worker's table (atomics, no lock or fence); the key is written last, and 0 while the line changes.
+ * One thread writes a worker's table (atomics, no lock or fence); the key is written last, and 0 while the line changes,
+ * and each line counts its turns, so that who reads meanwhile notices.
  */
 #ifndef LATHE_SERVE_RECALL_H
 #define LATHE_SERVE_RECALL_H

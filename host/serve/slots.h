@@ -41,7 +41,7 @@ extern const double lathe_slots_bounds[LATHE_SLOTS_BUCKETS - 1];
 typedef struct lathe_recall_line {
     _Atomic uint64_t key; /* 0: nothing, or it is just being written */
     _Atomic uint64_t when_ms;
-    _Atomic int32_t slot, label, n, labelled;
+    _Atomic int32_t slot, label, turn_n, labelled; /* turn_n: how often it was written, and n */
     _Atomic float values[LATHE_RECALL_VALUES];
 } lathe_recall_line;
 

@@ -4,6 +4,8 @@
 #include "data/text.h"
 
 #include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -89,7 +91,7 @@ START_TEST(nonsense_is_no_answer) {
     note(0, key, 1, 0);
     for (int i = 0; i < LATHE_RECALL_LINES; i++) {
         lathe_recall_line *line = lathe_slots_recall(slots, 0) + i;
-        atomic_store(&line->n, i % 2 ? -5 : 1000000);
+        atomic_store(&line->turn_n, i % 2 ? -5 : 1000000);
         atomic_store(&line->slot, LATHE_SLOTS_MODELS);
     }
     ck_assert_int_eq(lathe_recall_find(slots, key, &a), LATHE_RECALL_UNKNOWN);
@@ -102,6 +104,42 @@ START_TEST(nonsense_is_no_answer) {
 }
 END_TEST
 
+#define MANY 200000
+
+/* Answers to one id, again and again: of each all parts are the same number. */
+static void *rewrite(void *arg) {
+    const uint64_t key = key_of("e", "same", 0);
+    for (int i = 1; i <= MANY; i++) {
+        const float x = (float)i;
+        const lathe_recall_answer a = {
+            .when_ms = i, .slot = 7, .label = i, .n = 8, .values = {x, x, x, x, x, x, x, x}};
+        lathe_recall_note(lathe_slots_recall(slots, 0), key, &a);
+    }
+    atomic_store((_Atomic bool *)arg, true);
+    return NULL;
+}
+
+/* What is found while another thread writes is one answer, not parts of two. */
+START_TEST(found_whole) {
+    const uint64_t key = key_of("e", "same", 0);
+    lathe_recall_answer a;
+    pthread_t writer;
+    _Atomic bool done = false;
+    ck_assert_int_eq(pthread_create(&writer, NULL, rewrite, &done), 0);
+    while (!atomic_load(&done)) {
+        if (lathe_recall_find(slots, key, &a) == LATHE_RECALL_UNKNOWN)
+            continue;
+        ck_assert_int_eq(a.label, (int)a.when_ms);
+        for (int i = 0; i < 8; i++)
+            ck_assert_msg(a.values[i] == (float)a.label, "%d of %d: %g", i, a.label,
+                          (double)a.values[i]);
+    }
+    pthread_join(writer, NULL);
+    ck_assert_int_eq(lathe_recall_find(slots, key, &a), LATHE_RECALL_NEW);
+    ck_assert_int_eq(a.label, MANY);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("recall");
     TCase *c = tcase_create("recall");
@@ -111,6 +149,7 @@ int main(void) {
     tcase_add_test(c, the_newest_counts);
     tcase_add_test(c, memory_is_bounded);
     tcase_add_test(c, nonsense_is_no_answer);
+    tcase_add_test(c, found_whole);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
