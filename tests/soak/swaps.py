@@ -132,6 +132,7 @@ def run_cycles(lathe, checks, cycles):
         who = {"supervisor": service.pid, "worker": service.workers()[0]}
         warm = max(10, cycles // 10)
         cycle(service, checks, warm)
+        checks.equal("runs", service.api("GET", "/runs")[0], 200)  # starts the supervisor's few threads
         time.sleep(0.3)  # the last connections are closed
         before = {name: usage(pid) for name, pid in who.items()}
         begin = time.monotonic()
