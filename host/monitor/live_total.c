@@ -56,8 +56,13 @@ void lathe_live_total_copy(lathe_live_total *into, const lathe_live_total *from)
     memcpy(into->cells, from->cells, (size_t)into->live->n_cells * sizeof *into->cells);
 }
 
+/* A worker may have written any count; differences of two of these do not overflow. */
+static int64_t whole(double count) {
+    return (int64_t)fmin(count, 0x1p62);
+}
+
 int64_t lathe_live_total_rows(const lathe_live_total *t) {
-    return (int64_t)t->cells[0].count;
+    return whole(t->cells[0].count);
 }
 
 int64_t lathe_live_cells(const lathe_live *live) {
@@ -139,7 +144,7 @@ static void sum_feature(const live_feature *f, const live_cell *from, total_cell
 }
 
 int64_t lathe_live_region_rows(const void *region) {
-    return (int64_t)count_of(region);
+    return whole(count_of(region));
 }
 
 void lathe_live_sum(const void *region, lathe_live_total *t) {
@@ -234,7 +239,5 @@ void lathe_live_window(const lathe_live_total *total, const lathe_live_total *be
         }
     }
     const int64_t then = before ? lathe_live_total_rows(before) : 0;
-    /* whatever a worker wrote: without overflow */
-    lathe_window_put_rows(window,
-                          (int64_t)((uint64_t)lathe_live_total_rows(total) - (uint64_t)then));
+    lathe_window_put_rows(window, lathe_live_total_rows(total) - then);
 }
