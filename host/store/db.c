@@ -121,10 +121,13 @@ int32_t lathe_db_open(lathe_store *store, lathe_error *err) {
     // The schema's CHECKs use json_valid(), which SQLite 3.40 counts among the unsafe functions.
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1, NULL);
     // recursive_triggers: else INSERT OR REPLACE would delete without asking the triggers.
-    int32_t st = lathe_db_script(store,
-                                 "PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON;"
-                                 "PRAGMA recursive_triggers = ON; PRAGMA temp_store = MEMORY;",
-                                 err);
+    int32_t st = lathe_db_script(
+        store,
+        "PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON;"
+        "PRAGMA recursive_triggers = ON; PRAGMA temp_store = MEMORY;"
+        /* KiB of pages a connection keeps; the kernel has the file in memory anyway */
+        "PRAGMA cache_size = -256;",
+        err);
     return st;
 }
 
