@@ -135,11 +135,16 @@ char *remote_path(const char *pattern, ...) {
     return lathe_buf_take(&path);
 }
 
-/* {"error", "errors": [{"file", "line", …}]} as the verb itself would tell it. */
+/* {"error", "errors": [{"file", "line", …}]} or {"error", "checks"} as the verb itself would tell it. */
 int remote_fail(const cli_reply *reply, bool json) {
     cJSON *tree = cJSON_ParseWithLength(lathe_buf_str(&reply->body), reply->body.len);
     const cJSON *list = lathe_json_get(tree, "errors"), *item;
     const char *error = cJSON_GetStringValue(lathe_json_get(tree, "error"));
+    if (cJSON_IsArray(lathe_json_get(tree, "checks")) && error != NULL) {
+        const int code = cli_gates_refused(tree, json);
+        cJSON_Delete(tree);
+        return code;
+    }
     if (json && tree != NULL)
         cli_print_json(tree);
     cJSON_ArrayForEach(item, list) {

@@ -104,6 +104,30 @@ static int32_t answer_commit(lathe_parent *p, const cJSON *question, cJSON *repl
     return LATHE_OK;
 }
 
+/* Would endpoints lose rules for columns that the new version does not take? Then it is registered and nothing moves; "kept" of
+ * the reply says why. */
+static int32_t check_fits(lathe_parent *p, lathe_version_new *info, cJSON *reply,
+                          lathe_error *err) {
+    const lathe_fits_question question = {.model = info->model,
+                                          .sha256 = info->sha256,
+                                          .label = "the new version",
+                                          .alias = info->alias,
+                                          .endpoint = info->endpoint};
+    lathe_error why = {0};
+    if (info->alias == NULL)
+        return LATHE_OK;
+    const int32_t rc = lathe_fits_check(p->store, &question, NULL, &why);
+    if (rc != LATHE_OK && rc != LATHE_E_STATE) {
+        *err = why;
+        return rc;
+    }
+    if (rc == LATHE_E_STATE) {
+        info->alias = info->endpoint = info->reason = NULL;
+        cJSON_AddStringToObject(reply, "kept", why.message);
+    }
+    return LATHE_OK;
+}
+
 /* Registers a version and, with "move", moves the alias "live" and the endpoint to it. */
 static int32_t answer_register(lathe_parent *p, const cJSON *question, cJSON *reply,
                                lathe_error *err) {
@@ -124,7 +148,9 @@ static int32_t answer_register(lathe_parent *p, const cJSON *question, cJSON *re
     if (info.model == NULL || info.sha256 == NULL)
         return lathe_fail(err, LATHE_E_INVALID, "worker", "a registration lacks model or sha256");
     int64_t version = 0;
-    int32_t rc = lathe_store_version_register(p->store, &info, &version, err);
+    int32_t rc = check_fits(p, &info, reply, err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_version_register(p->store, &info, &version, err);
     if (rc == LATHE_OK)
         cJSON_AddNumberToObject(reply, "version", (double)version);
     return rc;

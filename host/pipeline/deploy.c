@@ -284,7 +284,12 @@ static int32_t register_version(lathe_job *job, const cJSON *goal, lathe_error *
         return err->code;
     if (cJSON_IsNumber(version))
         job->version = (int64_t)version->valuedouble;
-    job->endpoint_moved = move;
+    const char *kept = cJSON_GetStringValue(lathe_json_get(reply, "kept"));
+    job->endpoint_moved = move && kept == NULL;
+    if (kept != NULL) {
+        lathe_job_log(job, LATHE_LOG_WARN, "registered, but nothing serves it yet: %s", kept);
+        cJSON_AddStringToObject(lathe_job_section(job, "deploy"), "kept", kept);
+    }
     cJSON_Delete(reply);
     return LATHE_OK;
 }

@@ -46,8 +46,9 @@ static int32_t find_version(call *c, const char *model, lathe_version_record *v,
 
 /* ---- an endpoint's own validation, and the columns of a version ---- */
 
-/* LATHE_E_INVALID: the settings name a column that the version does not take. */
-static int32_t check_columns(call *c, const cJSON *validation, const char *sha256) {
+/* LATHE_E_INVALID: the arguments bring rules for a column that the version does not take. */
+static int32_t check_columns(call *c, const char *sha256) {
+    const cJSON *validation = lathe_json_get(c->arguments, "validation");
     const char *path;
     cJSON *description = NULL;
     lathe_schema *schema = NULL;
@@ -72,31 +73,39 @@ static int32_t check_columns(call *c, const cJSON *validation, const char *sha25
     return rc;
 }
 
-/* The settings that an endpoint has, or will have where the arguments bring new ones, for a version that it is to serve. An
- * endpoint that is not there yet has none. */
-static int32_t fits_validation(call *c, const char *sha256) {
-    const cJSON *node = lathe_json_get(c->arguments, "validation");
-    lathe_endpoint_record e;
-    lathe_error missing = {0};
-    if (node != NULL)
-        return check_columns(c, node, sha256);
-    int32_t rc = lathe_store_endpoint(c->store, c->endpoint, c->arena, &e, &missing);
-    if (rc == LATHE_E_NOT_FOUND)
-        return LATHE_OK;
-    cJSON *settings = rc == LATHE_OK ? cJSON_Parse(e.settings) : NULL;
-    if (rc == LATHE_OK)
-        rc = check_columns(c, lathe_json_get(settings, "validation"), sha256);
-    else
-        *c->err = missing;
-    cJSON_Delete(settings);
-    return rc;
+/* ---- may it be served? ---- */
+
+/* The columns of the rules that endpoints have: of the one that is named, unless the arguments bring others, and of all that
+ * follow the alias that is to move. */
+static int32_t fits(call *c, const lathe_version_record *v, const char *alias) {
+    const bool brings = lathe_json_get(c->arguments, "validation") != NULL;
+    const lathe_fits_question question = {
+        .model = v->model,
+        .sha256 = v->sha256,
+        .label = lathe_arena_printf(c->arena, "%s@%" PRId64, v->model, v->version),
+        .alias = alias,
+        .endpoint = brings ? NULL : c->endpoint};
+    if (question.label == NULL)
+        return lathe_fail(c->err, LATHE_E_MEMORY, NULL, "out of memory");
+    return c->force ? lathe_fits_override(c->store, &question, c->reason, c->err)
+                    : lathe_fits_check(c->store, &question, &c->failed, c->err);
 }
 
-/* Gates, and the file's content. */
-static int32_t may_serve(call *c, const lathe_version_record *v) {
+/* The alias that moves where an endpoint is to serve another version; NULL: none. */
+static const char *moved_alias(const lathe_endpoint_record *e, const lathe_version_record *v) {
+    return e->alias[0] != '\0' && strcmp(e->model, v->model) == 0 ? e->alias : NULL;
+}
+
+/* Gates, columns, and the file's content. */
+static int32_t may_serve(call *c, const lathe_version_record *v, const char *alias) {
     const char *ref = lathe_arena_printf(c->arena, "%s@%" PRId64, v->model, v->version);
     int32_t rc = c->force ? lathe_gates_override(c->store, v, c->reason, c->err)
                           : lathe_gates_check(v, &c->failed, c->err);
+    if (rc == LATHE_OK) {
+        cJSON_Delete(c->failed);
+        c->failed = NULL;
+        rc = fits(c, v, alias);
+    }
     return rc == LATHE_OK ? lathe_store_version_verify(c->store, ref ? ref : "", c->err) : rc;
 }
 
@@ -138,9 +147,9 @@ static int32_t set_target(call *c) {
         rc = find_version(c, NULL, &v, &ref);
     }
     if (rc == LATHE_OK)
-        rc = fits_validation(c, v.sha256);
+        rc = check_columns(c, v.sha256);
     if (rc == LATHE_OK)
-        rc = may_serve(c, &v);
+        rc = may_serve(c, &v, NULL);
     return rc == LATHE_OK ? lathe_store_endpoint_set(c->store, c->endpoint, model, alias, v.version,
                                                      c->reason, c->err)
                           : rc;
@@ -169,12 +178,11 @@ static int32_t check_validation(call *c) {
 
 /* New validation for what the endpoint serves already; a new target is asked where it is moved. */
 static int32_t check_served(call *c) {
-    const cJSON *node = lathe_json_get(c->arguments, "validation");
     lathe_endpoint_record e;
-    if (node == NULL || text_of(c, "model") != NULL)
+    if (lathe_json_get(c->arguments, "validation") == NULL || text_of(c, "model") != NULL)
         return LATHE_OK;
     const int32_t rc = lathe_store_endpoint(c->store, c->endpoint, c->arena, &e, c->err);
-    return rc == LATHE_OK ? check_columns(c, node, e.sha256) : rc;
+    return rc == LATHE_OK ? check_columns(c, e.sha256) : rc;
 }
 
 static int32_t set(call *c) {
@@ -200,6 +208,7 @@ static int32_t canary(call *c) {
     lathe_endpoint_record e;
     lathe_version_record v;
     const char *ref;
+    cJSON *gates = NULL;
     int32_t rc = find_both(c, &e, &v, &ref);
     cJSON *settings = rc == LATHE_OK ? cJSON_Duplicate(c->arguments, 1) : NULL;
     if (rc == LATHE_OK && settings == NULL)
@@ -207,10 +216,14 @@ static int32_t canary(call *c) {
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         cJSON_DeleteItemFromObjectCaseSensitive(settings, keys[i]);
     if (rc == LATHE_OK)
-        rc = fits_validation(c, v.sha256);
+        rc = fits(c, &v, moved_alias(&e, &v));
     if (rc == LATHE_OK)
-        rc = lathe_canary_begin(c->store, c->endpoint, ref, settings, c->force, c->reason,
-                                &c->failed, c->err);
+        rc = lathe_canary_begin(c->store, c->endpoint, ref, settings, c->force, c->reason, &gates,
+                                c->err);
+    if (gates != NULL) {
+        cJSON_Delete(c->failed);
+        c->failed = gates;
+    }
     cJSON_Delete(settings);
     return rc;
 }
@@ -267,9 +280,7 @@ static int32_t promote(call *c) {
     if (rc == LATHE_OK)
         rc = find_both(c, &e, &v, &ref);
     if (rc == LATHE_OK)
-        rc = fits_validation(c, v.sha256);
-    if (rc == LATHE_OK)
-        rc = may_serve(c, &v);
+        rc = may_serve(c, &v, moved_alias(&e, &v));
     return rc == LATHE_OK ? lathe_store_endpoint_promote(c->store, c->endpoint, v.model, v.version,
                                                          c->reason, c->err)
                           : rc;
@@ -348,17 +359,16 @@ int32_t lathe_model_promote(lathe_store *store, const char *ref, const cJSON *ar
                             cJSON **answer, lathe_error *err) {
     call c;
     lathe_version_record v;
-    int32_t rc = begin(&c, store, ref, arguments, err);
+    int32_t rc = begin(&c, store, NULL, arguments, err);
+    const char *alias = rc == LATHE_OK ? text_of(&c, "alias") : NULL;
+    alias = alias != NULL ? alias : "live";
     *answer = NULL;
     if (rc == LATHE_OK)
         rc = lathe_store_version(store, ref, c.arena, &v, err);
     if (rc == LATHE_OK)
-        rc = may_serve(&c, &v);
-    if (rc == LATHE_OK) {
-        const char *alias = text_of(&c, "alias");
-        rc =
-            lathe_store_alias_set(store, v.model, alias ? alias : "live", v.version, c.reason, err);
-    }
+        rc = may_serve(&c, &v, alias);
+    if (rc == LATHE_OK)
+        rc = lathe_store_alias_set(store, v.model, alias, v.version, c.reason, err);
     if (rc == LATHE_OK) {
         *answer = cJSON_CreateObject();
         cJSON_AddNumberToObject(*answer, "version", (double)v.version);

@@ -9,7 +9,8 @@
  *   promote   {"model", "version"}: serves it from now on; {}: the canary that is on trial
  *   rollback  {}: takes the canary away; where there is none, serves what it served before
  *
- * All take "reason", for the history, and, but for the last, "force": also where a gate of the version's goal fails.
+ * All take "reason", for the history, and, but for the last, "force": also where a gate of the version's goal fails,
+ * or where it lacks a column of the rules of an endpoint that is to serve it (store/fits.h).
  * "model" is by default the endpoint's own, "version" the newest.
  */
 #ifndef LATHE_SERVE_ENDPOINT_VERBS_H
@@ -20,7 +21,7 @@
 #include <cjson/cJSON.h>
 
 /* *answer (delete it): {"endpoint", "model", "version"}: what it serves afterwards; where a gate refuses (LATHE_E_STATE)
- * {"error", "checks": [{"metric", "require", "value", "met"}, …]}; NULL else. LATHE_E_INVALID, LATHE_E_NOT_FOUND. */
+ * {"error", "checks": [{"metric", "require", "value", "met"}, …]}, or [{"endpoint", "column"}, …]; NULL else. LATHE_E_INVALID, LATHE_E_NOT_FOUND. */
 int32_t lathe_endpoint_verb(lathe_store *store, const char *verb, const char *endpoint,
                             const cJSON *arguments, cJSON **answer, lathe_error *err);
 

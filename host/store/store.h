@@ -122,6 +122,7 @@ int32_t lathe_store_check_name(const char *name, const char *what, lathe_error *
 #include "store/audit.h"
 #include "store/backup.h"
 #include "store/endpoints.h"
+#include "store/fits.h"
 #include "store/gates.h"
 #include "store/lineage.h"
 #include "store/models.h"

@@ -198,6 +198,62 @@ def check_settings(service):
     checks.that("the document's again", service.until(lambda: ask() == 200))
 
 
+def check_lost_column(lathe, service):
+    """A version without a column that an endpoint's rules name is not served by it, whichever way it would be, unless forced."""
+    def models(verb, **body):
+        return service.control("POST", f"/api/v1/models/usual/{verb}", body)
+
+    def served():
+        return service.control("GET", "/api/v1/endpoints/usual-live")[1]["version"]
+
+    def refused(what, status, answer, label="usual@2"):
+        checks.equal(f"{what}: refused", status, 409)
+        checks.has(f"{what}: why", answer["error"], "'usual-live'", "'year'", label, "does not take", "PUT /api/v1/endpoints/")
+
+    checks.equal("rules for a column", service.control("PUT", "/api/v1/endpoints/usual-live",
+                                                       {"validation": {"columns": {"year": "reject", "sex": "pass"}}})[0], 200)
+    with open(os.path.join(DATA, "penguins.csv")) as file:
+        rows = list(csv.reader(file))
+    path = lathe.write("no_year.csv", "".join(",".join(r[:rows[0].index("year")]) + "\n" for r in rows))
+    less = document("usual", None)
+    less["prepare"]["source"]["csv"]["path"] = path
+    less["deploy"]["model"] = "usual"
+    r = lathe.run("run", "--server", f"http://127.0.0.1:{service.ports['control']}", lathe.write("less.json", less), "--json")
+    checks.equal("the run itself is fine", r.returncode, 0)
+    run = json.loads(r.stdout)
+    checks.equal("registered", run["model"]["version"], 2)
+    checks.that("but not served", served() == 1 and "endpoint" not in run["model"], run["model"])
+    events = service.control("GET", f"/api/v1/runs/{run['run']}/events?limit=1000")[1]["events"]
+    checks.that("it says so", any(e["event"]["event"] == "log" and "'year'" in e["event"]["message"] for e in events), events[-5:])
+    status, answer, _ = models("promote", version=2)
+    refused("alias", status, answer)
+    checks.equal("alias: which", answer["checks"], [{"endpoint": "usual-live", "column": "year"}])
+    refused("promotion", *service.control("POST", "/api/v1/endpoints/usual-live/promote", {"version": 2})[:2])
+    refused("target", *service.control("PUT", "/api/v1/endpoints/usual-live", {"model": "usual", "version": 2})[:2])
+    refused("canary", *service.control("POST", "/api/v1/endpoints/usual-live/canary", {"version": 2})[:2])
+    exported = lathe.path("usual.model")
+    checks.equal("export", lathe.run("models", "export", "usual@2", "-o", exported).returncode, 0)
+    with open(exported, "rb") as file:
+        content = file.read()
+    refused("import", *service.control("POST", "/api/v1/models/usual/import?alias=live", content)[:2], label="the imported file")
+    r = lathe.run("models", "promote", "usual@2")
+    checks.equal("command line", r.returncode, 3)
+    checks.has("its message", r.stderr, "'year'", "--force")
+    checks.equal("an alias that it does not follow", models("promote", version=2, alias="other")[0], 200)
+    checks.equal("all this moved nothing", served(), 1)
+    checks.equal("forced", models("promote", version=2, force=True, reason="urgent")[0], 200)
+    checks.equal("served", served(), 2)
+    audit = [a for a in service.control("GET", "/api/v1/audit?limit=1000")[1]["audit"] if a["action"] == "validation.overridden"]
+    checks.that("audited", len(audit) == 1 and audit[0]["subject"] == "usual@2" and
+                audit[0]["detail"] == {"reason": "urgent", "columns": [{"endpoint": "usual-live", "column": "year"}]}, audit)
+    no_year = json.dumps({"inputs": [i for i in json.loads(body(ROW))["inputs"] if i["name"] != "year"]})
+    checks.equal("it answers", service.infer("POST", "/v2/models/usual-live/infer", no_year)[0], 200)
+    checks.equal("back", models("rollback")[0], 200)
+    checks.equal("other rules", service.control("PUT", "/api/v1/endpoints/usual-live", {
+        "model": "usual", "version": 2, "validation": {"columns": {"sex": "pass"}}})[0], 200)
+    checks.equal("with them it is taken", served(), 2)
+
+
 with Lathe() as lathe:
     strict = {"range": "reject", "domain": "reject", "nulls": "reject", "type": "flag",
               "columns": {"flipper_length_mm": "flag", "body_mass_g": {"max": 9000}}}
@@ -215,7 +271,7 @@ with Lathe() as lathe:
     checks.that("a column that is not there", r.returncode != 0)
     checks.has("its message", r.stderr, "bill_lenght_mm", "bill_length_mm", "/deploy/validation/columns")
 
-    with Service(lathe, "--workers", "1") as service:
+    with Service(lathe, "--workers", "1", config={"data_roots": [lathe.dir]}) as service:
         check_flags(service)
         check_rejects(service)
         check_binary_and_large(service)
@@ -231,5 +287,6 @@ with Lathe() as lathe:
         checks.equal("counts outlive a worker", service.metric("lathe_validation_rows_total", 'model="usual"'), before)
         checks.that("statistics outlive it", service.control(
             "GET", "/api/v1/models/usual/versions/1/features")[1]["rows"] > 600)
+        check_lost_column(lathe, service)
         checks.equal("orderly stop", service.stop(), 0)
 checks.end()

@@ -179,7 +179,8 @@ static const api_field numbered[] = {API_PAGE_NUMBERED, {0}};
     { "reason", API_TEXT, false, 0, 1000, NULL, "for the history", NULL }
 #define FORCE                                                                                      \
     {                                                                                              \
-        "force", API_BOOL, false, 0, 0, NULL, "also where a gate of its goal fails; role admin",   \
+        "force", API_BOOL, false, 0, 0, NULL,                                                      \
+            "also where a gate of its goal fails, or it lacks a column of the rules; role admin",  \
             NULL                                                                                   \
     }
 

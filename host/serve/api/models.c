@@ -107,7 +107,9 @@ static const api_field promote_body[] = {
     {"version", API_INT, false, 1, 1e15, NULL, "of the model; default the newest", NULL},
     {"alias", API_ALIAS, false, 0, 0, NULL, "that is to point at it; default \"live\"", NULL},
     {"reason", API_TEXT, false, 0, 1000, NULL, "for the history", NULL},
-    {"force", API_BOOL, false, 0, 0, NULL, "also where a gate of its goal fails; role admin", NULL},
+    {"force", API_BOOL, false, 0, 0, NULL,
+     "also where a gate of its goal fails, or it lacks a column of an endpoint's rules; role admin",
+     NULL},
     {0}};
 
 static const api_field rollback_body[] = {

@@ -150,6 +150,10 @@ static int32_t import_file(api_call *c, const char *path, int64_t *version, char
                                     .alias = api_text(c->query, "alias", NULL),
                                     .reason = "imported",
                                     .reuse = true};
+    const lathe_fits_question fits = {
+        .model = info.model, .sha256 = sha256, .label = "the imported file", .alias = info.alias};
+    if (rc == LATHE_OK && info.alias != NULL)
+        rc = lathe_fits_check(c->store, &fits, NULL, &c->err);
     if (rc == LATHE_OK)
         rc = lathe_store_version_register(c->store, &info, version, &c->err);
     cJSON_Delete(file);
