@@ -2,10 +2,16 @@
  * claimed in order by one atomic counter, so a claimed chunk's lower neighbours are claimed too: whoever
  * fails, all chunks below it run to their end, and the lowest failing one is the same for any number of threads.
  *
- * Invariants, under `lock`:
- *   - job->helpers counts the pool's threads between joining a job (taken from the list) and leaving it; the
- *     caller returns only after it has taken the job from the list and seen helpers == 0;
- *   - caller_busy: an outside thread is computing, as worker 0. A pool's own thread is worker 1 … n - 1.
+ * Invariants:
+ *   - job->helpers counts the pool's threads between joining a job and leaving it, twice, as its lowest bit is
+ *     SLEEPER. A thread joins under `lock`, while the job is in the list, and leaves without: that was its last
+ *     look at the job. The caller returns only after it has taken the job from the list and seen no helper;
+ *   - whoever sleeps until a job changes has set its SLEEPER under `lock` before, so the last helper tells it;
+ *   - caller_busy, under `lock`: an outside thread is computing, as worker 0. A pool's own thread is
+ *     worker 1 … n - 1.
+ *
+ * Jobs may be shorter than a sleep and a wake-up cost. So all spin a little before they sleep: for work, for the last
+ * helper, and for the lock, which is held for a few instructions only.
  */
 #include "base/pool.h"
 
@@ -19,7 +25,10 @@
 #include <stdlib.h>
 
 #define MAX_THREADS 1024
-#define SPIN_NS 50000 /* about what a wake-up costs on a virtual machine */
+#define SPIN_NS 100000 /* twice what a wake-up costs on a virtual machine */
+#define LOCK_SPINS 400
+#define SLEEPER 1 /* in job->helpers: somebody is to be told when the last one leaves */
+#define HELPER 2
 
 typedef struct job {
     struct job *next; /* in the pool's list, newest first */
@@ -32,8 +41,7 @@ typedef struct job {
     _Atomic int64_t claimed;
     _Atomic int64_t failed_chunk; /* lowest that failed; INT64_MAX: none */
     int32_t code;                 /* of that chunk, under the pool's lock */
-    _Atomic int helpers;          /* changed under the lock; spun on without */
-    pthread_cond_t changed;       /* helpers became 0, or worker 0's place became free */
+    _Atomic int helpers;          /* HELPER each, and SLEEPER */
 } job;
 
 struct lathe_pool {
@@ -44,6 +52,7 @@ struct lathe_pool {
         most_awake; /* at work beside a caller: more than the cores would push each other aside */
     pthread_mutex_t lock;
     pthread_cond_t work;       /* a job came, or the end */
+    pthread_cond_t changed;    /* a job's last helper left, or worker 0's place became free */
     _Atomic uint64_t arrivals; /* jobs put into the list so far: what idle threads spin on */
     job *jobs;
     int sleepers;
@@ -76,6 +85,19 @@ static void relax(void) {
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
 #endif
+}
+
+static void lock(lathe_pool *pool) {
+    for (int i = 0; i < LOCK_SPINS && pool->most_spinning > 0; i++) {
+        if (pthread_mutex_trylock(&pool->lock) == 0)
+            return;
+        relax();
+    }
+    pthread_mutex_lock(&pool->lock);
+}
+
+static void unlock(lathe_pool *pool) {
+    pthread_mutex_unlock(&pool->lock);
 }
 
 int32_t lathe_pool_workers(const lathe_pool *pool) {
@@ -124,8 +146,18 @@ static void work_on(lathe_pool *pool, job *j, int32_t worker) {
     current_place = here.outer;
 }
 
-static int helpers_of(job *j) {
-    return atomic_load_explicit(&j->helpers, memory_order_relaxed);
+static bool has_helpers(job *j) {
+    return atomic_load_explicit(&j->helpers, memory_order_acquire) >= HELPER;
+}
+
+/* One of the pool's threads has done what it could; the job may be gone at once. */
+static void leave(lathe_pool *pool, job *j) {
+    int before = atomic_fetch_sub_explicit(&j->helpers, HELPER, memory_order_acq_rel);
+    if (before != (HELPER | SLEEPER))
+        return;
+    lock(pool);
+    pthread_cond_broadcast(&pool->changed);
+    unlock(pool);
 }
 
 static job *find_job(const lathe_pool *pool) {
@@ -151,7 +183,7 @@ static void spin_for_work(lathe_pool *pool, uint64_t seen) {
 /* Waits a little for the helpers of a job to leave it. */
 static void spin_for_helpers(job *j) {
     int64_t until = lathe_now_ns() + SPIN_NS;
-    while (helpers_of(j) > 0 && lathe_now_ns() < until)
+    while (has_helpers(j) && lathe_now_ns() < until)
         relax();
 }
 
@@ -162,25 +194,24 @@ static void *thread_main(void *arg) {
     if (pool->on_start != NULL)
         pool->on_start(pool->start_user, start.worker);
     bool spun = false;
-    pthread_mutex_lock(&pool->lock);
+    lock(pool);
     while (!pool->ending) {
         job *j = find_job(pool);
         if (j != NULL) {
-            atomic_fetch_add_explicit(&j->helpers, 1, memory_order_relaxed);
+            atomic_fetch_add_explicit(&j->helpers, HELPER, memory_order_relaxed);
             pool->working++;
-            pthread_mutex_unlock(&pool->lock);
+            unlock(pool);
             work_on(pool, j, start.worker);
-            pthread_mutex_lock(&pool->lock);
+            leave(pool, j);
+            lock(pool);
             pool->working--;
-            if (atomic_fetch_sub_explicit(&j->helpers, 1, memory_order_relaxed) == 1)
-                pthread_cond_signal(&j->changed); /* under the lock: the job is still there */
             spun = false;
         } else if (!spun && pool->spinners < pool->most_spinning) {
             pool->spinners++;
             uint64_t seen = atomic_load_explicit(&pool->arrivals, memory_order_relaxed);
-            pthread_mutex_unlock(&pool->lock);
+            unlock(pool);
             spin_for_work(pool, seen);
-            pthread_mutex_lock(&pool->lock);
+            lock(pool);
             pool->spinners--;
             spun = true;
         } else {
@@ -190,7 +221,7 @@ static void *thread_main(void *arg) {
             spun = false;
         }
     }
-    pthread_mutex_unlock(&pool->lock);
+    unlock(pool);
     return NULL;
 }
 
@@ -233,6 +264,7 @@ lathe_pool *lathe_pool_new_with(int n_threads, lathe_pool_start_fn on_start, voi
     pool->start_user = user;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
+    pthread_cond_init(&pool->changed, NULL);
     for (int32_t worker = 1; worker < n; worker++) {
         if (!start_thread(pool, worker)) {
             lathe_pool_free(pool);
@@ -257,6 +289,7 @@ void lathe_pool_free(lathe_pool *pool) {
     for (int32_t i = 0; i < pool->started; i++)
         pthread_join(pool->threads[i], NULL);
     pthread_cond_destroy(&pool->work);
+    pthread_cond_destroy(&pool->changed);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
 }
@@ -273,8 +306,9 @@ static int32_t run_alone(int64_t n, int64_t grain, lathe_pool_fn fn, void *user)
     return LATHE_OK;
 }
 
-/* Puts a job into the list and wakes as many threads as it can use beside those that spin. Under the lock. */
-static void offer(lathe_pool *pool, job *j, int64_t wanted) {
+/* Puts a job into the list, and tells how many threads to wake that can be of use beside those that spin. Under the
+ * lock. */
+static int64_t offer(lathe_pool *pool, job *j, int64_t wanted) {
     j->next = pool->jobs;
     j->link = &pool->jobs;
     if (j->next != NULL)
@@ -284,13 +318,7 @@ static void offer(lathe_pool *pool, job *j, int64_t wanted) {
     if (wanted > pool->most_awake - pool->working)
         wanted = pool->most_awake - pool->working;
     wanted -= pool->spinners; /* they look for a job before they sleep */
-    if (wanted >= pool->sleepers) {
-        if (pool->sleepers > 0)
-            pthread_cond_broadcast(&pool->work);
-    } else {
-        for (int64_t i = 0; i < wanted; i++)
-            pthread_cond_signal(&pool->work);
-    }
+    return wanted < pool->sleepers ? wanted : pool->sleepers;
 }
 
 static void withdraw(job *j) {
@@ -299,30 +327,39 @@ static void withdraw(job *j) {
         j->next->link = j->link;
 }
 
-/* Worker 0's place is free: tells one outside caller that waits with chunks left. Under the lock. */
-static void free_place(lathe_pool *pool) {
-    pool->caller_busy = false;
-    for (job *j = pool->jobs; j != NULL; j = j->next) {
-        if (has_chunks(j))
-            pthread_cond_signal(&j->changed);
-    }
-}
-
 /* An outside caller: takes part as worker 0 when that place is free, else waits for it or for the end. */
 static void help_from_outside(lathe_pool *pool, job *j) {
-    pthread_mutex_lock(&pool->lock);
-    while (pool->caller_busy && (has_chunks(j) || helpers_of(j) > 0))
-        pthread_cond_wait(&j->changed, &pool->lock);
+    lock(pool);
+    while (pool->caller_busy && (has_chunks(j) || has_helpers(j))) {
+        if (atomic_fetch_or_explicit(&j->helpers, SLEEPER, memory_order_acq_rel) < HELPER &&
+            !has_chunks(j))
+            break;
+        pthread_cond_wait(&pool->changed, &pool->lock);
+    }
     bool mine = !pool->caller_busy && has_chunks(j);
     if (mine)
         pool->caller_busy = true;
-    pthread_mutex_unlock(&pool->lock);
+    unlock(pool);
     if (!mine)
         return;
     work_on(pool, j, 0);
-    pthread_mutex_lock(&pool->lock);
-    free_place(pool);
-    pthread_mutex_unlock(&pool->lock);
+    lock(pool);
+    pool->caller_busy = false;
+    pthread_cond_broadcast(&pool->changed);
+    unlock(pool);
+}
+
+/* Nothing is left to claim here, but others may be at work on what they claimed. */
+static void wait_for_helpers(lathe_pool *pool, job *j) {
+    if (pool->most_spinning > 0)
+        spin_for_helpers(j);
+    if (!has_helpers(j))
+        return;
+    lock(pool);
+    atomic_fetch_or_explicit(&j->helpers, SLEEPER, memory_order_acq_rel);
+    while (has_helpers(j))
+        pthread_cond_wait(&pool->changed, &pool->lock);
+    unlock(pool);
 }
 
 int32_t lathe_pool_run(lathe_pool *pool, int64_t n, int64_t grain, lathe_pool_fn fn, void *user) {
@@ -342,25 +379,18 @@ int32_t lathe_pool_run(lathe_pool *pool, int64_t n, int64_t grain, lathe_pool_fn
         work_on(pool, &j, worker); /* nobody else to ask: no list, no wake-up */
         return j.code;
     }
-    pthread_cond_init(&j.changed, NULL);
-    pthread_mutex_lock(&pool->lock);
-    offer(pool, &j, worker >= 0 || !pool->caller_busy ? j.chunks - 1 : j.chunks);
-    pthread_mutex_unlock(&pool->lock);
+    lock(pool);
+    int64_t wake = offer(pool, &j, worker >= 0 || !pool->caller_busy ? j.chunks - 1 : j.chunks);
+    unlock(pool);
+    for (; wake > 0; wake--)
+        pthread_cond_signal(&pool->work);
     if (worker >= 0)
         work_on(pool, &j, worker);
     else
         help_from_outside(pool, &j);
-
-    /* Nothing is left to claim here, but others may be at work on what they claimed. Their end counts only
-     * under the lock, which they hold until they have let go of the job. */
-    if (pool->most_spinning > 0)
-        spin_for_helpers(&j);
-    pthread_mutex_lock(&pool->lock);
-    while (helpers_of(&j) > 0)
-        pthread_cond_wait(&j.changed, &pool->lock);
+    lock(pool);
     withdraw(&j);
-    int32_t code = j.code;
-    pthread_mutex_unlock(&pool->lock);
-    pthread_cond_destroy(&j.changed);
-    return code;
+    unlock(pool);
+    wait_for_helpers(pool, &j);
+    return j.code;
 }
