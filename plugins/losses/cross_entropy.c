@@ -16,9 +16,12 @@
  */
 #include "support.h"
 
-#define HESSIAN_FLOOR 1e-16
+#define HESSIAN_FLOOR 1e-16f
 #define KEPT                                                                                       \
     64 /* classes whose exponentials are kept on the stack; beyond, they are computed again */
+
+#define FLOAT_MAX 3.4028235e38f
+#define LANES 8 /* partial results of a loop over classes */
 
 typedef struct config {
     double label_smoothing;
@@ -74,21 +77,24 @@ static void value_binary(double smoothing, int64_t n, const float *score, const 
     }
 }
 
+/* In float, as what is asked for is: p and q are exact to 4e-7 of themselves. */
 static void gradient_binary(double smoothing, int64_t n, const float *restrict score,
                             const float *restrict target, float *restrict gradient,
                             float *restrict hessian) {
+    const float share = (float)(1.0 - smoothing);
+    const float even = (float)(0.5 * smoothing);
     for (int64_t i = 0; i < n; i++) {
-        const double s = (double)score[i];
-        const double y = (double)target[i] * (1.0 - smoothing) + 0.5 * smoothing;
-        const double z = lathe_exp(-lathe_abs(s));
-        const double likely = 1.0 / (1.0 + z);
-        const double unlikely = z * likely;
-        const double p = s < 0.0 ? unlikely : likely;
-        const double q = s < 0.0 ? likely : unlikely; /* 1 - p with all its digits */
-        gradient[i] = (float)((1.0 - y) * p - y * q);
+        const float s = score[i];
+        const float y = target[i] * share + even;
+        const float z = lathe_expf(-lathe_absf(s));
+        const float likely = 1.0f / (1.0f + z);
+        const float unlikely = z * likely;
+        const float p = s < 0.0f ? unlikely : likely;
+        const float q = s < 0.0f ? likely : unlikely; /* 1 - p with all its digits */
+        gradient[i] = (1.0f - y) * p - y * q;
         if (hessian != NULL) {
-            const double h = p * q;
-            hessian[i] = (float)(h < HESSIAN_FLOOR ? HESSIAN_FLOOR : h);
+            const float h = p * q;
+            hessian[i] = h < HESSIAN_FLOOR ? HESSIAN_FLOOR : h;
         }
     }
 }
@@ -149,22 +155,79 @@ static double value_row(double smoothing, int64_t k, const float *score, int64_t
     return lathe_log1p(rest) + (1.0 - smoothing) * (top - held(score[truth])) + smoothing * mean;
 }
 
-static void gradient_row(double smoothing, int64_t k, const float *score, int64_t truth,
-                         float *gradient, float *hessian) {
-    const double even = smoothing / (double)k;
-    row_sum r;
-    sum_row(k, score, &r);
-    double others = 0.0; /* 1 - p_truth with all its digits */
-    for (int64_t j = 0; j < k; j++) {
-        const double p = share(&r, score, j);
-        others += j == truth ? 0.0 : p;
-        gradient[j] = (float)(p - even);
-        if (hessian != NULL) {
-            const double h = p * (1.0 - p);
-            hessian[j] = (float)(h < HESSIAN_FLOOR ? HESSIAN_FLOOR : h);
+static float heldf(float s) {
+    s = s > FLOAT_MAX ? FLOAT_MAX : s;
+    return s < -FLOAT_MAX ? -FLOAT_MAX : s;
+}
+
+/* The largest score; in lanes, which are vectors. */
+static float top_score(int64_t k, const float *score) {
+    float lane[LANES];
+    float top = -FLOAT_MAX;
+    int64_t j = 0;
+    for (int l = 0; l < LANES; l++) {
+        lane[l] = top;
+    }
+    for (; j + LANES <= k; j += LANES) {
+        for (int l = 0; l < LANES; l++) {
+            lane[l] = score[j + l] > lane[l] ? score[j + l] : lane[l];
         }
     }
-    gradient[truth] = (float)((smoothing - even) - others);
+    for (int l = 0; l < LANES; l++) {
+        top = lane[l] > top ? lane[l] : top;
+    }
+    for (; j < k; j++) {
+        top = score[j] > top ? score[j] : top;
+    }
+    return heldf(top);
+}
+
+/* The sum, in an order that does not depend on the processor. */
+static float sum_of(int64_t k, const float *e) {
+    float lane[LANES] = {0};
+    float sum = 0.0f;
+    int64_t j = 0;
+    for (; j + LANES <= k; j += LANES) {
+        for (int l = 0; l < LANES; l++) {
+            lane[l] += e[j + l];
+        }
+    }
+    for (; j < k; j++) {
+        sum += e[j];
+    }
+    for (int l = 0; l < LANES; l++) {
+        sum += lane[l];
+    }
+    return sum;
+}
+
+/* In float, as what is asked for is. The exponentials lie where the gradient goes. */
+static void gradient_row(double smoothing, int64_t k, const float *restrict score, int64_t truth,
+                         float *restrict gradient, float *restrict hessian) {
+    const float even = (float)(smoothing / (double)k);
+    const float top = top_score(k, score);
+    for (int64_t j = 0; j < k; j++) {
+        gradient[j] = lathe_expf(heldf(score[j]) - top);
+    }
+    const float true_e = gradient[truth];
+    gradient[truth] = 0.0f;
+    const float other_e = sum_of(k, gradient); /* without the truth, whose 1 - p keeps all its digits */
+    const float scale = 1.0f / (other_e + true_e);
+    const float others = other_e * scale;
+    gradient[truth] = true_e;
+    for (int64_t j = 0; j < k; j++) {
+        const float p = gradient[j] * scale;
+        gradient[j] = p - even;
+        if (hessian != NULL) {
+            const float h = p * (1.0f - p);
+            hessian[j] = h < HESSIAN_FLOOR ? HESSIAN_FLOOR : h;
+        }
+    }
+    gradient[truth] = ((float)smoothing - even) - others;
+    if (hessian != NULL) {
+        const float h = true_e * scale * others;
+        hessian[truth] = h < HESSIAN_FLOOR ? HESSIAN_FLOOR : h;
+    }
 }
 
 /* ---- the table ---- */

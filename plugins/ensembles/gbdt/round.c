@@ -3,7 +3,7 @@
 
 enum {
     ROWS_GRAIN = 4096,
-    LOSS_VALUES = 1 << 15 /* the training loss is that of rows with about so many scores */
+    LOSS_VALUES = 1 << 13 /* the training loss is that of rows with about so many scores */
 };
 
 /* ---- renewing leaves ------------------------------------------------------------------------- */
@@ -147,7 +147,7 @@ typedef struct advance {
     gbdt_part *p;
     double rate;
     float *gradient, *hessian;
-    int64_t every; /* of so many chunks the loss is computed in one */
+    int64_t every; /* of so many rows of a block the loss is computed of one: of the first ones */
     double *sum;   /* [chunks, 2] of weight times loss, and of weight; NULL: not asked */
 } advance;
 
@@ -213,7 +213,8 @@ static int32_t advance_block(const advance *a, int64_t begin, int64_t n, double 
     float *g = block + scores, *h = g + scores;
     if (!add_step(a, begin, n, block))
         return LATHE_E_NUMERIC;
-    int32_t rc = sum ? add_loss(a, begin, n, block, sum, &err) : LATHE_OK;
+    int64_t n_loss = (n + a->every - 1) / a->every;
+    int32_t rc = sum ? add_loss(a, begin, n_loss, block, sum, &err) : LATHE_OK;
     if (rc != LATHE_OK || !a->gradient)
         return rc;
     if (r->k == 1) {
@@ -230,7 +231,7 @@ static int32_t advance_chunk(void *user, int64_t begin, int64_t end, int32_t wor
     const advance *a = user;
     const gbdt_run *r = a->r;
     int64_t chunk = begin / ROWS_GRAIN;
-    double *sum = a->sum && chunk % a->every == 0 ? a->sum + 2 * chunk : NULL;
+    double *sum = a->sum ? a->sum + 2 * chunk : NULL;
     float *block = r->block + 3 * worker * r->block_rows * r->k;
     int32_t rc = LATHE_OK;
     for (int64_t i = begin; rc == LATHE_OK && i < end; i += r->block_rows)
