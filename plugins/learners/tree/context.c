@@ -11,7 +11,8 @@ enum {
     MIN_SLOTS = 4,
     MAX_SLOTS = 4096,
     MAX_WIDE_SLOTS = 64,
-    MAX_PARTIAL = 31
+    MAX_PARTIAL = 31,
+    COLUMN_ROWS = 1 << 16 /* at most, for bins by columns beside those by rows */
 };
 
 static void free_slots(const lathe_host *host, tree_slots *s) {
@@ -168,6 +169,9 @@ int32_t tree_context_exact(tree_context *c, lathe_error *err) {
 int32_t tree_context_packed(tree_context *c, lathe_error *err) {
     const lathe_host *host = c->host;
     uint64_t n = (uint64_t)c->n_rows;
+    /* a column of few rows stays in the first level of cache while a node is divided by it */
+    if (c->n_rows <= COLUMN_ROWS && tree_context_columns(c, err) != LATHE_OK)
+        return err->code;
     if (!c->entry)
         c->entry = host->alloc(host, n * sizeof *c->entry);
     if (!c->entry_spare)
