@@ -211,7 +211,8 @@ static void gradient_row(double smoothing, int64_t k, const float *restrict scor
     }
     const float true_e = gradient[truth];
     gradient[truth] = 0.0f;
-    const float other_e = sum_of(k, gradient); /* without the truth, whose 1 - p keeps all its digits */
+    const float other_e =
+        sum_of(k, gradient); /* without the truth, whose 1 - p keeps all its digits */
     const float scale = 1.0f / (other_e + true_e);
     const float others = other_e * scale;
     gradient[truth] = true_e;
