@@ -12,9 +12,10 @@ bool lathe_lines_feed(lathe_lines *lines, const char *data, size_t len) {
     while (len > 0) {
         const char *end = memchr(data, '\n', len);
         size_t part = end ? (size_t)(end - data) : len;
-        if (part > lines->limit - lines->rest.len)
+        const size_t room = lines->limit - lines->rest.len;
+        if (part > room && !lines->cuts)
             return false;
-        lathe_buf_append(&lines->rest, data, part);
+        lathe_buf_append(&lines->rest, data, part < room ? part : room);
         if (lines->rest.failed)
             return false;
         if (end == NULL)

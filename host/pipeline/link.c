@@ -117,7 +117,7 @@ cJSON *lathe_link_ask(lathe_link *link, cJSON *question, lathe_error *err) {
         return NULL;
     }
     const cJSON *number = lathe_json_get(reply, "reply");
-    if (!cJSON_IsNumber(number) || (int64_t)number->valuedouble != ask) {
+    if (!cJSON_IsNumber(number) || number->valuedouble != (double)ask) {
         lathe_fail(err, LATHE_E_INTERNAL, NULL, "the parent answered another question");
         cJSON_Delete(reply);
         return NULL;

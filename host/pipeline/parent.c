@@ -10,13 +10,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MAX_EVENT_LINE ((size_t)64 << 20)
-#define MAX_OUTPUT_LINE ((size_t)64 << 10)
 #define FLUSH_MS 200
 #define SILENT_MS 2000 /* a worker lives on after the end of its events */
 #define DRAIN_MS 1000  /* its pipes stay open after its end */
-
-static const lathe_json_limits event_limits = {.max_bytes = MAX_EVENT_LINE, .max_depth = 64};
 
 /* ---- the end ---- */
 
@@ -33,7 +29,7 @@ static const char *outcome_status(const lathe_parent *p, int *exit_code) {
     return LATHE_RUN_FAILED;
 }
 
-static const char *place(const lathe_parent *p) {
+const char *parent_place(const lathe_parent *p) {
     return p->step[0] ? p->step : "worker";
 }
 
@@ -53,27 +49,28 @@ static void explain_death(lathe_parent *p) {
     }
     if (p->term_signal == 0) {
         if (p->result == NULL && p->error.code == 0)
-            lathe_fail(&p->error, LATHE_E_CRASHED, place(p),
+            lathe_fail(&p->error, LATHE_E_CRASHED, parent_place(p),
                        "the worker ended with code %lld before it had a result%s%.200s",
                        (long long)p->exit_status, crash.running[0] ? "; busy were: " : "",
                        crash.running);
         return;
     }
     if (known)
-        lathe_fail(&p->error, LATHE_E_CRASHED, crash.step[0] ? crash.step : place(p), "%s",
+        lathe_fail(&p->error, LATHE_E_CRASHED, crash.step[0] ? crash.step : parent_place(p), "%s",
                    lathe_crash_text(&crash, text, sizeof text));
     else
-        lathe_fail(&p->error, LATHE_E_CRASHED, place(p), "the worker was ended by signal %d (%s)",
-                   p->term_signal, strsignal(p->term_signal));
+        lathe_fail(&p->error, LATHE_E_CRASHED, parent_place(p),
+                   "the worker was ended by signal %d (%s)", p->term_signal,
+                   strsignal(p->term_signal));
 }
 
 /* Ends the worker for a reason of ours. */
-static void kill_worker(lathe_parent *p) {
+void parent_kill(lathe_parent *p) {
     p->killed = true;
     uv_process_kill(&p->process, SIGKILL);
 }
 
-static void flush_events(lathe_parent *p) {
+void parent_flush(lathe_parent *p) {
     if (p->n_batch == 0)
         return;
     lathe_error err = {0};
@@ -106,7 +103,7 @@ static void finish(lathe_parent *p) {
     int exit_code;
     lathe_error err = {0};
     lathe_buf result = {0};
-    flush_events(p);
+    parent_flush(p);
     const char *status = outcome_status(p, &exit_code);
     if (exit_code == 1 || exit_code == 130)
         explain_death(p);
@@ -167,7 +164,7 @@ static void on_written(uv_write_t *request, int status) {
 }
 
 /* Sends one line; takes the tree over. */
-static void send_line(lathe_parent *p, cJSON *message) {
+void parent_send(lathe_parent *p, cJSON *message) {
     line_write *w = calloc(1, sizeof *w);
     if (w == NULL || message == NULL || uv_is_closing((uv_handle_t *)&p->control)) {
         free(w);
@@ -183,73 +180,6 @@ static void send_line(lathe_parent *p, cJSON *message) {
         on_written(&w->request, -1);
 }
 
-static void keep_event(lathe_parent *p, const char *text, size_t len) {
-    if (p->n_batch == PARENT_MAX_BATCH)
-        flush_events(p);
-    char *copy = strndup(text, len);
-    if (copy != NULL)
-        p->batch[p->n_batch++] = copy;
-}
-
-static void take_failure(lathe_parent *p, const cJSON *event) {
-    const cJSON *code = lathe_json_get(event, "code");
-    const cJSON *where = lathe_json_get(event, "where");
-    const cJSON *message = lathe_json_get(event, "message");
-    lathe_fail(&p->error,
-               cJSON_IsNumber(code) && code->valueint ? code->valueint : LATHE_E_INTERNAL,
-               cJSON_IsString(where) ? where->valuestring : NULL, "%s",
-               cJSON_IsString(message) ? message->valuestring : "failed without a reason");
-}
-
-static void note_step(lathe_parent *p, const cJSON *event) {
-    const cJSON *step = lathe_json_get(event, "step"), *state = lathe_json_get(event, "state");
-    if (cJSON_IsString(step) && cJSON_IsString(state) && strcmp(state->valuestring, "started") == 0)
-        snprintf(p->step, sizeof p->step, "%s", step->valuestring);
-}
-
-static bool on_event_line(void *user, const char *text, size_t len) {
-    lathe_parent *p = user;
-    lathe_error err = {0};
-    lathe_json *doc = lathe_json_read(text, len, "worker", &event_limits, &err);
-    const cJSON *event = doc ? lathe_json_root(doc) : NULL;
-    const cJSON *name = lathe_json_get(event, "event");
-    if (!cJSON_IsString(name)) {
-        lathe_json_free(doc);
-        if (p->error.code == 0)
-            lathe_fail(&p->error, LATHE_E_CORRUPT, place(p), "the worker sent what is no event: %s",
-                       err.message);
-        kill_worker(p);
-        return false;
-    }
-    if (lathe_json_get(event, "ask") != NULL) {
-        if (p->actor != NULL) /* the store serves other runs, too */
-            lathe_store_set_actor(p->store, p->actor, NULL);
-        send_line(p, lathe_parent_answer(p, event));
-    } else if (strcmp(name->valuestring, "progress") != 0) {
-        keep_event(p, text, len);
-    }
-    if (strcmp(name->valuestring, "result") == 0) {
-        cJSON_Delete(p->result);
-        p->result = cJSON_Duplicate(lathe_json_get(event, "result"), 1);
-    } else if (strcmp(name->valuestring, "failed") == 0) {
-        take_failure(p, event);
-    } else if (strcmp(name->valuestring, "step") == 0) {
-        note_step(p, event);
-    }
-    if (p->request.on_event != NULL)
-        p->request.on_event(p->request.user, event);
-    lathe_json_free(doc);
-    return true;
-}
-
-static bool on_output_line(void *user, const char *text, size_t len) {
-    lathe_parent *p = user;
-    char clean[1024]; /* it goes to a terminal */
-    if (p->request.on_output != NULL)
-        p->request.on_output(p->request.user, lathe_text_clean(text, len, clean, sizeof clean));
-    return true;
-}
-
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
     (void)suggested;
     lathe_parent *p = handle->data;
@@ -261,9 +191,9 @@ static void on_kill(uv_timer_t *timer) {
     if (p->exited)
         return;
     if (!p->stopping && p->error.code == 0)
-        lathe_fail(&p->error, LATHE_E_CRASHED, place(p),
+        lathe_fail(&p->error, LATHE_E_CRASHED, parent_place(p),
                    "the worker closed the pipe of its events and did not end");
-    kill_worker(p);
+    parent_kill(p);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
@@ -273,17 +203,16 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
         return;
     if (n > 0 && lathe_lines_feed(lines, buf->base, (size_t)n))
         return;
-    if (n > 0 && lines == &p->output_lines) {
-        lathe_buf_clear(
-            &lines
-                 ->rest); /* a plugin prints without end: its text is of no use, its pipe must flow */
+    if (n > 0 &&
+        lines == &p->output_lines) { /* no memory: its text is of no use, its pipe must flow */
+        lathe_buf_clear(&lines->rest);
         return;
     }
     if (n > 0 && p->error.code == 0)
-        lathe_fail(&p->error, LATHE_E_CORRUPT, place(p), "the worker sent an event of over %zu MB",
-                   MAX_EVENT_LINE >> 20);
+        lathe_fail(&p->error, LATHE_E_CORRUPT, parent_place(p),
+                   "the worker sent an event of over %zu MB", PARENT_MAX_LINE >> 20);
     if (n > 0)
-        kill_worker(p);
+        parent_kill(p);
     else
         lathe_lines_flush(lines);
     if (n < 0 && lines == &p->event_lines && !p->exited && !p->stopping)
@@ -293,7 +222,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
 }
 
 static void on_flush(uv_timer_t *timer) {
-    flush_events(timer->data);
+    parent_flush(timer->data);
 }
 
 /* A process that the worker left behind holds its pipes open; nothing of worth comes from it. */
@@ -317,7 +246,7 @@ void lathe_parent_stop(lathe_parent *p, uint64_t grace_ms) {
     if (!p->stopping) {
         cJSON *message = cJSON_CreateObject();
         cJSON_AddTrueToObject(message, "stop");
-        send_line(p, message);
+        parent_send(p, message);
     }
     p->stopping = true;
     if (!p->exited)
@@ -357,7 +286,7 @@ static void send_job(lathe_parent *p, const lathe_run_request *r) {
     if (cache != NULL)
         cJSON_AddStringToObject(job, "plugin_cache", cache);
     cJSON_AddNumberToObject(job, "threads", r->threads);
-    send_line(p, job);
+    parent_send(p, job);
 }
 
 /* A page that the worker's breadcrumbs survive in. */
@@ -439,8 +368,7 @@ int32_t lathe_parent_start(uv_loop_t *loop, lathe_store *store, const lathe_run_
     p->project = request->project ? lathe_arena_strdup(p->arena, request->project) : NULL;
     p->request = *request;
     p->crumbs_fd = -1;
-    p->event_lines = (lathe_lines){.limit = MAX_EVENT_LINE, .on_line = on_event_line, .user = p};
-    p->output_lines = (lathe_lines){.limit = MAX_OUTPUT_LINE, .on_line = on_output_line, .user = p};
+    parent_hear(p);
     const lathe_run_new info = {.id = request->run,
                                 .project = request->project,
                                 .pipeline = request->pipeline,

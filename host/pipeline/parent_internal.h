@@ -1,4 +1,4 @@
-/* pipeline/parent_internal.h: what parent.c (processes, pipes) and answers.c (questions) share. */
+/* pipeline/parent_internal.h: what parent.c (processes, pipes), parent_lines.c (what is said) and answers.c (questions) share. */
 #ifndef LATHE_PIPELINE_PARENT_INTERNAL_H
 #define LATHE_PIPELINE_PARENT_INTERNAL_H
 
@@ -7,6 +7,7 @@
 #include "pipeline/parent.h"
 
 #define PARENT_MAX_BATCH 256
+#define PARENT_MAX_LINE ((size_t)64 << 20) /* of one event */
 
 struct lathe_parent {
     lathe_store *store;
@@ -37,6 +38,16 @@ struct lathe_parent {
     size_t n_batch;
 };
 
+/* ---- parent.c ---- */
+const char *parent_place(const lathe_parent *p);   /* for errors: the step that began last */
+void parent_kill(lathe_parent *p);                 /* for a reason of ours */
+void parent_flush(lathe_parent *p);                /* stores the events that wait */
+void parent_send(lathe_parent *p, cJSON *message); /* one line; takes the tree over */
+
+/* ---- parent_lines.c ---- */
+void parent_hear(lathe_parent *p); /* sets the reading of lines up */
+
+/* ---- answers.c ---- */
 /* Answers one question (an event with "ask"). Never fails: a refusal is a reply with "error". */
 cJSON *lathe_parent_answer(lathe_parent *parent, const cJSON *question);
 

@@ -5,6 +5,7 @@
 #include "plugin/crumbs.h"
 #include "serve/internal.h"
 #include "serve/protocol.h"
+#include "serve/worker_line.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -155,41 +156,38 @@ void lathe_workers_set_log_level(lathe_supervisor *s, int level) {
     cJSON_Delete(message);
 }
 
-static void on_forward(lathe_worker *w, const cJSON *message) {
-    const cJSON *verb = lathe_json_get(message, "verb"), *body = lathe_json_get(message, "body");
-    const cJSON *name = lathe_json_get(body, "name");
+static void on_forward(lathe_worker *w, const lathe_worker_line *line) {
     forwarded *f = calloc(1, sizeof *f);
     lathe_error err = {0};
     if (f == NULL)
         return;
-    *f = (forwarded){w, w->life, lathe_json_get(message, "forward")->valuedouble};
-    if (!cJSON_IsString(verb) || !cJSON_IsString(name)) {
+    *f = (forwarded){w, w->life, line->forward};
+    if (line->verb == NULL || line->name == NULL) {
         answer(f, 400, "the request names no model");
         free(f);
         return;
     }
     /* a worker runs foreign code: who may change what is decided here, whatever it has checked */
     lathe_auth_verdict verdict;
-    lathe_auth_check_secret(w->s->auth, cJSON_GetStringValue(lathe_json_get(message, "token")),
-                            LATHE_ROLE_OPERATE, lathe_wall_us(), &verdict);
+    lathe_auth_check_secret(w->s->auth, line->token, LATHE_ROLE_OPERATE, lathe_wall_us(), &verdict);
     if (verdict.status != 200) {
         answer(f, verdict.status, verdict.message);
         free(f);
         return;
     }
-    if (strcmp(verb->valuestring, "log_level") == 0 && verdict.who.project[0] != 0) {
+    if (strcmp(line->verb, "log_level") == 0 && verdict.who.project[0] != 0) {
         answer(f, 403, "the log is the whole service's, and the token is of one project alone");
         free(f);
         return;
     }
-    if (strcmp(verb->valuestring, "log_level") == 0) {
-        lathe_workers_set_log_level(w->s, lathe_log_level_parse(name->valuestring));
+    if (strcmp(line->verb, "log_level") == 0) {
+        lathe_workers_set_log_level(w->s, lathe_log_level_parse(line->name));
         answer(f, 200, NULL);
         free(f);
         return;
     }
-    int32_t rc = lathe_supervisor_admin(w->s, verb->valuestring, name->valuestring, &verdict.who,
-                                        on_forward_done, f, &err);
+    int32_t rc = lathe_supervisor_admin(w->s, line->verb, line->name, &verdict.who, on_forward_done,
+                                        f, &err);
     if (rc != LATHE_OK) {
         answer(f, rc == LATHE_E_NOT_FOUND ? 404 : rc == LATHE_E_INVALID ? 400 : 500, err.message);
         free(f);
@@ -213,20 +211,19 @@ static void log_failures(const lathe_worker *w, const cJSON *failed) {
 
 static bool on_line(void *user, const char *text, size_t len) {
     lathe_worker *w = user;
-    cJSON *message = cJSON_ParseWithLength(text, len);
-    const cJSON *generation = lathe_json_get(message, "generation");
-    const cJSON *event = lathe_json_get(message, "event");
-    if (lathe_json_get(message, "ready") != NULL)
+    lathe_worker_line line;
+    lathe_worker_line_read(text, len, &line);
+    if (line.ready)
         w->ready = true;
-    if (cJSON_IsNumber(generation)) {
-        log_failures(w, lathe_json_get(message, "failed"));
-        w->generation = (uint64_t)generation->valuedouble;
+    if (line.loaded && line.generation <= w->s->generation) { /* no other was ever sent */
+        log_failures(w, line.failed);
+        w->generation = line.generation;
     }
-    if (cJSON_IsNumber(lathe_json_get(message, "forward")))
-        on_forward(w, message);
-    if (cJSON_IsString(event))
-        lathe_log(LATHE_LEVEL_INFO, "serve", "worker %d: %s", w->index, event->valuestring);
-    cJSON_Delete(message);
+    if (line.forwards)
+        on_forward(w, &line);
+    if (line.event != NULL)
+        lathe_log(LATHE_LEVEL_INFO, "serve", "worker %d: %s", w->index, line.event);
+    lathe_worker_line_free(&line);
     lathe_supervisor_reached(w->s);
     return true;
 }

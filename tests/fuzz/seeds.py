@@ -3,6 +3,7 @@
 need (FOLDER/model/seed and FOLDER/fuzz.model)."""
 import glob
 import gzip
+import hashlib
 import json
 import os
 import pathlib
@@ -139,6 +140,32 @@ def crumbs():
     return [struct.pack("<H", at) + bytes(range(256)) * 8 for at in (2, 8, 64, 1024, 4096, 40000, 65535)] + [b"\0\0" + b"\xff" * 5000]
 
 
+def lines():
+    """Of an inference worker (even first byte), of a run's (odd)."""
+    said = ['{"ready": true}', '{"generation": 3, "loaded": true}', '{"event": "a plugin was refused"}',
+            '{"generation": 3, "failed": [{"name": "m", "endpoint": "e", "shadow": true, "error": "why"}]}',
+            '{"generation": 1e300, "forward": -1}',
+            '{"forward": 7, "verb": "load", "token": "lathe_00", "body": {"name": "m"}}']
+    key = hashlib.sha256(b"k").hexdigest()
+    sha = hashlib.sha256(b"content\n").hexdigest()
+    asks = [{"event": "step_get", "key": key}, {"event": "step_put", "key": key, "path": "STAGING/file", "metadata": {"m": 1}},
+            {"event": "commit", "name": "model.safetensors", "path": "STAGING/file", "sha256": sha},
+            {"event": "register", "model": "m", "sha256": sha, "move": True, "endpoint": "e", "goal": {"met": True},
+             "metrics": {"validation": {"auc": 0.9}}, "document": {"lathe": 1}},
+            {"event": "alerts", "alerts": [{"severity": "warning", "kind": "drift", "message": "a", "version": 1, "model": "m",
+                                            "endpoint": "e", "feature": "f", "detail": {"psi": 0.3}}]},
+            {"event": "facts", "data": {"d.csv": {"bytes": 1}}, "plugins": {}, "machine": {"cpu": "x"}}]
+    asked = [json.dumps(dict(ask, ask=i + 1)) for i, ask in enumerate(asks)]
+    hostile = [json.dumps(dict(ask, ask=1)) for ask in (
+        {"event": "commit", "name": "x", "path": "STAGING/link"}, {"event": "commit", "name": "x", "path": "STAGING/../../lathe.db"},
+        {"event": "step_put", "key": "../../etc", "path": "/etc/passwd"}, {"event": "what"}, {"event": "alerts", "alerts": [1, None, {}]})]
+    events = ['{"event": "hello"}', '{"event": "step", "step": "train/a", "state": "started"}', '{"event": "progress", "done": 0.5}',
+              '{"event": "failed", "code": 1e300, "where": "/goal", "message": "no"}', '{"event": "result", "result": {"selected": "a"}}',
+              "no event \x1b[31m"]
+    talks = ["\n".join(events[:2] + asked + events[4:5]), "\n".join(asked), "\n".join(hostile), "\n".join(events), *asked, *hostile]
+    return [b"\0" + line.encode() for line in said] + [bytes([1 + 2 * (i * 9 % 128)]) + talk.encode() for i, talk in enumerate(talks)]
+
+
 def live():
     return [b"", b"\xff" * 20000, bytes(range(256)) * 100, struct.pack("<d", float("nan")) * 3000, struct.pack("<q", 1) * 3000]
 
@@ -187,6 +214,7 @@ def main():
     put(folder, "auth", *auth())
     put(folder, "plugins", *plugins())
     put(folder, "crumbs", *crumbs())
+    put(folder, "lines", *lines())
     put(folder, "live", *live())
     models(folder)
     for name in os.listdir(SOURCE / "tests" / "fuzz" / "regressions"):  # what was found once

@@ -1,6 +1,7 @@
 #include "support_model.h"
 
 #include "base/json.h"
+#include "base/sanitizer.h"
 
 #include <stdatomic.h>
 #include <sys/wait.h>
@@ -38,7 +39,7 @@ long heap_count(void) {
     return atomic_load(&allocations);
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if LATHE_ASAN || LATHE_TSAN
 int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
                                               void (*on_free)(const volatile void *));
 static void on_malloc(const volatile void *block, size_t size) {

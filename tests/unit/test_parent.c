@@ -281,7 +281,9 @@ START_TEST(prints_are_cleaned) {
            "echo; echo last; say \"$result\"",
            0, "succeeded", "");
     ck_assert_msg(strncmp(seen.output, "one\ntwo?[31m???x\n", 17) == 0, "%s", seen.output);
-    ck_assert_ptr_nonnull(strstr(seen.output, "last\n"));
+    const char *cut = seen.output + 17; /* as much of the long line as a line may have */
+    ck_assert_uint_gt(strspn(cut, "x"), 500);
+    ck_assert_str_eq(cut + strspn(cut, "x"), "\nlast\n");
 }
 END_TEST
 

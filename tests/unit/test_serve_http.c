@@ -1,4 +1,5 @@
 /* The HTTP server over real sockets on 127.0.0.1: a loop on a thread of its own, clients with plain sockets. */
+#include "base/sanitizer.h"
 #include "serve/http/http.h"
 
 #include <arpa/inet.h>
@@ -678,15 +679,7 @@ END_TEST
 /* Memory in use. Sanitizers add pages of their own to the resident size as frames and blocks come and go (the
  * fake stacks of detect_stack_use_after_return: 3 MiB here, with a quarantine and without): there, the bytes
  * not yet freed count, to the same limit. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED_HEAP 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED_HEAP 1
-#endif
-#endif
-
-#ifdef SANITIZED_HEAP
+#if LATHE_ASAN || LATHE_TSAN
 size_t __sanitizer_get_current_allocated_bytes(void);
 static long used_kib(void) {
     return (long)(__sanitizer_get_current_allocated_bytes() / 1024);

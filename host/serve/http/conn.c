@@ -40,35 +40,11 @@ static void on_closed(uv_handle_t *handle) {
     http_conn_forget(c);
 }
 
-/* libuv closes sockets by a bare system call. ThreadSanitizer is told of it as libuv tells it where it is
- * compiled with it: else the next file of that number, in any thread, would seem to be this connection still. */
-#if defined(__SANITIZE_THREAD__)
-#define TELLS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TELLS_SANITIZER 1
-#endif
-#endif
-
-#ifdef TELLS_SANITIZER
-void __sanitizer_syscall_pre_impl_close(long fd);
-static void tell_sanitizer(const http_conn *c) {
-    uv_os_fd_t fd;
-    if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0)
-        __sanitizer_syscall_pre_impl_close(fd);
-}
-#else
-static void tell_sanitizer(const http_conn *c) {
-    (void)c;
-}
-#endif
-
 void http_conn_cut(http_conn *c) {
     if (c->is_closing)
         return;
     c->is_closing = true;
     c->read_deadline = c->write_deadline = HTTP_NEVER;
-    tell_sanitizer(c);
     uv_close((uv_handle_t *)&c->tcp, on_closed);
 }
 
