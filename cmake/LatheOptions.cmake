@@ -44,6 +44,10 @@ if(LATHE_SANITIZE)
     list(APPEND LATHE_FLAGS -fsanitize=${LATHE_SANITIZE} -fno-omit-frame-pointer
                             -fno-sanitize-recover=all)
     list(APPEND LATHE_LINK_FLAGS -fsanitize=${LATHE_SANITIZE})
+    if(LATHE_SANITIZE MATCHES "undefined" AND NOT LATHE_FUZZ) # a number of a document's into an integer: not among the rest
+        list(APPEND LATHE_FLAGS -fsanitize=float-cast-overflow)
+        list(APPEND LATHE_LINK_FLAGS -fsanitize=float-cast-overflow)
+    endif()
     if(LATHE_SANITIZE STREQUAL "thread") # host/base/sanitizer.c tells of libuv's closes
         list(APPEND LATHE_LINK_FLAGS -Wl,--undefined=syscall)
     endif()
