@@ -13,16 +13,24 @@ typedef struct adam_config {
     int32_t amsgrad;
 } adam_config;
 
+/* Elements stepped at once, and how far ahead the next are asked of memory: large networks' parameters and
+ * slots come from the last cache, a page at a time. */
+enum { ADAM_RUN = 64, ADAM_AHEAD = 512, FLOATS_A_LINE = 16 };
+
+static inline void adam_ask(const float *at) {
+#if defined(__GNUC__)
+    for (int64_t i = 0; i < ADAM_RUN; i += FLOATS_A_LINE)
+        __builtin_prefetch(at + i, 1);
+#else
+    (void)at;
+#endif
+}
+
 /* slots: m, v and, with amsgrad, the largest v so far. `coupled` decay is added to the gradient,
  * `decoupled` shrinks the parameter by this factor first. Always inlined with constant `amsgrad`:
  * one loop each. */
 static inline void adam_loop(const adam_config *c, const stretch *s, float coupled, float shrink,
                              const int amsgrad) {
-    float *restrict p = s->param;
-    const float *restrict gradient = s->gradient;
-    float *restrict m = s->slots;
-    float *restrict v = s->slots + s->stride;
-    float *restrict top = amsgrad ? s->slots + 2 * s->stride : NULL;
     const float keep1 = (float)c->beta1;
     const float take1 = (float)(1.0 - c->beta1);
     const float keep2 = (float)c->beta2;
@@ -33,21 +41,34 @@ static inline void adam_loop(const adam_config *c, const stretch *s, float coupl
     const float root = (float)(1.0 / sqrt(correct2));
     const float eps = (float)c->eps;
     const float scale = s->scale;
-    for (int64_t i = 0; i < s->n; i++) {
-        const float x = p[i] * shrink;
-        const float g = gradient[i] * scale + coupled * x;
-        const float mean = keep1 * m[i] + take1 * g;
-        const float square = keep2 * v[i] + take2 * (g * g);
-        float used = square;
-        if (amsgrad) {
-            used = square > top[i] ? square : top[i];
-            top[i] = used;
+    for (int64_t from = 0; from < s->n; from += ADAM_RUN) {
+        const int64_t n = s->n - from < ADAM_RUN ? s->n - from : ADAM_RUN;
+        float *restrict p = s->param + from;
+        const float *restrict gradient = s->gradient + from;
+        float *restrict m = s->slots + from;
+        float *restrict v = s->slots + s->stride + from;
+        float *restrict top = amsgrad ? s->slots + 2 * s->stride + from : NULL;
+        if (s->n - from >= ADAM_AHEAD + ADAM_RUN) {
+            adam_ask(p + ADAM_AHEAD);
+            adam_ask(m + ADAM_AHEAD);
+            adam_ask(v + ADAM_AHEAD);
         }
-        m[i] = mean;
-        v[i] = square;
-        const float size = sqrtf(used) * root + eps;
-        /* with ε = 0 an element that never had a gradient would be 0 / 0 */
-        p[i] = x - (size > 0.0f || mean != 0.0f ? rate * mean / size : 0.0f);
+        for (int64_t i = 0; i < n; i++) {
+            const float x = p[i] * shrink;
+            const float g = gradient[i] * scale + coupled * x;
+            const float mean = keep1 * m[i] + take1 * g;
+            const float square = keep2 * v[i] + take2 * (g * g);
+            float used = square;
+            if (amsgrad) {
+                used = square > top[i] ? square : top[i];
+                top[i] = used;
+            }
+            m[i] = mean;
+            v[i] = square;
+            const float size = sqrtf(used) * root + eps;
+            /* with ε = 0 an element that never had a gradient would be 0 / 0 */
+            p[i] = x - (size > 0.0f || mean != 0.0f ? rate * mean / size : 0.0f);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 enum { PIECE = 256 }; /* rows of a panel that the first cache holds: 16 KiB */
+enum { LINE = PANEL * sizeof(float) };
 enum { ABREAST = 8 }; /* vectors of a row alone: so many sums hide how long an addition takes */
 
 static const float zeros[PANEL];
@@ -24,6 +25,11 @@ static const float zeros[PANEL];
 #define UNROLL _Pragma("GCC unroll 16")
 #else
 #define UNROLL
+#endif
+#if defined(__GNUC__)
+#define PREFETCH(address) __builtin_prefetch((const void *)(address))
+#else
+#define PREFETCH(address) ((void)(address))
 #endif
 #ifndef BLOCK
 #define BLOCK static inline __attribute__((always_inline))

@@ -6,11 +6,13 @@
  * spread evenly over the blocks, so that none is too small to keep the units busy.
  */
 
-/* One block of z. x: its first row; w[v], z[v]: where vector v begins; init: what the sums begin with, rows
- * init_row floats apart. */
+/* One block of z. x: its first row; w[v], z[v]: where vector v begins; ahead: `step` bytes from one panel of x
+ * to the next, of which each asks for two lines of w that later blocks read; init: what the sums begin with,
+ * rows init_row floats apart. */
 TARGET BLOCK void NAME(rows_block)(const int MR, const int NV, int64_t n, const float *x,
-                                   int64_t x_panel, const float *const *w, const float *const *init,
-                                   int64_t init_row, float *const *z) {
+                                   int64_t x_panel, const float *const *w, uintptr_t ahead,
+                                   uintptr_t step, const float *const *init, int64_t init_row,
+                                   float *const *z) {
     V sum[MOST][2];
     const float *w0 = w[0], *w1 = w[NV - 1];
     UNROLL
@@ -28,13 +30,17 @@ TARGET BLOCK void NAME(rows_block)(const int MR, const int NV, int64_t n, const 
                 sum[r][1] = FMA(a, b1, sum[r][1]);                                                 \
         }                                                                                          \
     } while (0)
-    for (; n >= PANEL; n -= PANEL, x += x_panel, w0 += PANEL * PANEL, w1 += PANEL * PANEL)
+    for (; n >= PANEL; n -= PANEL, x += x_panel, w0 += PANEL * PANEL, w1 += PANEL * PANEL) {
+        PREFETCH(ahead);
+        PREFETCH(ahead + LINE);
+        ahead += step;
         for (int j = 0; j < PANEL; j += 4) {
             STEP(j);
             STEP(j + 1);
             STEP(j + 2);
             STEP(j + 3);
         }
+    }
     for (int64_t j = 0; j < n; j++)
         STEP(j);
 #undef STEP
@@ -116,6 +122,8 @@ TARGET static void NAME(rows_blocks)(const rows_product *p, int64_t from, int64_
     float *z[2];
     const float *x = p->x + from / PANEL * p->x_panel;
     int64_t blocks = (p->rows + MOST - 1) / MOST, at = 0;
+    /* w's panels follow each other: n lines on is the next piece, or soon will be */
+    int64_t asked = 0, each = 2 * (n / PANEL);
 
     for (int v = 0; v < 2; v++) {
         int64_t l = lane + v * W, panel = v < nv ? l / PANEL : lane / PANEL;
@@ -131,11 +139,15 @@ TARGET static void NAME(rows_blocks)(const rows_product *p, int64_t from, int64_
                        : p->bias != NULL ? p->bias + l / PANEL * p->w_panel + l % PANEL
                                          : zeros + l % PANEL;
         }
+        int32_t ask = asked < n;
+        uintptr_t ahead = (uintptr_t)w[0] + (uintptr_t)(ask ? n + asked : 0) * LINE;
         switch (m) {
-            CASES(NAME(rows_block), n, x + at * PANEL, p->x_panel, w, begin, row, z)
+            CASES(NAME(rows_block), n, x + at * PANEL, p->x_panel, w, ahead, ask ? 2 * LINE : 0,
+                  begin, row, z)
         default:
             break;
         }
+        asked += each;
         at += m;
     }
 }
@@ -171,6 +183,8 @@ TARGET BLOCK void NAME(one_row)(const int NV, const rows_product *p, int64_t lan
 
 TARGET static void NAME(rows)(const rows_product *p) {
     int64_t covered = 0, whole = panels(p->lanes) * PANEL;
+    int64_t pieces = (p->n + PIECE - 1) / PIECE;
+    int64_t piece = pieces > 1 ? panels((p->n + pieces - 1) / pieces) * PANEL : p->n;
     if (p->rows == 1 && p->bias != NULL) {
         for (; whole - covered >= ABREAST * W; covered += ABREAST * W)
             NAME(one_row)(ABREAST, p, covered);
@@ -181,8 +195,8 @@ TARGET static void NAME(rows)(const rows_product *p) {
     for (int64_t lane = 0; lane < p->lanes; lane = covered) {
         int nv = p->lanes - lane > W ? 2 : 1;
         /* inputs in pieces, so that the piece of w stays in the first cache while the rows pass */
-        for (int64_t from = 0; from < p->n; from += PIECE)
-            NAME(rows_blocks)(p, from, p->n - from < PIECE ? p->n - from : PIECE, lane, nv);
+        for (int64_t from = 0; from < p->n; from += piece)
+            NAME(rows_blocks)(p, from, p->n - from < piece ? p->n - from : piece, lane, nv);
         covered = lane + nv * W;
     }
     for (int64_t lane = covered; lane < whole; lane++)

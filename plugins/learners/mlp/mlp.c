@@ -154,6 +154,8 @@ static int32_t create(const lathe_host *host, const void *config, void **self, l
 
 /* ---- contexts ---- */
 
+enum { FINITE_ROWS = 1024 }; /* a chunk of the check of all numbers */
+
 /* Without an early end, so that the loop is vectorised. */
 static int32_t finite_row(const float *x, int64_t n) {
     int32_t bad = 0;
@@ -162,11 +164,40 @@ static int32_t finite_row(const float *x, int64_t n) {
     return !bad;
 }
 
+typedef struct finite_job {
+    const float *x;
+    int64_t stride, n_features;
+} finite_job;
+
+static int32_t check_rows(void *user, int64_t begin, int64_t end, int32_t worker) {
+    const finite_job *job = user;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++)
+        if (!finite_row(job->x + i * job->stride, job->n_features))
+            return LATHE_E_DATA;
+    return LATHE_OK;
+}
+
+/* All numbers of the matrix are finite; else the error names the first that is not. */
+static int32_t check_finite(const lathe_host *host, const lathe_feature *features, int64_t rows,
+                            const finite_job *job, const char *which, lathe_error *err) {
+    int32_t rc = host->parallel_for(host, rows, FINITE_ROWS, check_rows, (void *)job);
+    if (rc == LATHE_OK)
+        return LATHE_OK;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < job->n_features; j++)
+            if (!isfinite(job->x[i * job->stride + j]))
+                return fail(err, LATHE_E_DATA,
+                            "The feature \"%s\" is missing or infinite in row %lld of the %s data; "
+                            "impute it, or let \"adapt\" do it.",
+                            features[j].name, (long long)i, which);
+    return fail(err, rc, "The %s data could not be read.", which);
+}
+
 static int32_t open_matrix(const lathe_host *host, const lathe_dataset *data, const char *which,
                            lathe_dataset_info *info, const float **x, int64_t *stride,
                            lathe_error *err) {
     const lathe_datasets *datasets = get_datasets(host);
-    const lathe_feature *features = datasets->features(data);
     lathe_tensor matrix;
     int32_t rc;
 
@@ -181,15 +212,8 @@ static int32_t open_matrix(const lathe_host *host, const lathe_dataset *data, co
         return rc;
     *x = (const float *)((const char *)matrix.data + matrix.byte_offset);
     *stride = matrix.strides != NULL ? matrix.strides[0] : info->n_features;
-    for (int64_t i = 0; i < info->n_rows; i++)
-        for (int64_t j = 0; !finite_row(*x + i * *stride, info->n_features) && j < info->n_features;
-             j++)
-            if (!isfinite((*x)[i * *stride + j]))
-                return fail(err, LATHE_E_DATA,
-                            "The feature \"%s\" is missing or infinite in row %lld of the %s data; "
-                            "impute it, or let \"adapt\" do it.",
-                            features[j].name, (long long)i, which);
-    return LATHE_OK;
+    finite_job job = {*x, *stride, info->n_features};
+    return check_finite(host, datasets->features(data), info->n_rows, &job, which, err);
 }
 
 static int32_t open_context(void *self, const lathe_open *open, void **context, lathe_error *err) {

@@ -9,7 +9,8 @@
 /* Multiply-adds of one part below which a second thread costs more than it brings. */
 enum { SHARED_WORK = 100000 };
 
-enum { AHEAD = 6 }; /* rows that are asked of memory before their turn */
+/* Rows that are asked of memory before their turn: of short ones more. */
+enum { AHEAD = 6, WIDE_AHEAD = 2, WIDE = 4 * PANEL, WIDEST = 1024 };
 
 typedef struct step_job {
     mlp_descent *d;
@@ -47,6 +48,8 @@ static int32_t share(const mlp_descent *d, int64_t n, double work, lathe_chunk_f
 /* Asks for what row `i` of the batch will need: first where its parts stand, later the parts. */
 static void ask_for_row(const mlp_descent *d, const int32_t *order, int64_t i, int64_t rows) {
     const mlp_context *c = d->data;
+    int64_t n = d->m->n_features < WIDEST ? d->m->n_features : WIDEST;
+    int64_t ahead = n > WIDE ? WIDE_AHEAD : AHEAD;
     if (i + 2 * AHEAD < rows) {
         int32_t at = order[i + 2 * AHEAD];
         PREFETCH(&d->rows.row[at]);
@@ -54,10 +57,10 @@ static void ask_for_row(const mlp_descent *d, const int32_t *order, int64_t i, i
         if (d->loss.target != NULL)
             PREFETCH(&d->loss.target[at]);
     }
-    if (i + AHEAD < rows) {
-        const float *x = c->x + d->rows.row[order[i + AHEAD]] * c->stride;
-        PREFETCH(x);
-        PREFETCH(x + PANEL);
+    if (i + ahead < rows) {
+        const float *x = c->x + d->rows.row[order[i + ahead]] * c->stride;
+        for (int64_t j = 0; j < n; j += PANEL)
+            PREFETCH(x + j);
     }
 }
 
