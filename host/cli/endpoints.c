@@ -7,6 +7,7 @@
 #include "serve/endpoint_verbs.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,8 @@ static const char usage[] =
     "                           [--sticky id|header:NAME] [--force]\n"
     "       lathe endpoints canary ENDPOINT [MODEL]@VERSION [--steps 1,10,50,100] [--bake "
     "SECONDS]\n"
-    "                           [--min-requests N] [--guard NAME=LIMIT …] [--manual] [--force]\n"
+    "                           [--min-requests N] [--guard NAME[.PART]=LIMIT …] [--manual] "
+    "[--force]\n"
     "       lathe endpoints shadow ENDPOINT [MODEL]@VERSION|none\n"
     "       lathe endpoints promote ENDPOINT [[MODEL]@VERSION] [--force]\n"
     "       lathe endpoints rollback ENDPOINT\n"
@@ -28,7 +30,9 @@ static const char usage[] =
     "one runs; rollback without a canary goes back to what was served before. Guards: "
     "error_ratio,\n"
     "rejected_ratio, flagged_ratio, latency_p99_ms, latency_mean_ms, latency_p99_ratio,\n"
-    "latency_mean_ratio, prediction_drift.\n";
+    "latency_mean_ratio, prediction_drift, feature_drift, output_drift (also by other measures:\n"
+    "feature_drift.ks=0.1, .chi2, .js, .wasserstein, .psi), quality_drop "
+    "(quality_drop.confidence=0.99).\n";
 
 enum {
     OPT_HOME,
@@ -170,6 +174,31 @@ static bool add_traffic(endpoints_call *c, cJSON *body) {
     return true;
 }
 
+/* NAME.PART: a member of the guard's object; of one that was a number, that is its "limit". */
+static bool add_part(cJSON *guards, const char *name, const char *part, double value) {
+    cJSON *guard = cJSON_GetObjectItemCaseSensitive(guards, name);
+    if (guard == NULL || cJSON_IsNumber(guard)) {
+        const double limit = guard != NULL ? guard->valuedouble : (double)NAN;
+        cJSON_DeleteItemFromObjectCaseSensitive(guards, name);
+        guard = cJSON_AddObjectToObject(guards, name);
+        if (!isnan(limit))
+            cJSON_AddNumberToObject(guard, "limit", limit);
+    }
+    return cJSON_AddNumberToObject(guard, part, value) != NULL;
+}
+
+static bool add_guard(cJSON *guards, const char *name, double limit) {
+    const char *dot = strchr(name, '.');
+    if (dot == NULL && cJSON_IsObject(lathe_json_get(guards, name)))
+        return add_part(guards, name, "limit", limit);
+    if (dot == NULL)
+        return cJSON_AddNumberToObject(guards, name, limit) != NULL;
+    char *whole = strndup(name, (size_t)(dot - name));
+    const bool good = whole != NULL && add_part(guards, whole, dot + 1, limit);
+    free(whole);
+    return good;
+}
+
 static bool add_guards(endpoints_call *c, cJSON *body) {
     const cli_option *o = &c->options[OPT_GUARD];
     if (!o->seen)
@@ -178,9 +207,8 @@ static bool add_guards(endpoints_call *c, cJSON *body) {
     for (size_t i = 0; i < o->count; i++) {
         const char *name;
         double limit;
-        if (!split_number(c, o->list[i], &name, &limit))
+        if (!split_number(c, o->list[i], &name, &limit) || !add_guard(guards, name, limit))
             return false;
-        cJSON_AddNumberToObject(guards, name, limit);
     }
     return true;
 }
@@ -224,7 +252,7 @@ static cJSON *make_body(endpoints_call *c) {
         cJSON_AddStringToObject(body, "promote", "manual");
     const char *fault =
         !add_traffic(c, body)             ? "--traffic takes MODEL@VERSION=PERCENT"
-        : !add_guards(c, body)            ? "--guard takes NAME=LIMIT"
+        : !add_guards(c, body)            ? "--guard takes NAME=LIMIT or NAME.PART=LIMIT"
         : !add_steps(&o[OPT_STEPS], body) ? "--steps takes percentages with commas between"
         : !add_number(&o[OPT_BAKE], body, "bake_seconds") ? "--bake takes seconds"
         : !add_number(&o[OPT_MIN], body, "min_requests")  ? "--min-requests takes a number"

@@ -99,10 +99,11 @@ int32_t lathe_store_alerts(lathe_store *store, const lathe_alert_filter *filter,
         "acknowledged, acknowledged_by FROM alerts WHERE (?1 IS NULL OR endpoint = ?1) AND "
         "(?2 IS NULL OR model = ?2) AND (?3 IS NULL OR run = ?3) AND time >= ?4 AND "
         "(?5 = 0 OR acknowledged IS NULL) AND (?6 = 0 OR "
-        "(time, id) < (SELECT time, id FROM alerts WHERE id = ?6)) "
+        "(time, id) < (SELECT time, id FROM alerts WHERE id = ?6)) AND "
+        "(?8 IS NULL OR kind = ?8) AND (?9 = 0 OR version = ?9) "
         "ORDER BY time DESC, id DESC LIMIT ?7",
-        "tttiiii", f->endpoint, f->model, f->run, f->since, (int64_t)f->open, f->before,
-        f->limit > 0 ? f->limit : (int64_t)-1);
+        "tttiiiiti", f->endpoint, f->model, f->run, f->since, (int64_t)f->open, f->before,
+        f->limit > 0 ? f->limit : (int64_t)-1, f->kind, f->version);
     if (rc == LATHE_OK)
         rc = lathe_db_collect(store, q, arena, sizeof *list->items, fill_alert,
                               (void **)&list->items, &list->count, err);

@@ -43,6 +43,8 @@ typedef struct lathe_alert_filter {
     const char *endpoint;
     const char *model;
     const char *run;
+    const char *kind;
+    int64_t version;
     int64_t since;
     bool open;      /* those not acknowledged alone */
     int64_t before; /* the id of an alert: those that come after it in the list (older ones) */

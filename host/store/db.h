@@ -18,7 +18,7 @@
 
 #include <sqlite3.h>
 
-#define LATHE_SCHEMA_VERSION 4
+#define LATHE_SCHEMA_VERSION 5
 #define LATHE_APPLICATION_ID 0x4C617468 /* "Lath" */
 
 struct lathe_store {

@@ -170,5 +170,18 @@ static const char schema_4[] =
     " rows INTEGER NOT NULL, training_ms INTEGER NOT NULL,"
     " PRIMARY KEY(day, project, token)) WITHOUT ROWID;";
 
+/* Labelled answers (store/labels.h): a row a place of a version's ring, and the versions that have any. */
+static const char schema_5[] =
+    "CREATE TABLE labelled("
+    " model TEXT NOT NULL, version INTEGER NOT NULL, updated INTEGER NOT NULL,"
+    " PRIMARY KEY(model, version),"
+    " FOREIGN KEY(model, version) REFERENCES versions(model, version)) WITHOUT ROWID;"
+
+    "CREATE TABLE labels("
+    " model TEXT NOT NULL, version INTEGER NOT NULL, place INTEGER NOT NULL,"
+    " number INTEGER NOT NULL, answered_ms INTEGER NOT NULL, truth REAL NOT NULL,"
+    " label INTEGER NOT NULL, scores BLOB NOT NULL,"
+    " PRIMARY KEY(model, version, place)) WITHOUT ROWID;";
+
 const char *const lathe_db_migrations[LATHE_SCHEMA_VERSION] = {schema_1, schema_2, schema_3,
-                                                               schema_4};
+                                                               schema_4, schema_5};

@@ -29,20 +29,19 @@ static void sees(sqlite3_context *context, int n, sqlite3_value **values) {
 #define VIEW(table, where)                                                                         \
     "CREATE TEMP VIEW " table " AS SELECT * FROM main." table " t WHERE " where ";"
 
-static const char views[] = VIEW("projects", "sees(t.name)") VIEW("models", "sees(t.project)")
-    VIEW("versions", OF_MODEL("t.model")) VIEW("aliases", OF_MODEL("t.model"))
-        VIEW("alias_history", OF_MODEL("t.model")) VIEW("endpoints", OF_MODEL("t.model"))
-            VIEW("endpoint_history", OF_ENDPOINT("t.endpoint") " AND " OF_MODEL("t.model")) VIEW(
-                "rollouts",
-                OF_ENDPOINT(
-                    "t.endpoint")) "CREATE TEMP VIEW runs AS SELECT t.rowid AS rowid, t.* FROM "
-                                   "main.runs t WHERE sees(t.project);" VIEW(
-                                       "run_files", OF_RUN("t.run")) VIEW("events", OF_RUN("t.run"))
-                                       VIEW("queue", "sees(t.project)")
-                                           VIEW("schedules", "sees(t.project)")
-                                               VIEW("usage", "sees(t.project)")
-                                                   VIEW("tokens",
-                                                        "sees(json_extract(t.scope, '$.project'))")
+static const char views[] = VIEW("projects", "sees(t.name)") VIEW("models", "sees(t.project)") VIEW(
+    "versions", OF_MODEL("t.model")) VIEW("aliases", OF_MODEL("t.model"))
+    VIEW("alias_history", OF_MODEL("t.model")) VIEW("endpoints", OF_MODEL("t.model")) VIEW(
+        "endpoint_history", OF_ENDPOINT("t.endpoint") " AND " OF_MODEL("t.model"))
+        VIEW("rollouts", OF_ENDPOINT("t.endpoint")) VIEW("labelled", OF_MODEL("t.model")) VIEW(
+            "labels",
+            OF_MODEL(
+                "t.model")) "CREATE TEMP VIEW runs AS SELECT t.rowid AS rowid, t.* FROM main.runs "
+                            "t WHERE sees(t.project);" VIEW("run_files", OF_RUN("t.run"))
+                                VIEW("events", OF_RUN("t.run")) VIEW("queue", "sees(t.project)")
+                                    VIEW("schedules", "sees(t.project)") VIEW("usage",
+                                                                              "sees(t.project)")
+                                        VIEW("tokens", "sees(json_extract(t.scope, '$.project'))")
     /* an alert is the project's of its run, else of its model, else of its endpoint's model */
     VIEW("alerts", "sees(coalesce((SELECT r.project FROM main.runs r WHERE r.id = t.run),"
                    " (SELECT m.project FROM main.models m WHERE m.name = t.model),"

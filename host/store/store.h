@@ -15,7 +15,7 @@
  *     store/steps.h       the cache of steps          store/alerts.h    alerts
  *     store/audit.h       who changed what            store/verify.h    verify and gc
  *     store/backup.h      backup and restore          store/tokens.h    bearer tokens
- *     store/usage.h       projects, quotas, usage
+ *     store/usage.h       projects, quotas, usage      store/labels.h  answers whose truth is known
  *     store/queue.h       submitted runs, schedules
  *
  * Durability. When a function that writes returns LATHE_OK, what it wrote survives kill -9 and power
@@ -124,6 +124,7 @@ int32_t lathe_store_check_name(const char *name, const char *what, lathe_error *
 #include "store/endpoints.h"
 #include "store/fits.h"
 #include "store/gates.h"
+#include "store/labels.h"
 #include "store/lineage.h"
 #include "store/models.h"
 #include "store/queue.h"

@@ -1,5 +1,6 @@
 """Served rows held against training: windows, scores, alerts, and what a broken measure does not harm."""
 
+import http.client
 import json
 import random
 import threading
@@ -76,7 +77,6 @@ def scores(shown, part, feature):
 
 def follow(service, events):
     """The audit log as a stream."""
-    import http.client
     c = http.client.HTTPConnection("127.0.0.1", service.control, timeout=60)
     c.request("GET", "/api/v1/events", headers={"Accept": "text/event-stream"})
     try:
@@ -140,13 +140,53 @@ def check_end(service):
     checks.equal("nothing is raised any more", shown["alerting"], [])
 
 
+def label_until_killed(service):
+    """One label a call, until the service is killed meanwhile: (acknowledged, sent)."""
+    acknowledged = sent = 0
+    threading.Timer(0.4, service.kill).start()
+    try:
+        while True:
+            rows = make_rows(1, 7000 + sent)
+            service.infer("POST", "/models/told-live/infer", body(rows, id=f"last-{sent}"))
+            sent += 1
+            acknowledged += labels(service, "told-live", [{"id": f"last-{sent - 1}", "label": rows[0][3]}])[1]["matched"]
+    except (OSError, ValueError, http.client.HTTPException):
+        return acknowledged, sent
+
+
+def check_kept(service, before, least, most):
+    """Labels that were acknowledged, the metric and its alarm are there after kill -9; answers without a label are forgotten."""
+    def quality(name):
+        return drift(service, name).get("quality", {})
+
+    checks.that("the metric again", wait_until(lambda: "value" in quality("told"), 20), drift(service, "told"))
+    shown, was = dict(quality("told")), dict(before["quality"])
+    checks.that("about the same value", abs(shown.pop("value") - was.pop("value")) < 0.1, (quality("told"), before))
+    checks.equal("the same window", shown, was)
+    checks.equal("not raised again", len(alerts(service, "told", "quality")), before["alerts"])
+    checks.that("of the version that was labelled last", wait_until(lambda: "labelled" in quality("other"), 20))
+    kept = quality("other")["labelled"]
+    checks.that("all that was acknowledged", least <= kept <= most, (least, kept, most))
+    checks.equal("an answer of before", labels(service, "told-live", [{"id": "last-0", "label": "yes"}])[1]["unmatched"], 1)
+    rows = make_rows(30, 9000)
+    service.infer("POST", "/models/told-live/infer", body(rows, id="anew"))
+    told = [{"id": "anew", "row": i, "label": r[3]} for i, r in enumerate(rows)]
+    checks.that("it goes on", labels(service, "told-live", told)[1]["matched"] == 30 and quality("other")["labelled"] == kept + 30,
+                (kept, quality("other")))
+
+
 def check_restart(lathe, service):
     """What was raised before a restart is not raised again."""
     for i in range(2):
         window(service, "m", make_rows(400, 60 + i, shift=1.5))
     checks.equal("raised", len(alerts(service, "m")), 6)
+    before = {"quality": drift(service, "told")["quality"], "alerts": len(alerts(service, "told", "quality"))}
+    labelled = drift(service, "other")["quality"]["labelled"]
+    acknowledged, sent = label_until_killed(service)
+    checks.that("some labels before it was killed", acknowledged > 3, acknowledged)
     service.kill()
     with Service(lathe, workers=2) as again:
+        check_kept(again, before, labelled + acknowledged, labelled + sent)
         for i in range(2):
             shown = window(again, "m", make_rows(400, 70 + i, shift=1.5))
         checks.that("still raised", len(alerts(again, "m")) == 6 and shown["alerting"], (alerts(again, "m"), shown["alerting"]))
@@ -221,6 +261,20 @@ def check_canaries(service):
                 state["verdict"]["subject"] in ("prediction", "confidence"), state)
     state, told = canary(service, "quiet", "other", {"feature_drift": 0.3, "output_drift": 0.3, "error_ratio": 0.01}, calm)
     checks.equal("a calm one is promoted", state["state"], "promoted")
+    red = lambda: make_rows(150, next(seed), colour="red")  # noqa: E731
+    quick = {"steps": [100], "min_requests": 50}
+    measures = {"feature_drift": {"ks": 0.15, "chi2": 0.15}, "output_drift": {"js": 0.1, "wasserstein": 0.8}}
+    for rows, subject, measure in ((far, "x", "ks"), (red, "colour", "chi2")):
+        state, told = canary(service, "quiet", "quiet", measures, rows, **quick)
+        checks.that(f"by {measure}", state["state"] == "rolled_back" and state["verdict"]["condition"] == "feature_drift" and
+                    (state["verdict"]["subject"], state["verdict"]["measure"]) == (subject, measure) and
+                    state["verdict"]["measured"] > state["verdict"]["limit"] and f"({measure})" in state["reason"], state)
+    state, told = canary(service, "quiet", "quiet", {"output_drift": {"js": 0.1}}, far, **quick)
+    checks.that("by js", state["state"] == "rolled_back" and state["verdict"]["measure"] == "js", state)
+    state, told = canary(service, "quiet", "quiet", measures, calm, **quick)
+    checks.equal("a calm one under all measures", state["state"], "promoted")
+    status, answer = service.api("POST", "/endpoints/quiet-live/canary", {"model": "other", "guards": {"feature_drift": {"kss": 0.1}}})
+    checks.that("an unknown measure", status == 422 and 'did you mean "ks"' in answer["error"], (status, answer))
     status, answer = service.api("POST", "/endpoints/quiet-live/canary", {"model": "uncounted", "guards": {"feature_drift": 1}})
     checks.that("rows that nobody counts", status == 422 and "validation/statistics" in answer["error"], (status, answer))
 
@@ -277,9 +331,10 @@ def check_labels(service):
             told.append({"id": name, "label": r[3]})
         labels(service, "told-live", told)
 
-    for model, end in (("liar", "rolled_back"), ("other", "promoted")):
+    # one that is as good is worse by chance half of the time: not enough for a limit of 0
+    for model, end, limit in (("liar", "rolled_back", 0.1), ("other", "promoted", {"limit": 0, "confidence": 0.999})):
         checks.equal("canary", service.api("POST", "/endpoints/told-live/canary", {
-            "model": model, "steps": [50], "bake_seconds": 0, "min_requests": 60, "guards": {"quality_drop": 0.1}})[0], 200)
+            "model": model, "steps": [50], "bake_seconds": 0, "min_requests": 60, "guards": {"quality_drop": limit}})[0], 200)
         state = {}
 
         def ended():
@@ -291,7 +346,7 @@ def check_labels(service):
         checks.equal(f"{model}: how", state["state"], end)
         if end == "rolled_back":
             checks.that("by its quality", state["verdict"]["condition"] == "quality_drop" and state["verdict"]["measured"] > 0.5 and
-                        "quality_drop is" in state["reason"], state)
+                        "quality_drop is" in state["reason"] and "(confidence 0.95)" in state["reason"], state)
     service.infer("POST", "/models/told/infer", body(rows[:1], id="late-0"))
     checks.equal("by the model's own name there is another key", labels(service, "told-live", [{"id": "late-0", "label": "yes"}])[1]["unmatched"], 1)
 

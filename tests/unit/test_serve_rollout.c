@@ -33,6 +33,23 @@ START_TEST(settings_have_defaults) {
 }
 END_TEST
 
+START_TEST(guards_may_be_objects) {
+    lathe_canary c;
+    ck_assert_int_eq(read_text("{\"guards\":{\"feature_drift\":{\"ks\":0.1,\"chi2\":0.05},"
+                               "\"output_drift\":0.3,\"quality_drop\":{\"limit\":0.02,"
+                               "\"confidence\":0.99}}}",
+                               &c),
+                     LATHE_OK);
+    const double *features = c.drift[LATHE_TRIAL_FEATURES], *outputs = c.drift[LATHE_TRIAL_OUTPUTS];
+    ck_assert(isnan(features[0]) && isnan(features[1]) && features[2] == 0.1 &&
+              features[3] == 0.05 && isnan(features[4]));
+    ck_assert(outputs[0] == 0.3 && isnan(outputs[2]));
+    ck_assert(c.limits[LATHE_GUARD_QUALITY_DROP] == 0.02 && c.confidence == 0.99);
+    ck_assert_int_eq(read_text("{\"guards\":{\"quality_drop\":0.1}}", &c), LATHE_OK);
+    ck_assert(c.limits[LATHE_GUARD_QUALITY_DROP] == 0.1 && c.confidence == LATHE_GUARD_CONFIDENCE);
+}
+END_TEST
+
 static const struct {
     const char *text, *says;
 } bad[] = {
@@ -54,6 +71,15 @@ static const struct {
     {"{\"guards\":{\"eror_ratio\":1}}", "error_ratio"},
     {"{\"guards\":{\"error_ratio\":-1}}", "from 0"},
     {"{\"guards\":{\"error_ratio\":\"1\"}}", "number"},
+    {"{\"guards\":{\"error_ratio\":{\"limit\":1}}}", "number"},
+    {"{\"guards\":{\"feature_drift\":{}}}", "measures"},
+    {"{\"guards\":{\"feature_drift\":\"ks\"}}", "number"},
+    {"{\"guards\":{\"feature_drift\":{\"chi\":0.1}}}", "did you mean \"chi2\""},
+    {"{\"guards\":{\"output_drift\":{\"ks\":1.5}}}", "from 0 to 1"},
+    {"{\"guards\":{\"output_drift\":{\"ks\":null}}}", "\"ks\" in \"output_drift\""},
+    {"{\"guards\":{\"quality_drop\":{}}}", "limit"},
+    {"{\"guards\":{\"quality_drop\":{\"limit\":0,\"confidence\":1}}}", "confidence"},
+    {"{\"guards\":{\"quality_drop\":{\"limit\":0,\"level\":0.9}}}", "level"},
 };
 
 START_TEST(bad_settings_are_named) {
@@ -169,6 +195,7 @@ int main(void) {
     Suite *suite = suite_create("serve_rollout");
     TCase *tc = tcase_create("guards");
     tcase_add_test(tc, settings_have_defaults);
+    tcase_add_test(tc, guards_may_be_objects);
     tcase_add_loop_test(tc, bad_settings_are_named, 0, sizeof bad / sizeof *bad);
     tcase_add_test(tc, buckets_hold_their_latencies);
     tcase_add_test(tc, quantiles_are_within_a_bucket);

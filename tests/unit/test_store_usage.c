@@ -118,6 +118,7 @@ START_TEST(older_homes_are_brought_up) {
     const lathe_quota quota = {.rows_per_day = 5};
     ck_ok(lathe_db_script(store,
                           "INSERT INTO projects(name, created) VALUES('old', 1); DROP TABLE usage; "
+                          "DROP TABLE labels; DROP TABLE labelled; "
                           "ALTER TABLE projects DROP COLUMN quota; PRAGMA user_version = 3;",
                           &err));
     lathe_store_close(store);

@@ -107,12 +107,19 @@ static void on_reached(void *user, bool reached) {
     reply(c);
 }
 
+static void start(api_call *c);
+
 /* [loop] The function has returned. */
 static void finish(api_call *c) {
     if (c->rc == LATHE_OK && (c->after & API_REAUTH) != 0)
         c->rc = lathe_supervisor_reauth(c->s, &c->err);
     if (c->rc == LATHE_OK && c->then != NULL)
         c->then(c);
+    if (c->rc == LATHE_OK && c->again != NULL) {
+        c->then = NULL;
+        start(c);
+        return;
+    }
     if (c->rc == LATHE_OK && (c->after & API_REROUTE) != 0) {
         c->rc = lathe_supervisor_reroute(c->s, on_reached, c, &c->err);
         if (c->rc == LATHE_OK)
@@ -151,7 +158,8 @@ static void on_work(uv_work_t *work) {
     if (c->route->place == API_STORE && c->rc == LATHE_OK)
         c->rc = lathe_store_set_scope(c->store, c->who.project, &c->err);
     if (c->rc == LATHE_OK)
-        c->rc = run(c, c->user);
+        c->rc = c->again != NULL ? c->again(c) : run(c, c->user);
+    c->again = NULL;
 }
 
 /* ---- lanes ---- */

@@ -131,15 +131,16 @@ struct api_call {
     bool head; /* HEAD: the answer's body is not sent */
     /* from the function */
     lathe_error err;
-    int status;                /* 0: by the route, or by the error's code */
-    lathe_buf out;             /* the answer's body */
-    const char *type;          /* of it; NULL: by the route */
-    char headers[200];         /* further header lines, "name: value\r\n" */
-    unsigned after;            /* API_REAUTH … */
-    void (*then)(api_call *c); /* [loop] after success, before the answer; may be NULL */
-    void *user;                /* of the function, for `then` */
-    bool streams;              /* `stream` is called instead of `run` */
-    bool taken;                /* API_LOOP: the function keeps the exchange and answers later */
+    int status;                    /* 0: by the route, or by the error's code */
+    lathe_buf out;                 /* the answer's body */
+    const char *type;              /* of it; NULL: by the route */
+    char headers[200];             /* further header lines, "name: value\r\n" */
+    unsigned after;                /* API_REAUTH … */
+    void (*then)(api_call *c);     /* [loop] after success, before the answer; may be NULL */
+    int32_t (*again)(api_call *c); /* [pool] after `then`, as the function was; may set `then` */
+    void *user;                    /* of the function, for those two */
+    bool streams;                  /* `stream` is called instead of `run` */
+    bool taken;                    /* API_LOOP: the function keeps the exchange and answers later */
     /* the dispatcher's */
     lathe_supervisor *s;
     lathe_exchange *exchange;

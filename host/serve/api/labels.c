@@ -34,28 +34,55 @@ static int32_t check_label(api_call *c, const cJSON *item, int at) {
     return lathe_fail(&c->err, LATHE_E_INVALID, NULL, "\"labels\"/%d %s", at, wrong);
 }
 
+/* Labels that were joined to their answers, on their way to the store. */
+typedef struct joined {
+    int64_t counts[LATHE_LABEL_COUNT];
+    lathe_label_list list;
+} joined;
+
+/* [loop] They are in the store. */
+static void acknowledge(api_call *c) {
+    static const char *const names[] = {"matched", "repeated", "unmatched", "invalid"};
+    const joined *j = c->user;
+    cJSON *out = cJSON_CreateObject();
+    lathe_watches_saved(c->s->watches, &j->list);
+    for (int i = 0; i < 4; i++)
+        cJSON_AddNumberToObject(out, names[i], (double)j->counts[i]);
+    c->rc = api_answer(c, out);
+}
+
+/* [pool] */
+static int32_t save(api_call *c) {
+    const joined *j = c->user;
+    c->then = acknowledge;
+    return j->list.count > 0 ? lathe_store_labels_add(c->store, &j->list, &c->err) : LATHE_OK;
+}
+
 /* [loop] */
 static void join(api_call *c) {
-    static const char *const names[] = {"matched", "repeated", "unmatched", "invalid"};
     const cJSON *item, *list = lathe_json_get(c->body, "labels");
-    int64_t counts[LATHE_LABEL_COUNT] = {0};
+    joined *j = lathe_arena_alloc(c->arena, sizeof *j);
+    if (j == NULL) {
+        c->rc = lathe_fail(&c->err, LATHE_E_MEMORY, NULL, "out of memory for the labels");
+        return;
+    }
+    *j = (joined){0};
+    c->user = j;
     cJSON_ArrayForEach(item, list) {
         const cJSON *row = lathe_json_get(item, "row");
-        counts[lathe_watches_label(
+        j->counts[lathe_watches_label(
             c->s->watches, api_part(c, "endpoint"), lathe_json_get(item, "id")->valuestring,
             row != NULL ? (int64_t)row->valuedouble : 0, lathe_json_get(item, "label"))]++;
     }
-    if (counts[LATHE_LABEL_LATER] > 0) {
+    if (j->counts[LATHE_LABEL_LATER] > 0) {
         snprintf(c->headers, sizeof c->headers, "retry-after: 1\r\n");
         c->status = 503;
         c->rc = lathe_fail(&c->err, LATHE_E_TIMEOUT, NULL,
                            "the profile of a model has not been read yet; send the labels again");
         return;
     }
-    cJSON *out = cJSON_CreateObject();
-    for (int i = 0; i < 4; i++)
-        cJSON_AddNumberToObject(out, names[i], (double)counts[i]);
-    c->rc = api_answer(c, out);
+    c->rc = lathe_watches_unsaved(c->s->watches, c->arena, &j->list, &c->err);
+    c->again = save;
 }
 
 static int32_t post_labels(api_call *c) {

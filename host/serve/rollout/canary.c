@@ -48,6 +48,86 @@ static int32_t read_steps(const cJSON *list, lathe_canary *canary, lathe_error *
     return LATHE_OK;
 }
 
+/* ---- guards ---- */
+
+/* {"ks": 0.1, …} */
+static int32_t read_measures(const cJSON *node, double limits[LATHE_TRIAL_MEASURES],
+                             lathe_error *err) {
+    const char *names[LATHE_TRIAL_MEASURES];
+    const cJSON *item;
+    for (int m = 0; m < LATHE_TRIAL_MEASURES; m++)
+        names[m] = lathe_trial_measures[m].name;
+    if (cJSON_GetArraySize(node) == 0)
+        return fail(err, "\"%s\" is a number, or an object of measures with their limits",
+                    node->string);
+    cJSON_ArrayForEach(item, node) {
+        int m = 0;
+        while (m < LATHE_TRIAL_MEASURES && strcmp(names[m], item->string) != 0)
+            m++;
+        if (m == LATHE_TRIAL_MEASURES) {
+            const char *near = lathe_nearest(item->string, names, LATHE_TRIAL_MEASURES);
+            return lathe_fail(
+                err, LATHE_E_INVALID, "canary",
+                "\"%s\" knows no measure \"%.60s\"%s%s%s; there are psi, js, ks, chi2 "
+                "and wasserstein",
+                node->string, item->string, near ? "; did you mean \"" : "", near ? near : "",
+                near ? "\"?" : "");
+        }
+        const double max = lathe_trial_measures[m].max;
+        if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble <= max))
+            return lathe_fail(err, LATHE_E_INVALID, "canary",
+                              "the limit of \"%s\" in \"%s\" is a number from 0 to %.15g",
+                              item->string, node->string, max);
+        limits[m] = item->valuedouble;
+    }
+    return LATHE_OK;
+}
+
+static int32_t read_drift(const cJSON *node, lathe_guard g, lathe_canary *canary,
+                          lathe_error *err) {
+    double *limits =
+        canary->drift[g == LATHE_GUARD_FEATURE_DRIFT ? LATHE_TRIAL_FEATURES : LATHE_TRIAL_OUTPUTS];
+    int32_t rc = LATHE_OK;
+    if (cJSON_IsObject(node))
+        rc = read_measures(node, limits, err);
+    else
+        limits[0] = fmin(node->valuedouble, lathe_trial_measures[0].max);
+    for (int m = LATHE_TRIAL_MEASURES - 1; rc == LATHE_OK && m >= 0; m--)
+        canary->limits[g] = isnan(limits[m]) ? canary->limits[g] : limits[m];
+    return rc;
+}
+
+/* {"limit": 0.02, "confidence": 0.95} */
+static int32_t read_quality(const cJSON *node, lathe_canary *canary, lathe_error *err) {
+    const cJSON *item, *limit = lathe_json_get(node, "limit");
+    int32_t rc = LATHE_OK;
+    cJSON_ArrayForEach(item, node) {
+        if (strcmp(item->string, "limit") != 0 && strcmp(item->string, "confidence") != 0)
+            return fail(err, "\"quality_drop\" has \"limit\" and \"confidence\", but no \"%.60s\"",
+                        item->string);
+    }
+    if (limit == NULL)
+        return fail(err, "\"quality_drop\" needs its \"%s\"", "limit");
+    rc = read_number(node, "limit", 0, 1e9, &canary->limits[LATHE_GUARD_QUALITY_DROP], err);
+    return rc == LATHE_OK ? read_number(node, "confidence", 0.5, 0.9999, &canary->confidence, err)
+                          : rc;
+}
+
+static int32_t read_guard(const cJSON *node, lathe_guard g, lathe_canary *canary,
+                          lathe_error *err) {
+    const bool drift = g == LATHE_GUARD_FEATURE_DRIFT || g == LATHE_GUARD_OUTPUT_DRIFT;
+    canary->guarded[g] = true;
+    if (cJSON_IsObject(node) && g == LATHE_GUARD_QUALITY_DROP)
+        return read_quality(node, canary, err);
+    if (!(cJSON_IsObject(node) && drift) &&
+        !(cJSON_IsNumber(node) && node->valuedouble >= 0 && node->valuedouble <= 1e9))
+        return fail(err, "the limit of \"%s\" is a number from 0", node->string);
+    if (drift)
+        return read_drift(node, g, canary, err);
+    canary->limits[g] = node->valuedouble;
+    return LATHE_OK;
+}
+
 static int32_t read_guards(const cJSON *guards, lathe_canary *canary, lathe_error *err) {
     const cJSON *node;
     if (guards == NULL)
@@ -65,10 +145,9 @@ static int32_t read_guards(const cJSON *guards, lathe_canary *canary, lathe_erro
                               node->string, near ? "; did you mean \"" : "", near ? near : "",
                               near ? "\"?" : "");
         }
-        if (!cJSON_IsNumber(node) || !(node->valuedouble >= 0 && node->valuedouble <= 1e9))
-            return fail(err, "the limit of \"%s\" is a number from 0", node->string);
-        canary->guarded[g] = true;
-        canary->limits[g] = node->valuedouble;
+        const int32_t rc = read_guard(node, (lathe_guard)g, canary, err);
+        if (rc != LATHE_OK)
+            return rc;
     }
     return LATHE_OK;
 }
@@ -82,7 +161,10 @@ int32_t lathe_canary_read(const cJSON *settings, lathe_canary *canary, lathe_err
                              .bake_seconds = 300,
                              .min_requests = 100,
                              .guarded = {[LATHE_GUARD_ERROR_RATIO] = true},
-                             .limits = {[LATHE_GUARD_ERROR_RATIO] = 0.01}};
+                             .limits = {[LATHE_GUARD_ERROR_RATIO] = 0.01},
+                             .confidence = LATHE_GUARD_CONFIDENCE};
+    for (int m = 0; m < LATHE_TRIAL_MEASURES; m++)
+        canary->drift[0][m] = canary->drift[1][m] = (double)NAN;
     if (!cJSON_IsObject(settings))
         return fail(err, "%s are an object", "its settings");
     cJSON_ArrayForEach(node, settings) {

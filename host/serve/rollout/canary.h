@@ -12,11 +12,14 @@
  *   latency_p99_ms, latency_mean_ms          from a complete request to its answer
  *   latency_p99_ratio, latency_mean_ratio    the same, divided by that of the version it is compared with
  *   prediction_drift    population stability index of the predicted classes against that version's; both have the same classes
- *   feature_drift       population stability index of the feature that is furthest from the canary's training, of the rows that
- *                       it served in its step; what chance explains does not count (monitor/chance.h)
+ *   feature_drift       distance of the feature that is furthest from the canary's training, of the rows that it served in its
+ *                       step; what chance explains does not count (monitor/chance.h). A number is the limit of the population
+ *                       stability index; {"ks": 0.1, "chi2": 0.05} asks other measures, by their names (lathe_trial_measures)
  *   output_drift        the same of its predictions against those that it made when it was trained; also of regressions
  *   quality_drop        by how much the goal's metric of the canary's labelled answers (POST …/labels) is worse than that of the
- *                       version that it is compared with, once both have min_requests of them
+ *                       version that it is compared with, once both have min_requests of them (LATHE_GUARD_LABELS at least). A
+ *                       number, or {"limit": 0.02, "confidence": 0.95}: it trips where the drop is beyond the limit with that
+ *                       confidence in each step, so that a few unlucky labels do not (monitor/worse.h)
  * These three are measured by a process of the lowest priority (serve/watch); a step does not end before they have been.
  * Always guarded: the canary's model cannot be loaded ("load"), a worker ended while it predicted ("crash").
  * After the last step it is promoted; with "promote": "manual" it waits there.
@@ -25,6 +28,7 @@
 #define LATHE_SERVE_CANARY_H
 
 #include "base/error.h"
+#include "serve/watch/watch.h"
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
@@ -51,6 +55,9 @@ typedef enum lathe_guard {
 
 extern const char *const lathe_guard_names[LATHE_GUARDS];
 
+#define LATHE_GUARD_LABELS 20
+#define LATHE_GUARD_CONFIDENCE 0.95
+
 typedef struct lathe_canary {
     double steps[LATHE_CANARY_STEPS]; /* percent, growing */
     int n_steps;
@@ -58,7 +65,9 @@ typedef struct lathe_canary {
     double min_requests;
     bool manual;
     bool guarded[LATHE_GUARDS];
-    double limits[LATHE_GUARDS];
+    double limits[LATHE_GUARDS]; /* of one of drift the first of `drift` */
+    double drift[LATHE_TRIAL_GUARDS][LATHE_TRIAL_MEASURES]; /* limits; NaN: not asked */
+    double confidence;                                      /* of quality_drop */
 } lathe_canary;
 
 /* Reads settings; members that are absent have the defaults above, with error_ratio 0.01 as the only guard where there are

@@ -192,6 +192,8 @@ static char *verdict_json(const lathe_supervisor *s, const lathe_rollout *r) {
         cJSON_AddNumberToObject(out, "limit", r->limit);
         if (r->subject[0] != '\0')
             cJSON_AddStringToObject(out, "subject", r->subject);
+        if (r->measure[0] != '\0')
+            cJSON_AddStringToObject(out, "measure", r->measure);
     }
     char *text = cJSON_PrintUnformatted(out);
     cJSON_Delete(out);
@@ -233,9 +235,10 @@ static bool write_rollback(lathe_supervisor *s, lathe_rollout *r) {
     else if (strcmp(r->condition, "load") == 0 || strcmp(r->condition, "settings") == 0)
         snprintf(what, sizeof what, "it cannot be served (%s: 1, limit 0)", r->condition);
     else
-        snprintf(what, sizeof what, "%s%s%s%s is %.6g, more than the limit %.6g", r->condition,
-                 r->subject[0] ? " of \"" : "", r->subject, r->subject[0] ? "\"" : "", r->measured,
-                 r->limit);
+        snprintf(what, sizeof what, "%s%s%s%s is %.6g, more than the limit %.6g%s%s%s",
+                 r->condition, r->subject[0] ? " of \"" : "", r->subject, r->subject[0] ? "\"" : "",
+                 r->measured, r->limit, r->measure[0] ? " (" : "", r->measure,
+                 r->measure[0] ? ")" : "");
     if (is_shadow(r))
         snprintf(message, sizeof message,
                  "the shadow %s@%" PRId64 " of endpoint \"%s\" was taken away: %s", r->record.model,
@@ -330,8 +333,9 @@ void lathe_rollout_watched(const lathe_supervisor *s, const lathe_rollout *r,
                            lathe_trial_verdict *verdict) {
     if (!r->watched ||
         !lathe_watches_verdict(s->watches, r->record.model, r->record.version, verdict))
-        *verdict =
-            (lathe_trial_verdict){.worst = {(double)NAN, (double)NAN}, .quality_drop = (double)NAN};
+        *verdict = (lathe_trial_verdict){.worst = {(double)NAN, (double)NAN},
+                                         .quality_drop = (double)NAN,
+                                         .quality_least = (double)NAN};
 }
 
 const char *lathe_rollout_awaits(const lathe_rollout *r, const lathe_trial_verdict *verdict) {
@@ -344,11 +348,14 @@ static void watch_step(lathe_supervisor *s, lathe_rollout *r) {
     const lathe_canary *c = &r->canary;
     lathe_trial_limits limits = {
         .guarded = {c->guarded[LATHE_GUARD_FEATURE_DRIFT], c->guarded[LATHE_GUARD_OUTPUT_DRIFT]},
-        .limits = {c->limits[LATHE_GUARD_FEATURE_DRIFT], c->limits[LATHE_GUARD_OUTPUT_DRIFT]},
         .min_rows = (int64_t)c->min_requests,
         .compares = c->guarded[LATHE_GUARD_QUALITY_DROP],
+        .confidence = c->confidence,
+        .min_labels =
+            c->min_requests > LATHE_GUARD_LABELS ? (int64_t)c->min_requests : LATHE_GUARD_LABELS,
         .base_version = r->record.base_version,
         .base_ms = r->record.started / 1000};
+    memcpy(limits.limits, c->drift, sizeof limits.limits);
     snprintf(limits.base_model, sizeof limits.base_model, "%s", r->record.base_model);
     if (!r->watched && lathe_canary_watches(c)) /* a failure is tried again at the next tick */
         r->watched = lathe_watches_try(s->watches, r->record.model, r->record.version, &limits,
@@ -363,13 +370,14 @@ static bool drifts(lathe_supervisor *s, lathe_rollout *r, const lathe_trial_verd
         if (!r->canary.guarded[guards[g]] || !verdict->beyond[g])
             continue;
         snprintf(r->subject, sizeof r->subject, "%s", verdict->name[g]);
-        roll_back(s, r, lathe_guard_names[guards[g]], verdict->worst[g],
-                  r->canary.limits[guards[g]]);
+        snprintf(r->measure, sizeof r->measure, "%s", verdict->measure[g]);
+        roll_back(s, r, lathe_guard_names[guards[g]], verdict->worst[g], verdict->limit[g]);
         return true;
     }
     if (!r->canary.guarded[LATHE_GUARD_QUALITY_DROP] ||
-        !(verdict->quality_drop > r->canary.limits[LATHE_GUARD_QUALITY_DROP]))
+        !(verdict->quality_least > r->canary.limits[LATHE_GUARD_QUALITY_DROP]))
         return false;
+    snprintf(r->measure, sizeof r->measure, "confidence %.4g", r->canary.confidence);
     roll_back(s, r, lathe_guard_names[LATHE_GUARD_QUALITY_DROP], verdict->quality_drop,
               r->canary.limits[LATHE_GUARD_QUALITY_DROP]);
     return true;

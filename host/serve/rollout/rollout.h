@@ -38,6 +38,7 @@ typedef struct lathe_rollout {
     bool watched;        /* serve/watch looks at its step */
     char condition[32];  /* why */
     char subject[128];   /* of what: the feature that drifts; "" */
+    char measure[32];    /* by what: "ks"; "" */
     double measured, limit;
     lathe_arm_totals begun[2],
         stepped[2]; /* canary and base at the beginning, and at that of the step */

@@ -46,6 +46,17 @@ static double measure_of(lathe_guard guard, const lathe_rollout *r, const lathe_
     return lathe_guard_measure(guard, &step[0], &step[1], r->canary.min_requests);
 }
 
+/* Of what, by which measure, and the limit that it took. */
+static void add_drift(const lathe_trial_verdict *verdict, lathe_trial_guard g, cJSON *item) {
+    if (verdict->rows == 0 || verdict->name[g][0] == '\0')
+        return;
+    cJSON_AddStringToObject(item, "subject", verdict->name[g]);
+    cJSON_AddStringToObject(item, "measure", verdict->measure[g]);
+    if (isfinite(verdict->limit[g]))
+        cJSON_ReplaceItemInObjectCaseSensitive(item, "limit",
+                                               cJSON_CreateNumber(verdict->limit[g]));
+}
+
 static void add_canary(const lathe_supervisor *s, const lathe_rollout *r, cJSON *out) {
     lathe_arm_totals now[2], step[2];
     lathe_trial_verdict verdict;
@@ -79,10 +90,15 @@ static void add_canary(const lathe_supervisor *s, const lathe_rollout *r, cJSON 
             cJSON_AddNumberToObject(item, "measured", value);
         else
             cJSON_AddNullToObject(item, "measured");
-        if (g == LATHE_GUARD_FEATURE_DRIFT && verdict.name[LATHE_TRIAL_FEATURES][0] != '\0')
-            cJSON_AddStringToObject(item, "subject", verdict.name[LATHE_TRIAL_FEATURES]);
-        if (g == LATHE_GUARD_OUTPUT_DRIFT && verdict.name[LATHE_TRIAL_OUTPUTS][0] != '\0')
-            cJSON_AddStringToObject(item, "subject", verdict.name[LATHE_TRIAL_OUTPUTS]);
+        if (g == LATHE_GUARD_FEATURE_DRIFT)
+            add_drift(&verdict, LATHE_TRIAL_FEATURES, item);
+        if (g == LATHE_GUARD_OUTPUT_DRIFT)
+            add_drift(&verdict, LATHE_TRIAL_OUTPUTS, item);
+        if (g == LATHE_GUARD_QUALITY_DROP) {
+            cJSON_AddNumberToObject(item, "confidence", r->canary.confidence);
+            cJSON_AddNumberToObject(item, "labels", (double)verdict.labelled);
+            add_finite(item, "at_least", verdict.quality_least);
+        }
         cJSON_AddItemToArray(guards, item);
     }
 }

@@ -266,7 +266,8 @@ void watch_note_success(watch_item *item) {
 /* ---- starting anew ---- */
 
 void watch_restore(watch_item *item) {
-    const lathe_alert_filter filter = {.model = item->model, .limit = 100};
+    const lathe_alert_filter filter = {
+        .model = item->model, .version = item->version, .limit = 100};
     lathe_arena *arena = lathe_arena_new();
     lathe_alert_list list;
     int32_t rc = arena ? lathe_store_alerts(item->all->s->store, &filter, arena, &list, NULL)

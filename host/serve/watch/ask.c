@@ -4,17 +4,38 @@
 #include "base/json.h"
 #include "serve/ask.h"
 
+#include <math.h>
 #include <string.h>
 
 #define ASK_SECONDS 120 /* the lowest priority on a busy machine */
 #define ANSWER_BYTES ((size_t)64 << 20)
+
+const lathe_trial_measure lathe_trial_measures[LATHE_TRIAL_MEASURES] = {
+    {"psi", "threshold", 100},
+    {"js", "threshold", 1},
+    {"ks", "threshold", 1},
+    {"chi2", "effect", 1},
+    {"wasserstein", "threshold", 1000}};
+
+/* Measures as a document has them: [{"ks": {"threshold": 0.1}}, …]. */
+static void add_measures(const double *limits, cJSON *list) {
+    for (int m = 0; m < LATHE_TRIAL_MEASURES; m++) {
+        const lathe_trial_measure *measure = &lathe_trial_measures[m];
+        if (isnan(limits[m]))
+            continue;
+        cJSON *use = cJSON_CreateObject();
+        cJSON_AddNumberToObject(cJSON_AddObjectToObject(use, measure->name), measure->parameter,
+                                limits[m]);
+        cJSON_AddItemToArray(list, use);
+    }
+}
 
 static void add_guards(const watch_trial *trial, cJSON *question) {
     static const char *const names[LATHE_TRIAL_GUARDS] = {"feature_drift", "output_drift"};
     cJSON *guards = cJSON_AddObjectToObject(question, "guards");
     for (int g = 0; g < LATHE_TRIAL_GUARDS; g++)
         if (trial->limits.guarded[g])
-            cJSON_AddNumberToObject(guards, names[g], trial->limits.limits[g]);
+            add_measures(trial->limits.limits[g], cJSON_AddArrayToObject(guards, names[g]));
 }
 
 static void add_counts(watch_part *p, lathe_live_total *begun, lathe_buf *out) {

@@ -4,6 +4,7 @@
 
 #include "monitor/alarm.h"
 #include "monitor/live.h"
+#include "monitor/worse.h"
 #include "serve/internal.h"
 #include "serve/recall.h"
 #include "serve/watch/watch.h"
@@ -27,20 +28,14 @@ typedef enum watch_phase {
     WATCH_OPEN
 } watch_phase;
 
-#define WATCH_LABELS 4096
-
-/* An answer whose truth is known. */
-typedef struct watch_labelled {
-    int64_t when_ms; /* of the answer */
-    double truth;    /* the value, or the number of the class */
-    int32_t label;
-    float values[LATHE_RECALL_VALUES];
-} watch_labelled;
+_Static_assert(LATHE_LABELS_VALUES == LATHE_RECALL_VALUES, "a row is an answer and its truth");
 
 /* The newest labelled answers of a version, and what they say. */
 typedef struct watch_quality {
-    watch_labelled rows[WATCH_LABELS];
-    int64_t n;      /* all that came; rows[i % WATCH_LABELS] */
+    lathe_label_row rows[LATHE_LABELS_KEPT];
+    int64_t n;      /* all that came; row i is rows[i % LATHE_LABELS_KEPT] */
+    int64_t saved;  /* the first so many are in the store */
+    bool asked;     /* by a call that is to save what it told */
     int64_t scored; /* n when the metric was computed last */
     int64_t scored_ns;
     double value; /* NaN: undefined, or not yet */
@@ -55,7 +50,8 @@ typedef struct watch_trial {
     bool counting;                        /* begun is there */
     int64_t looked_ns, since_ms;
     int64_t compared[2]; /* labelled rows of both sides when quality was compared last */
-    int64_t compared_ns;
+    int64_t compared_n;  /* labels of the canary that had come by then */
+    int64_t compared_ns, looks;
 } watch_trial;
 
 /* A version that is served. */
@@ -82,6 +78,7 @@ typedef struct watch_item {
     double quality_drop;    /* NaN: not asked for */
     double reference;       /* the metric at training; NaN: none */
     watch_quality *quality; /* NULL: no label has come */
+    bool restored;          /* the store was asked for its labels */
     cJSON *alerting;        /* [{"kind", "feature", "metric"}], of alarms that are raised */
     watch_trial *trial;
 } watch_item;
@@ -117,6 +114,8 @@ struct lathe_watches {
     const cJSON *routes[LATHE_SLOTS_MODELS]; /* NULL: it is not served */
     uint64_t failures;
     uint64_t labels[LATHE_LABEL_COUNT];
+    bool looked;     /* for versions that have labels */
+    cJSON *labelled; /* {"model@version": true}, of before the service started */
     char plugin_cache[4096];
 };
 
@@ -155,6 +154,13 @@ void watch_take_quality(watch_item *item, const watch_job *job);
 void watch_take_comparison(watch_item *item, const watch_job *job);
 /* Labelled answers given at or after a time. */
 int64_t watch_labelled_since(const watch_item *item, int64_t when_ms);
+/* ---- labels.c ---- */
+/* Did the version have labels before the service started? */
+bool watch_was_labelled(lathe_watches *all, int slot);
+/* Takes the version's labels from the store, once. */
+void watch_restore_labels(watch_item *item);
+/* Has it labels that are not in the store yet? */
+bool watch_is_unsaved(const watch_item *item);
 
 /* An alert of the version. raised: else it tells an end. */
 void watch_tell(const watch_item *item, const char *severity, const char *kind, bool raised,

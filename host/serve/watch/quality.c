@@ -36,7 +36,7 @@ static int class_of(const watch_item *item, const cJSON *label) {
 }
 
 static lathe_label_end keep(watch_item *item, const lathe_recall_answer *a, const cJSON *label) {
-    watch_labelled row = {.when_ms = a->when_ms, .label = a->label};
+    lathe_label_row row = {.when_ms = a->when_ms, .label = a->label, .n = a->n};
     if (item->classes != NULL)
         row.truth = class_of(item, label);
     else
@@ -51,7 +51,8 @@ static lathe_label_end keep(watch_item *item, const lathe_recall_answer *a, cons
             return LATHE_LABEL_LATER;
         item->quality->value = (double)NAN;
     }
-    item->quality->rows[item->quality->n++ % WATCH_LABELS] = row;
+    row.number = item->quality->n;
+    item->quality->rows[item->quality->n++ % LATHE_LABELS_KEPT] = row;
     return LATHE_LABEL_MATCHED;
 }
 
@@ -59,20 +60,17 @@ static lathe_label_end join(lathe_watches *all, const char *name, const char *id
                             const cJSON *label) {
     const uint64_t key = lathe_recall_key(lathe_recall_name(name), lathe_str_of(id), row);
     lathe_recall_answer a;
-    switch (lathe_recall_find(all->s->slots, key, &a)) {
-    case LATHE_RECALL_UNKNOWN:
+    const lathe_recall_found found = lathe_recall_find(all->s->slots, key, &a);
+    if (found == LATHE_RECALL_UNKNOWN)
         return LATHE_LABEL_UNMATCHED;
-    case LATHE_RECALL_AGAIN:
-        return LATHE_LABEL_REPEATED;
-    case LATHE_RECALL_NEW:
-        break;
-    }
     watch_item *item = all->items[a.slot];
-    if (item == NULL || item->phase == WATCH_NEW)
+    lathe_label_end end = LATHE_LABEL_REPEATED;
+    if (found == LATHE_RECALL_NEW && (item == NULL || item->phase == WATCH_NEW))
         return LATHE_LABEL_LATER;
-    const lathe_label_end end = keep(item, &a, label);
-    if (end == LATHE_LABEL_MATCHED)
+    if (found == LATHE_RECALL_NEW && (end = keep(item, &a, label)) == LATHE_LABEL_MATCHED)
         lathe_recall_mark(all->s->slots, key);
+    if (item != NULL && item->quality != NULL)
+        item->quality->asked = true;
     return end;
 }
 
@@ -86,13 +84,13 @@ lathe_label_end lathe_watches_label(lathe_watches *all, const char *name, const 
 /* ---- what is due ---- */
 
 static int64_t kept(const watch_quality *q) {
-    return q == NULL ? 0 : q->n < WATCH_LABELS ? q->n : WATCH_LABELS;
+    return q == NULL ? 0 : q->n < LATHE_LABELS_KEPT ? q->n : LATHE_LABELS_KEPT;
 }
 
 int64_t watch_labelled_since(const watch_item *item, int64_t when_ms) {
     int64_t n = 0;
     for (int64_t i = 0; i < kept(item->quality); i++)
-        n += item->quality->rows[i].when_ms >= when_ms;
+        n += item->quality->rows[i].when_ms >= when_ms && !isnan(item->quality->rows[i].truth);
     return n;
 }
 
@@ -104,15 +102,24 @@ bool watch_quality_is_due(const watch_item *item) {
     return (q->n - q->scored) * NEWS >= kept(q);
 }
 
+/* As many rows as two equal sides would have: what the error of a difference goes by. */
+static double worth(const int64_t rows[2]) {
+    const double sum = (double)(rows[0] + rows[1]);
+    return sum > 0 ? 2 * (double)rows[0] * (double)rows[1] / sum : 0;
+}
+
+/* Each look costs confidence: at once where there are enough, then where they have doubled, or half of those that are kept are
+ * new. */
 bool watch_compare_is_due(const watch_item *item, const watch_item *base) {
     const watch_trial *t = item->trial;
-    if (t == NULL || !t->limits.compares || base == NULL ||
+    if (t == NULL || !t->limits.compares || base == NULL || item->quality == NULL ||
         lathe_now_ns() - t->compared_ns < SOONEST_NS)
         return false;
-    const int64_t mine = watch_labelled_since(item, t->since_ms),
-                  theirs = watch_labelled_since(base, t->limits.base_ms);
-    return mine >= t->limits.min_rows && theirs >= t->limits.min_rows &&
-           (mine != t->compared[0] || theirs != t->compared[1]);
+    const int64_t rows[2] = {watch_labelled_since(item, t->since_ms),
+                             watch_labelled_since(base, t->limits.base_ms)};
+    return rows[0] >= t->limits.min_labels && rows[1] >= t->limits.min_labels &&
+           (t->looks == 0 || worth(rows) >= 2 * worth(t->compared) ||
+            item->quality->n - t->compared_n >= LATHE_LABELS_KEPT / 2);
 }
 
 /* ---- questions ---- */
@@ -121,9 +128,9 @@ bool watch_compare_is_due(const watch_item *item, const watch_item *base) {
 static int64_t put_rows(const watch_item *item, int64_t since_ms, lathe_buf *out) {
     int64_t n = 0;
     for (int64_t i = 0; i < kept(item->quality); i++) {
-        const watch_labelled *row = &item->quality->rows[i];
+        const lathe_label_row *row = &item->quality->rows[i];
         double numbers[2 + LATHE_RECALL_VALUES] = {row->truth};
-        if (row->when_ms < since_ms)
+        if (row->when_ms < since_ms || isnan(row->truth))
             continue;
         numbers[1] = item->classes != NULL ? (double)row->label : (double)row->values[0];
         for (int k = 0; item->classes != NULL && k < item->n_values; k++)
@@ -142,6 +149,7 @@ int32_t watch_quality_question(watch_item *item, const watch_item *base, watch_j
     cJSON_AddStringToObject(question, "model", item->path);
     cJSON_AddStringToObject(question, "plugin_cache", item->all->plugin_cache);
     cJSON *quality = cJSON_AddObjectToObject(question, "quality");
+    cJSON_AddBoolToObject(quality, "errors", base != NULL);
     cJSON_AddNumberToObject(quality, "width", 2 + (item->classes != NULL ? item->n_values : 0));
     cJSON *sides = cJSON_AddArrayToObject(quality, "sides");
     job->labelled[0] = put_rows(item, base != NULL ? item->trial->since_ms : 0, &numbers);
@@ -159,6 +167,7 @@ int32_t watch_quality_question(watch_item *item, const watch_item *base, watch_j
     lathe_buf_free(&numbers);
     if (base != NULL) {
         item->trial->compared_ns = lathe_now_ns();
+        item->trial->compared_n = item->quality->n;
     } else {
         item->quality->scored_ns = lathe_now_ns();
         item->quality->scored = item->quality->n;
@@ -169,8 +178,8 @@ int32_t watch_quality_question(watch_item *item, const watch_item *base, watch_j
 
 /* ---- answers ---- */
 
-static double value_at(const cJSON *quality, int side) {
-    const cJSON *value = cJSON_GetArrayItem(lathe_json_get(quality, "values"), side);
+static double value_at(const cJSON *quality, const char *list, int side) {
+    const cJSON *value = cJSON_GetArrayItem(lathe_json_get(quality, list), side);
     return cJSON_IsNumber(value) ? value->valuedouble : (double)NAN;
 }
 
@@ -182,7 +191,7 @@ void watch_take_quality(watch_item *item, const watch_job *job) {
     const cJSON *quality = lathe_json_get(job->answer, "quality");
     const char *metric = cJSON_GetStringValue(lathe_json_get(quality, "metric"));
     watch_quality *q = item->quality;
-    q->value = value_at(quality, 0);
+    q->value = value_at(quality, "values", 0);
     if (metric != NULL)
         snprintf(item->metric, sizeof item->metric, "%s", metric);
     const double drop = worse_by(quality, item->reference, q->value);
@@ -209,5 +218,9 @@ void watch_take_comparison(watch_item *item, const watch_job *job) {
         return; /* it has ended, or begun anew */
     memcpy(t->compared, job->labelled, sizeof t->compared);
     t->verdict.labelled = job->labelled[0];
-    t->verdict.quality_drop = worse_by(quality, value_at(quality, 1), value_at(quality, 0));
+    const double errors[2] = {value_at(quality, "errors", 0), value_at(quality, "errors", 1)};
+    t->verdict.quality_drop =
+        worse_by(quality, value_at(quality, "values", 1), value_at(quality, "values", 0));
+    t->verdict.quality_least =
+        lathe_worse_at_least(t->verdict.quality_drop, errors, t->limits.confidence, ++t->looks);
 }

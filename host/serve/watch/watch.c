@@ -71,9 +71,10 @@ static void follow_routes(lathe_watches *all) {
     for (int slot = 0; slot < all->s->numbers.count; slot++) {
         watch_item *item = all->items[slot];
         const cJSON *route = all->routes[slot];
-        if (item == NULL && route != NULL && has_rows(all, slot))
+        if (item == NULL && route != NULL && (has_rows(all, slot) || watch_was_labelled(all, slot)))
             all->items[slot] = new_item(all, slot, route);
-        if (item != NULL && route == NULL && (all->job == NULL || all->job->item != item)) {
+        if (item != NULL && route == NULL && !watch_is_unsaved(item) &&
+            (all->job == NULL || all->job->item != item)) {
             watch_free_item(item);
             all->items[slot] = NULL;
         }
@@ -123,6 +124,8 @@ static void after_reading(watch_item *item, const watch_job *job) {
     item->begun_us = lathe_wall_us();
     if (item->phase == WATCH_OPEN && item->drifts)
         watch_restore(item);
+    if (job->rc == LATHE_OK)
+        watch_restore_labels(item);
     begin_trial(item);
 }
 
@@ -139,7 +142,11 @@ static void after_trial(watch_item *item, const watch_job *job) {
         const char *name = cJSON_GetStringValue(lathe_json_get(found, "name"));
         v->beyond[g] = cJSON_IsTrue(lathe_json_get(found, "beyond"));
         v->worst[g] = cJSON_IsNumber(statistic) ? statistic->valuedouble : (double)NAN;
+        const char *measure = cJSON_GetStringValue(lathe_json_get(found, "metric"));
+        const cJSON *threshold = lathe_json_get(found, "threshold");
+        v->limit[g] = cJSON_IsNumber(threshold) ? threshold->valuedouble : (double)NAN;
         snprintf(v->name[g], sizeof v->name[g], "%s", name ? name : "");
+        snprintf(v->measure[g], sizeof v->measure[g], "%s", measure ? measure : "");
     }
 }
 
@@ -340,5 +347,6 @@ void lathe_watches_free(lathe_watches *all) {
         return; /* a thread still reads it, and the process ends */
     for (int i = 0; i < LATHE_SLOTS_MODELS; i++)
         watch_free_item(all->items[i]);
+    cJSON_Delete(all->labelled);
     free(all);
 }

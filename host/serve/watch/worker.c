@@ -5,6 +5,7 @@
 #include "model/model.h"
 #include "monitor/live.h"
 #include "monitor/watch.h"
+#include "monitor/worse.h"
 #include "pipeline/link.h"
 #include "pipeline/setup.h"
 #include "plugin/bind.h"
@@ -119,7 +120,13 @@ static cJSON *findings_json(const lathe_drift_finding *found, size_t n) {
     return out;
 }
 
-/* Of those that are beyond the limit the largest, else the largest. */
+/* Statistics of several measures are compared by how many times their thresholds they are. */
+static double times_limit(const lathe_drift_finding *found) {
+    const double threshold = found->result.threshold;
+    return found->result.statistic / (threshold > 1e-12 ? threshold : 1e-12);
+}
+
+/* Of those that are beyond the limit the furthest, else the furthest. */
 static cJSON *worst_json(const lathe_drift_finding *found, size_t n) {
     const lathe_drift_finding *worst = NULL;
     bool beyond = false;
@@ -127,7 +134,7 @@ static cJSON *worst_json(const lathe_drift_finding *found, size_t n) {
         const bool is = found[i].result.alert != 0 && !found[i].by_chance;
         if (found[i].code == LATHE_OK &&
             (worst == NULL || is > beyond ||
-             (is == beyond && found[i].result.statistic > worst->result.statistic))) {
+             (is == beyond && times_limit(&found[i]) > times_limit(worst)))) {
             worst = &found[i];
             beyond = is;
         }
@@ -135,7 +142,9 @@ static cJSON *worst_json(const lathe_drift_finding *found, size_t n) {
     cJSON *out = cJSON_CreateObject();
     if (worst != NULL) {
         cJSON_AddStringToObject(out, "name", worst->feature);
+        cJSON_AddStringToObject(out, "metric", worst->measure);
         cJSON_AddNumberToObject(out, "statistic", worst->result.statistic);
+        cJSON_AddNumberToObject(out, "threshold", worst->result.threshold);
     }
     cJSON_AddBoolToObject(out, "beyond", beyond);
     return out;
@@ -160,11 +169,10 @@ static int32_t compare(const asked *a, const lathe_baseline *baseline,
     return rc;
 }
 
-static int32_t bind_measures(asked *a, const lathe_component ***measures, size_t *n,
-                             lathe_error *err) {
+static int32_t bind_measures(asked *a, const cJSON *list, const lathe_component ***measures,
+                             size_t *n, lathe_error *err) {
     const lathe_binder binder = {.catalogue = a->setup.catalogue, .load = true};
-    const cJSON *document = lathe_json_get(a->description, "document"), *use;
-    const cJSON *list = lathe_json_get(lathe_json_get(document, "monitor"), "drift");
+    const cJSON *use;
     int32_t rc = LATHE_OK;
     *n = 0;
     *measures = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof **measures);
@@ -183,43 +191,40 @@ static int32_t bind_measures(asked *a, const lathe_component ***measures, size_t
     return rc;
 }
 
-static int32_t by_document(asked *a, const char *name, const lathe_baseline *baseline,
-                           const lathe_live_total *total, lathe_error *err) {
+/* By a list of measures; what came out goes into `into`. */
+static int32_t by_measures(asked *a, const cJSON *list, bool worst, cJSON *into, const char *name,
+                           const lathe_baseline *baseline, const lathe_live_total *total,
+                           lathe_error *err) {
     const lathe_component **measures = NULL;
     size_t n = 0;
     cJSON *out = NULL;
-    int32_t rc = bind_measures(a, &measures, &n, err);
+    int32_t rc = bind_measures(a, list, &measures, &n, err);
     if (rc == LATHE_OK)
-        rc = compare(a, baseline, total, measures, n, false, &out, err);
+        rc = compare(a, baseline, total, measures, n, worst, &out, err);
     if (out != NULL)
-        cJSON_AddItemToObject(a->answer, name, out);
+        cJSON_AddItemToObject(into, name, out);
     for (size_t i = 0; i < n; i++)
         lathe_component_free(measures[i]);
     free(measures);
     return rc;
 }
 
+static int32_t by_document(asked *a, const char *name, const lathe_baseline *baseline,
+                           const lathe_live_total *total, lathe_error *err) {
+    const cJSON *document = lathe_json_get(a->description, "document");
+    const cJSON *list = lathe_json_get(lathe_json_get(document, "monitor"), "drift");
+    return by_measures(a, list, false, a->answer, name, baseline, total, err);
+}
+
 static int32_t by_guard(asked *a, const char *name, const lathe_baseline *baseline,
                         const lathe_live_total *total, lathe_error *err) {
-    const lathe_binder binder = {.catalogue = a->setup.catalogue, .load = true};
-    const cJSON *limit = lathe_json_get(lathe_json_get(a->question, "guards"), name);
-    lathe_component *psi = NULL;
-    char params[64];
-    cJSON *out = NULL;
-    if (!cJSON_IsNumber(limit))
-        return LATHE_OK;
-    snprintf(params, sizeof params, "{\"threshold\": %.17g}", fmin(limit->valuedouble, 100));
-    int32_t rc = lathe_bind_text(&binder, LATHE_KIND_DRIFT, "psi", params, &psi, err);
-    const lathe_component *const measures[] = {psi};
-    if (rc == LATHE_OK)
-        rc = compare(a, baseline, total, measures, 1, true, &out, err);
-    lathe_component_free(psi);
-    if (out == NULL)
-        return rc;
+    const cJSON *list = lathe_json_get(lathe_json_get(a->question, "guards"), name);
     cJSON *guards = cJSON_GetObjectItemCaseSensitive(a->answer, "guards");
-    cJSON_AddItemToObject(guards ? guards : cJSON_AddObjectToObject(a->answer, "guards"), name,
-                          out);
-    return rc;
+    if (!cJSON_IsArray(list))
+        return LATHE_OK;
+    if (guards == NULL)
+        guards = cJSON_AddObjectToObject(a->answer, "guards");
+    return by_measures(a, list, true, guards, name, baseline, total, err);
 }
 
 /* Features or answers: their counts follow in the question. */
@@ -273,73 +278,90 @@ static int32_t bind_metric(const asked *a, int32_t task, lathe_component **metri
     return rc;
 }
 
-/* One side; NaN: the metric is undefined for it. */
-static int32_t measure(asked *a, const lathe_instance *metric, const lathe_metric_input *like,
-                       size_t rows, size_t width, double *value, lathe_error *err) {
+/* Rows as the metric wants them: truth, prediction, probabilities, each in a piece. malloc'ed. */
+static double *take_columns(asked *a, size_t rows, size_t width, lathe_error *err) {
     double *numbers = take_numbers(a, rows * width, err);
     double *columns = numbers ? malloc((rows * width + 1) * sizeof *columns) : NULL;
-    lathe_metric_input in = *like;
-    int32_t rc = columns ? LATHE_OK : lathe_fail(err, LATHE_E_DATA, NULL, "no labelled rows");
-    *value = (double)NAN;
-    for (size_t i = 0; rc == LATHE_OK && i < rows; i++) {
+    for (size_t i = 0; columns != NULL && i < rows; i++) {
         columns[i] = numbers[i * width];
         columns[rows + i] = numbers[i * width + 1];
         for (size_t k = 2; k < width; k++)
             columns[2 * rows + i * (width - 2) + k - 2] = numbers[i * width + k];
     }
-    in.n = (int64_t)rows;
-    in.target = columns;
-    in.prediction = columns ? columns + rows : NULL;
-    in.probability = width > 2 && columns ? columns + 2 * rows : NULL;
-    if (rc == LATHE_OK && rows > 0)
-        rc = lathe_call_metric(metric, &in, value, err);
-    free(columns);
     free(numbers);
-    return rc == LATHE_E_DATA ? LATHE_OK : rc;
+    return columns;
 }
 
-static int32_t score_sides(asked *a, const cJSON *quality, const lathe_instance *metric,
-                           lathe_error *err) {
-    const cJSON *side, *classes = lathe_json_get(a->description, "classes");
+/* One side; NaN: the metric, or its error (NULL: not asked), is undefined for it. */
+static int32_t measure(asked *a, const lathe_instance *metric, const lathe_metric_input *like,
+                       size_t rows, size_t width, double *value, double *error, lathe_error *err) {
+    double *columns = take_columns(a, rows, width, err);
+    lathe_metric_input in = *like;
+    *value = (double)NAN;
+    if (columns == NULL)
+        return lathe_fail(err, LATHE_E_DATA, NULL, "no labelled rows");
+    in.n = (int64_t)rows;
+    in.target = columns;
+    in.prediction = columns + rows;
+    in.probability = width > 2 ? columns + 2 * rows : NULL;
+    int32_t rc = rows > 0 ? lathe_call_metric(metric, &in, value, err) : LATHE_OK;
+    if (rc == LATHE_E_DATA)
+        rc = LATHE_OK;
+    if (rc == LATHE_OK && error != NULL)
+        rc = lathe_metric_error(metric, &in, a->key, error, err);
+    free(columns);
+    return rc;
+}
+
+static cJSON *number_or_null(double value) {
+    return isfinite(value) ? cJSON_CreateNumber(value) : cJSON_CreateNull();
+}
+
+/* What every side has in common. */
+static lathe_metric_input input_of(const asked *a) {
     const cJSON *positive = lathe_json_get(a->description, "positive");
-    const int n_classes = cJSON_GetArraySize(classes);
-    const size_t width = count_of(quality, "width");
-    const lathe_metric_input like = {
+    const int n_classes = cJSON_GetArraySize(lathe_json_get(a->description, "classes"));
+    return (lathe_metric_input){
         .struct_size = LATHE_SIZED(lathe_metric_input),
         .task = n_classes == 0   ? LATHE_TASK_REGRESSION
                 : n_classes == 2 ? LATHE_TASK_BINARY
                                  : LATHE_TASK_MULTICLASS,
         .n_classes = n_classes,
         .positive = cJSON_IsNumber(positive) ? (int64_t)positive->valuedouble : n_classes == 2};
+}
+
+static int32_t score_sides(asked *a, const cJSON *quality, const lathe_instance *metric,
+                           lathe_error *err) {
+    const cJSON *side;
+    const bool with_errors = cJSON_IsTrue(lathe_json_get(quality, "errors"));
+    const lathe_metric_input like = input_of(a);
     cJSON *out = cJSON_AddObjectToObject(a->answer, "quality");
     cJSON *values = cJSON_AddArrayToObject(out, "values");
+    cJSON *errors = cJSON_AddArrayToObject(out, "errors");
     int32_t rc = LATHE_OK;
     cJSON_AddStringToObject(out, "metric", metric->descriptor->name);
     cJSON_AddBoolToObject(out, "higher_is_better",
                           (metric->descriptor->flags & LATHE_METRIC_HIGHER_IS_BETTER) != 0);
     cJSON_ArrayForEach(side, lathe_json_get(quality, "sides")) {
-        double value;
-        rc = measure(a, metric, &like, count_of(side, "rows"), width, &value, err);
+        double value, error = (double)NAN;
+        a->key++; /* the sides' draws are independent */
+        rc = measure(a, metric, &like, count_of(side, "rows"), count_of(quality, "width"), &value,
+                     with_errors ? &error : NULL, err);
         if (rc != LATHE_OK)
             break;
-        cJSON_AddItemToArray(values,
-                             isfinite(value) ? cJSON_CreateNumber(value) : cJSON_CreateNull());
+        cJSON_AddItemToArray(values, number_or_null(value));
+        cJSON_AddItemToArray(errors, number_or_null(error));
     }
     return rc;
 }
 
 static int32_t score(asked *a, lathe_error *err) {
     const cJSON *quality = lathe_json_get(a->question, "quality");
-    const int n_classes = cJSON_GetArraySize(lathe_json_get(a->description, "classes"));
     lathe_component *component = NULL;
     lathe_instance metric = {0};
     if (quality == NULL)
         return LATHE_OK;
-    int32_t rc = bind_metric(a,
-                             n_classes == 0   ? LATHE_TASK_REGRESSION
-                             : n_classes == 2 ? LATHE_TASK_BINARY
-                                              : LATHE_TASK_MULTICLASS,
-                             &component, err);
+    int32_t rc = bind_metric(a, input_of(a).task, &component, err);
     if (rc == LATHE_OK)
         rc = lathe_instance_create(a->setup.runtime, component, 0, NULL, &metric, err);
     if (rc == LATHE_OK) {

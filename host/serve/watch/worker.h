@@ -6,16 +6,16 @@
  *     {"model": "/…/file", "plugin_cache": "…", "key": n,
  *      "cells": n, "outputs": m,                             numbers that follow: counts of features, and of answers
  *      "drift": true,                                        by the measures of the model's document
- *      "guards": {"feature_drift": limit, "output_drift": limit},     population stability index
- *      "quality": {"sides": [{"rows": n}, …], "width": w}}           labelled answers, side by side
+ *      "guards": {"feature_drift": [{"psi": {"threshold": 0.2}}, …], "output_drift": […]},        measures
+ *      "quality": {"sides": [{"rows": n}, …], "width": w, "errors": true}}           labelled answers, side by side
  *
  * and behind it doubles: `cells` and `outputs` as lathe_live_total_save has them, then for each side its rows: truth (the value,
  * or the number of the class), prediction, and w - 2 probabilities. It answers
  *
  *     {"features": [{"name", "present", "scores": [{"metric", "statistic", "p_value", "threshold", "beyond",
  *                    "by_chance"}]}], "outputs": [the same],
- *      "guards": {"feature_drift": {"name", "statistic", "beyond"}, …},      the worst
- *      "quality": {"metric": "auc", "higher_is_better": true, "values": [0.9, null]}}
+ *      "guards": {"feature_drift": {"name", "metric", "statistic", "threshold", "beyond"}, …},      the worst
+ *      "quality": {"metric": "auc", "higher_is_better": true, "values": [0.9, null], "errors": [0.01, null]}}
  *
  * A score that cannot be computed has a null statistic.
  */
