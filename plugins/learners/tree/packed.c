@@ -5,7 +5,10 @@
 
 enum {
     PREFETCH = 24,
-    TILE = 32, /* features of a pass over the rows */
+    TILE = 32, /* features of a pass over the rows, at most */
+    DENSE_TILE = 16,
+    DENSE_GAP = 3,
+    ROWS_PER_TILE = 2048,
     LEAST_CHUNK = 4096
 };
 
@@ -20,12 +23,9 @@ static inline void add_rows(const tree_entry *e, int64_t n, const uint8_t *bins,
             __builtin_prefetch(bins + packed_row(e[i + PREFETCH]) * stride);
         const uint8_t *b = bins + packed_row(e[i]) * stride;
         int64_t v = packed_value(e[i], count_is_h), *cell = histogram;
-        uint64_t w;
-        for (int64_t j = 0; j < eights; j++, b += 8) {
-            memcpy(&w, b, 8);
-            for (int k = 0; k < 8; k++, w >>= 8, cell += PACKED_BINS)
-                cell[w & 255] += v;
-        }
+        for (int64_t j = 0; j < eights; j++, b += 8, cell += 8 * PACKED_BINS)
+            for (int k = 0; k < 8; k++)
+                cell[k * PACKED_BINS + b[k]] += v;
         for (int64_t j = 0; j < rest; j++, cell += PACKED_BINS)
             cell[b[j]] += v;
     }
@@ -47,16 +47,30 @@ static void add_tile(const tree_entry *e, int64_t n, const uint8_t *bins, int64_
     }
 }
 
+/* Features of a pass. Cells of half as many stay in the first-level cache, but where the rows are far apart the lines of
+ * bins would be fetched from far away twice. */
+static int64_t tile_of(const tree_context *c, const tree_entry *e, int64_t n) {
+    int64_t most = n * DENSE_GAP > packed_row(e[n - 1]) - packed_row(e[0]) ? DENSE_TILE : TILE;
+    int64_t passes = (c->packed_features + most - 1) / most;
+    return (c->packed_features + passes - 1) / passes;
+}
+
 void packed_add(const tree_context *c, const tree_entry *e, int64_t n, int64_t *histogram) {
-    int64_t stride = c->packed_stride;
-    for (int64_t f = 0; f < c->packed_features; f += TILE) {
-        int64_t nf = c->packed_features - f < TILE ? c->packed_features - f : TILE;
-        int64_t *h = histogram + f * PACKED_BINS;
-        const uint8_t *bins = c->packed_bins + f;
-        if (c->count_is_h)
-            add_rows(e, n, bins, stride, nf, 1, h);
-        else
-            add_tile(e, n, bins, stride, nf, h);
+    int64_t stride = c->packed_stride, features = c->packed_features;
+    if (n == 0 || features == 0)
+        return;
+    int64_t tile = tile_of(c, e, n);
+    for (int64_t i = 0; i < n; i += ROWS_PER_TILE) {
+        int64_t rows = n - i < ROWS_PER_TILE ? n - i : ROWS_PER_TILE;
+        for (int64_t f = 0; f < features; f += tile) {
+            int64_t nf = features - f < tile ? features - f : tile;
+            int64_t *h = histogram + f * PACKED_BINS;
+            const uint8_t *bins = c->packed_bins + f;
+            if (c->count_is_h)
+                add_rows(e + i, rows, bins, stride, nf, 1, h);
+            else
+                add_tile(e + i, rows, bins, stride, nf, h);
+        }
     }
 }
 
