@@ -36,6 +36,7 @@ void tree_close(void *self, void *context) {
     host->free(host, c->entry_spare);
     host->free(host, c->packed_scratch);
     tree_bundles_free(host, c->bundles);
+    tree_columns_free(host, c->columns);
     tree_subtree_free(host, c->subtree);
     tree_values_free(host, c->subtree_values);
     host->free(host, c->sub_leaf);
@@ -172,10 +173,17 @@ int32_t tree_context_packed(tree_context *c, lathe_error *err) {
     /* a column of few rows stays in the first level of cache while a node is divided by it */
     if (c->n_rows <= COLUMN_ROWS && tree_context_columns(c, err) != LATHE_OK)
         return err->code;
+    int32_t bytes = (int32_t)packed_entry_bytes(c->is_short);
+    if (c->entry_bytes < bytes) {
+        host->free(host, c->entry);
+        host->free(host, c->entry_spare);
+        c->entry = c->entry_spare = NULL;
+        c->entry_bytes = bytes;
+    }
     if (!c->entry)
-        c->entry = host->alloc(host, n * sizeof *c->entry);
+        c->entry = host->alloc(host, n * (uint64_t)c->entry_bytes);
     if (!c->entry_spare)
-        c->entry_spare = host->alloc(host, n * sizeof *c->entry_spare);
+        c->entry_spare = host->alloc(host, n * (uint64_t)c->entry_bytes);
     return c->entry && c->entry_spare ? LATHE_OK
                                       : tree_fail(err, LATHE_E_MEMORY, "tree",
                                                   "no memory for %lld rows", (long long)c->n_rows);
@@ -247,6 +255,8 @@ static int32_t choose_features(tree_context *c, const lathe_fit *fit, lathe_erro
         c->per_split = c->n_fit_features;
     if (c->packed)
         choose_columns(c);
+    if (c->packed && c->n_used == c->n_rows)
+        tree_columns_choose(c);
     return LATHE_OK;
 }
 

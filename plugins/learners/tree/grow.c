@@ -373,10 +373,10 @@ int32_t tree_assign_leaves(tree_context *c, lathe_error *err) {
     for (int64_t i = 0; i < c->n_items; i++)
         if (c->item[i].leaf >= 0)
             for (int64_t k = c->item[i].begin; k < c->item[i].end; k++)
-                c->leaf[c->packed ? packed_row(c->entry[k]) : c->rows[k]] = c->item[i].leaf;
+                c->leaf[c->packed ? packed_row_at(c, k) : c->rows[k]] = c->item[i].leaf;
     for (int64_t i = 0; i < c->n_sub_leaves; i++)
         for (int64_t k = c->sub_leaf[i].begin; k < c->sub_leaf[i].end; k++)
-            c->leaf[c->packed ? packed_row(c->entry[k]) : c->rows[k]] = c->sub_leaf[i].number;
+            c->leaf[c->packed ? packed_row_at(c, k) : c->rows[k]] = c->sub_leaf[i].number;
     if (c->n_used < c->n_rows &&
         c->host->parallel_for(c->host, c->n_rows, ASSIGN_GRAIN, assign_chunk, c) != LATHE_OK)
         assign_chunk(c, 0, c->n_rows, 0);

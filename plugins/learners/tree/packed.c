@@ -15,14 +15,16 @@ enum {
 /* ---- histograms ------------------------------------------------------------------------------ */
 
 /* Adds rows to the narrow cells of the features [0, nf) of `bins`; nf <= TILE. */
-static inline void add_rows(const tree_entry *e, int64_t n, const uint8_t *bins, int64_t stride,
-                            int64_t nf, int count_is_h, int64_t *restrict histogram) {
+static inline void add_rows(const void *e, int64_t n, const uint8_t *bins, int64_t stride,
+                            int64_t nf, int is_short, int count_is_h, int64_t *restrict histogram) {
     int64_t eights = nf / 8, rest = nf % 8;
     for (int64_t i = 0; i < n; i++) {
         if (i + PREFETCH < n)
-            __builtin_prefetch(bins + packed_row(e[i + PREFETCH]) * stride);
-        const uint8_t *b = bins + packed_row(e[i]) * stride;
-        int64_t v = packed_value(e[i], count_is_h), *cell = histogram;
+            __builtin_prefetch(bins + packed_row(packed_get(e, i + PREFETCH, is_short), is_short) *
+                                          stride);
+        tree_entry one = packed_get(e, i, is_short);
+        const uint8_t *b = bins + packed_row(one, is_short) * stride;
+        int64_t v = packed_value(one, is_short, count_is_h), *cell = histogram;
         for (int64_t j = 0; j < eights; j++, b += 8, cell += 8 * PACKED_BINS)
             for (int k = 0; k < 8; k++)
                 cell[k * PACKED_BINS + b[k]] += v;
@@ -34,13 +36,13 @@ static inline void add_rows(const tree_entry *e, int64_t n, const uint8_t *bins,
 /* A number of features known to the compiler makes a loop without loops. */
 #define FOR_1(f)                                                                                   \
     case f:                                                                                        \
-        add_rows(e, n, bins, stride, f, 0, h);                                                     \
+        add_rows(e, n, bins, stride, f, is_short, 0, h);                                           \
         break;
 #define FOR_4(f) FOR_1(f) FOR_1(f + 1) FOR_1(f + 2) FOR_1(f + 3)
 #define FOR_16(f) FOR_4(f) FOR_4(f + 4) FOR_4(f + 8) FOR_4(f + 12)
 
-static void add_tile(const tree_entry *e, int64_t n, const uint8_t *bins, int64_t stride,
-                     int64_t nf, int64_t *h) {
+static inline void add_tile(const void *e, int64_t n, const uint8_t *bins, int64_t stride,
+                            int64_t nf, int is_short, int64_t *h) {
     switch (nf) {
         FOR_16(1)
         FOR_16(17)
@@ -49,27 +51,32 @@ static void add_tile(const tree_entry *e, int64_t n, const uint8_t *bins, int64_
 
 /* Features of a pass. Cells of half as many stay in the first-level cache, but where the rows are far apart the lines of
  * bins would be fetched from far away twice. */
-static int64_t tile_of(const tree_context *c, const tree_entry *e, int64_t n) {
-    int64_t most = n * DENSE_GAP > packed_row(e[n - 1]) - packed_row(e[0]) ? DENSE_TILE : TILE;
+static int64_t tile_of(const tree_context *c, const void *e, int64_t n) {
+    int64_t first = packed_row(packed_get(e, 0, c->is_short), c->is_short);
+    int64_t last = packed_row(packed_get(e, n - 1, c->is_short), c->is_short);
+    int64_t most = n * DENSE_GAP > last - first ? DENSE_TILE : TILE;
     int64_t passes = (c->packed_features + most - 1) / most;
     return (c->packed_features + passes - 1) / passes;
 }
 
-void packed_add(const tree_context *c, const tree_entry *e, int64_t n, int64_t *histogram) {
+void packed_add(const tree_context *c, const void *entries, int64_t n, int64_t *histogram) {
     int64_t stride = c->packed_stride, features = c->packed_features;
     if (n == 0 || features == 0)
         return;
-    int64_t tile = tile_of(c, e, n);
+    int64_t tile = tile_of(c, entries, n);
     for (int64_t i = 0; i < n; i += ROWS_PER_TILE) {
+        const void *e = packed_from(entries, i, c->is_short);
         int64_t rows = n - i < ROWS_PER_TILE ? n - i : ROWS_PER_TILE;
         for (int64_t f = 0; f < features; f += tile) {
             int64_t nf = features - f < tile ? features - f : tile;
             int64_t *h = histogram + f * PACKED_BINS;
             const uint8_t *bins = c->packed_bins + f;
             if (c->count_is_h)
-                add_rows(e + i, rows, bins, stride, nf, 1, h);
+                add_rows(e, rows, bins, stride, nf, 0, 1, h);
+            else if (c->is_short)
+                add_tile(e, rows, bins, stride, nf, 1, h);
             else
-                add_tile(e + i, rows, bins, stride, nf, h);
+                add_tile(e, rows, bins, stride, nf, 0, h);
         }
     }
 }
@@ -103,7 +110,7 @@ void packed_flush(const tree_context *c, const int64_t *restrict from, int64_t *
 
 typedef struct build {
     tree_context *c;
-    const tree_entry *entry;
+    const void *entry;
     int64_t *histogram;
     int narrow;
     int lock; /* held by the thread that adds to the histogram */
@@ -114,7 +121,7 @@ static int32_t build_chunk(void *user, int64_t begin, int64_t end, int32_t worke
     tree_context *c = b->c;
     int64_t *scratch = packed_scratch_of(c, worker);
     packed_clear(c, scratch, 1);
-    packed_add(c, b->entry + begin, end - begin, scratch);
+    packed_add(c, packed_from(b->entry, begin, c->is_short), end - begin, scratch);
     packed_lock(&b->lock);
     packed_flush(c, scratch, b->histogram, b->narrow);
     packed_unlock(&b->lock);
@@ -123,7 +130,8 @@ static int32_t build_chunk(void *user, int64_t begin, int64_t end, int32_t worke
 
 void packed_build(tree_context *c, const tree_item *item, int64_t *histogram, int32_t worker) {
     int64_t n = item->end - item->begin;
-    build b = {c, c->entry + item->begin, histogram, packed_is_narrow(c, item), 0};
+    build b = {c, packed_at(c->entry, item->begin, c->is_short), histogram,
+               packed_is_narrow(c, item), 0};
     packed_clear(c, histogram, b.narrow);
     int parallel = c->n_workers > 1 && n * c->packed_features >= PACKED_PARALLEL;
     if (b.narrow && !parallel) {
@@ -168,41 +176,48 @@ void packed_subtract(const tree_context *c, int64_t *from, int from_is_narrow, i
 
 /* ---- some features --------------------------------------------------------------------------- */
 
-static inline void add_drawn(const tree_context *c, const tree_entry *e, int64_t n,
-                             const int32_t *feature, int count, int64_t *restrict cells) {
+static inline void add_drawn(const tree_context *c, const void *e, int64_t n,
+                             const int32_t *feature, int count, int is_short,
+                             int64_t *restrict cells) {
     const uint8_t *bins = c->bins->rows;
     int64_t stride = c->bins->row_stride;
     for (int64_t i = 0; i < n; i++) {
         if (i + PREFETCH < n)
-            __builtin_prefetch(bins + packed_row(e[i + PREFETCH]) * stride);
-        const uint8_t *b = bins + packed_row(e[i]) * stride;
-        int64_t v = packed_value(e[i], c->count_is_h);
+            __builtin_prefetch(bins + packed_row(packed_get(e, i + PREFETCH, is_short), is_short) *
+                                          stride);
+        tree_entry one = packed_get(e, i, is_short);
+        const uint8_t *b = bins + packed_row(one, is_short) * stride;
+        int64_t v = packed_value(one, is_short, c->count_is_h);
         for (int k = 0; k < count; k++)
             cells[k * PACKED_BINS + b[feature[k]]] += v;
     }
 }
 
-static void add_some(const tree_context *c, const tree_entry *e, int64_t n, const int32_t *feature,
+static void add_some(const tree_context *c, const void *e, int64_t n, const int32_t *feature,
                      int count, int64_t *cells) {
+    if (c->is_short) {
+        add_drawn(c, e, n, feature, count, 1, cells);
+        return;
+    }
     switch (count) { /* a number known to the compiler makes a loop without a loop */
     case 5:
-        add_drawn(c, e, n, feature, 5, cells);
+        add_drawn(c, e, n, feature, 5, 0, cells);
         break;
     case 4:
-        add_drawn(c, e, n, feature, 4, cells);
+        add_drawn(c, e, n, feature, 4, 0, cells);
         break;
     case 3:
-        add_drawn(c, e, n, feature, 3, cells);
+        add_drawn(c, e, n, feature, 3, 0, cells);
         break;
     default:
-        add_drawn(c, e, n, feature, count, cells);
+        add_drawn(c, e, n, feature, count, 0, cells);
     }
 }
 
 /* Histograms of some features of a node that has none; cells narrow or wide, 256 a feature. */
 static void build_some(const tree_context *c, const tree_item *item, const int32_t *feature,
                        int count, int64_t *cells) {
-    const tree_entry *e = c->entry + item->begin;
+    const void *e = packed_from(c->entry, item->begin, c->is_short);
     int64_t n = item->end - item->begin, words = (int64_t)count * PACKED_BINS;
     if (packed_is_narrow(c, item)) {
         memset(cells, 0, (size_t)words * sizeof *cells);
@@ -214,7 +229,8 @@ static void build_some(const tree_context *c, const tree_item *item, const int32
     memset(wide, 0, (size_t)words * sizeof *wide);
     for (int64_t i = 0; i < n; i += c->block_rows) {
         memset(narrow, 0, (size_t)words * sizeof *narrow);
-        add_some(c, e + i, n - i < c->block_rows ? n - i : c->block_rows, feature, count, narrow);
+        add_some(c, packed_from(e, i, c->is_short), n - i < c->block_rows ? n - i : c->block_rows,
+                 feature, count, narrow);
         for (int64_t b = 0; b < words; b++) {
             tree_cell cell = packed_widen(c, narrow[b]);
             wide[b].g += cell.g;

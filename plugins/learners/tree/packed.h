@@ -56,7 +56,7 @@ typedef struct packed_rounding {
 /* Chosen by the processor; all give the same bits. */
 typedef struct packed_kernels {
     /* Rounds n gradients (hessian NULL: 1) of the rows with these numbers; see packed_load.c. */
-    void (*round)(const packed_rounding *r, int64_t begin, int64_t n, tree_entry *out);
+    void (*round)(const packed_rounding *r, int64_t begin, int64_t n, void *out, int is_short);
     /* The same for weights of two classes: h the weight, at least 1 where it is not 0, g that of
      * class 1. */
     void (*weigh)(const packed_rounding *r, int64_t begin, int64_t n, tree_entry *out);
@@ -73,12 +73,52 @@ typedef struct packed_kernels {
 
 const packed_kernels *packed_kernels_choose(const lathe_host *host);
 
-static inline int64_t packed_row(tree_entry e) {
-    return (int64_t)(uint32_t)e;
+/* Where the levels are few, and the rows, an entry has 4 bytes: h | g << 4 | row << 8, h and g of 4 bits. The functions
+ * take is_short as an argument, so that loops are compiled for either. */
+enum { PACKED_SHORT_LEVELS = 15, PACKED_SHORT_ROWS = 1 << 24 };
+
+static inline int64_t packed_entry_bytes(int is_short) {
+    return is_short ? (int64_t)sizeof(uint32_t) : (int64_t)sizeof(tree_entry);
 }
 
-static inline int64_t packed_value(tree_entry e, int count_is_h) {
-    int64_t h = (int64_t)(e >> 32 & 0xffff), g = (int64_t)e >> 48;
+static inline void *packed_at(void *entries, int64_t i, int is_short) {
+    return (char *)entries + i * packed_entry_bytes(is_short);
+}
+
+static inline const void *packed_from(const void *entries, int64_t i, int is_short) {
+    return (const char *)entries + i * packed_entry_bytes(is_short);
+}
+
+static inline tree_entry packed_get(const void *entries, int64_t i, int is_short) {
+    return is_short ? ((const uint32_t *)entries)[i] : ((const tree_entry *)entries)[i];
+}
+
+static inline void packed_put(void *entries, int64_t i, tree_entry e, int is_short) {
+    if (is_short)
+        ((uint32_t *)entries)[i] = (uint32_t)e;
+    else
+        ((tree_entry *)entries)[i] = e;
+}
+
+static inline int64_t packed_row(tree_entry e, int is_short) {
+    return is_short ? (int64_t)(e >> 8) : (int64_t)(uint32_t)e;
+}
+
+/* The row of an entry of the context's. */
+static inline int64_t packed_row_at(const tree_context *c, int64_t i) {
+    return packed_row(packed_get(c->entry, i, c->is_short), c->is_short);
+}
+
+static inline int64_t packed_entry_g(tree_entry e, int is_short) {
+    return is_short ? (int8_t)e >> 4 : (int64_t)e >> 48;
+}
+
+static inline int64_t packed_entry_h(tree_entry e, int is_short) {
+    return is_short ? (int64_t)(e & 15) : (int64_t)(e >> 32 & 0xffff);
+}
+
+static inline int64_t packed_value(tree_entry e, int is_short, int count_is_h) {
+    int64_t g = packed_entry_g(e, is_short), h = packed_entry_h(e, is_short);
     return g * ((int64_t)1 << 40) + h * 65536 + (count_is_h ? h : 1);
 }
 
@@ -130,6 +170,12 @@ void tree_bundles_free(const lathe_host *host, tree_bundles *b);
 const int64_t *tree_bundles_cells(const tree_context *c, const tree_item *item, int32_t feature,
                                   const int64_t *histogram, int narrow, int64_t *scratch);
 
+/* columns.c. Before a tree grows: which features have columns. */
+void tree_columns_choose(tree_context *c);
+void tree_columns_free(const lathe_host *host, tree_columns *k);
+/* The column of a feature by which so many rows are to be divided; NULL: it has none. */
+const uint8_t *tree_columns_of(const tree_context *c, int32_t feature, int64_t n_rows);
+
 /* packed_load.c. May this fit be packed? */
 int packed_suits(const tree_context *c, const lathe_fit *fit, const float *weight);
 /* Fills entry, n_used and the units; the rows are checked as in rows.c. */
@@ -149,7 +195,7 @@ void packed_subtract(const tree_context *c, int64_t *from, int from_is_narrow, i
 void packed_search(tree_context *c, tree_item *item, const int64_t *histogram, int32_t worker);
 
 /* Adds rows, at most c->block_rows, to narrow cells. */
-void packed_add(const tree_context *c, const tree_entry *e, int64_t n, int64_t *histogram);
+void packed_add(const tree_context *c, const void *entries, int64_t n, int64_t *histogram);
 void packed_clear(const tree_context *c, int64_t *histogram, int narrow);
 /* Adds narrow cells to others. */
 void packed_flush(const tree_context *c, const int64_t *restrict from, int64_t *restrict to,

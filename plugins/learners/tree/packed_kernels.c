@@ -29,30 +29,37 @@ INLINE int32_t within(int32_t x, int32_t least, int32_t most) {
     return x > most ? most : x;
 }
 
-INLINE void round_one(const packed_rounding *r, uint32_t row, uint32_t id, float g, float h,
-                      tree_entry *out) {
+INLINE tree_entry round_one(const packed_rounding *r, uint32_t row, uint32_t id, float g, float h,
+                            int is_short) {
     uint32_t u = mix(id * 0x9e3779b1u ^ r->seed);
     int32_t qg = round_down(g * r->g_scale + (float)(int32_t)(u >> 16) * 0x1p-16f);
     int32_t qh = round_down(h * r->h_scale + (float)(int32_t)(u & 0xffff) * 0x1p-16f);
     qg = within(qg, -r->g_most, r->g_most);
     qh = within(qh, 0, r->h_most);
-    *out = (uint64_t)((uint32_t)qg << 16 | (uint32_t)qh) << 32 | row;
+    if (is_short)
+        return row << 8 | ((uint32_t)qg & 15) << 4 | (uint32_t)qh;
+    return (uint64_t)((uint32_t)qg << 16 | (uint32_t)qh) << 32 | row;
 }
 
-INLINE void round_rows(const packed_rounding *r, int64_t begin, int64_t n, tree_entry *out) {
+INLINE void round_rows(const packed_rounding *r, int64_t begin, int64_t n, void *out,
+                       int is_short) {
     const float *g = r->gradient, *h = r->hessian;
     if (!r->rows && r->stride == 1 && h) { /* the usual case, in a form that becomes vectors */
         const int64_t *id = r->row_id;
         for (int64_t i = begin; i < begin + n; i++)
-            round_one(r, (uint32_t)i, id ? (uint32_t)id[i] : (uint32_t)i, g[i], h[i],
-                      &out[i - begin]);
+            packed_put(
+                out, i - begin,
+                round_one(r, (uint32_t)i, id ? (uint32_t)id[i] : (uint32_t)i, g[i], h[i], is_short),
+                is_short);
         return;
     }
     for (int64_t i = begin; i < begin + n; i++) {
         int64_t row = r->rows ? r->rows[i] : i;
         uint32_t id = (uint32_t)(r->row_id ? r->row_id[row] : row);
-        round_one(r, (uint32_t)row, id, g[row * r->stride], h ? h[row * r->stride] : 1.0f,
-                  &out[i - begin]);
+        packed_put(out, i - begin,
+                   round_one(r, (uint32_t)row, id, g[row * r->stride],
+                             h ? h[row * r->stride] : 1.0f, is_short),
+                   is_short);
     }
 }
 
@@ -155,8 +162,11 @@ INLINE double best_of_counts(const uint32_t *sums, int n, uint32_t all, int32_t 
 
 #define KERNELS(level, attribute)                                                                  \
     attribute static void round_##level(const packed_rounding *r, int64_t begin, int64_t n,        \
-                                        tree_entry *out) {                                         \
-        round_rows(r, begin, n, out);                                                              \
+                                        void *out, int is_short) {                                 \
+        if (is_short)                                                                              \
+            round_rows(r, begin, n, out, 1);                                                       \
+        else                                                                                       \
+            round_rows(r, begin, n, out, 0);                                                       \
     }                                                                                              \
     attribute static void weigh_##level(const packed_rounding *r, int64_t begin, int64_t n,        \
                                         tree_entry *out) {                                         \

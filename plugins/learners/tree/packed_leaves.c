@@ -49,23 +49,22 @@ static leaf_sum *leaf_at(const leaves *l, int64_t entry) {
 /* Sums of the entries [begin, end). For weights of two classes: g of class 1, h of all. */
 static void sum_entries(const tree_context *c, int64_t begin, int64_t end, int64_t *g_sum,
                         int64_t *h_sum) {
-    const tree_entry *e = c->entry;
     int64_t g = 0, h = 0, stride = c->gradient_stride;
     if (!c->is_gradient) {
         for (int64_t i = begin; i < end; i++) {
-            int64_t row = packed_row(e[i]), w = llrint((double)c->hessian[row] * c->h_scale);
+            int64_t row = packed_row_at(c, i), w = llrint((double)c->hessian[row] * c->h_scale);
             g += c->gradient[row] > 0 ? w : 0;
             h += w;
         }
     } else if (c->hessian) {
         for (int64_t i = begin; i < end; i++) {
-            int64_t at = packed_row(e[i]) * stride;
+            int64_t at = packed_row_at(c, i) * stride;
             g += llrint((double)c->gradient[at] * c->g_scale);
             h += llrint((double)c->hessian[at] * c->h_scale);
         }
     } else {
         for (int64_t i = begin; i < end; i++)
-            g += llrint((double)c->gradient[packed_row(e[i]) * stride] * c->g_scale);
+            g += llrint((double)c->gradient[packed_row_at(c, i) * stride] * c->g_scale);
         h = (end - begin) * llrint(c->h_scale);
     }
     *g_sum = g;
@@ -89,13 +88,13 @@ static int32_t sum_chunk(void *user, int64_t begin, int64_t end, int32_t worker)
 static int32_t fit_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
     (void)worker;
     const leaves *l = user;
-    const tree_entry *e = l->c->entry;
+    const tree_context *c = l->c;
     const leaf_sum *leaf = leaf_at(l, begin);
     float *fitted = l->fit->fitted;
     int64_t stride = l->fit->fitted_stride;
     for (int64_t i = begin; i < end; leaf++)
         for (int64_t stop = leaf->end < end ? leaf->end : end; i < stop; i++)
-            fitted[packed_row(e[i]) * stride] = leaf->value;
+            fitted[packed_row_at(c, i) * stride] = leaf->value;
     return LATHE_OK;
 }
 
@@ -103,18 +102,18 @@ static int32_t fit_chunk(void *user, int64_t begin, int64_t end, int32_t worker)
 
 /* The leaf of each row, an index into l->leaf: where the partition has no use for the place any more. */
 static int32_t *row_leaves(const leaves *l) {
-    return (int32_t *)(void *)l->c->entry_spare;
+    return l->c->entry_spare;
 }
 
 static int32_t tell_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
     (void)worker;
     const leaves *l = user;
-    const tree_entry *e = l->c->entry;
+    const tree_context *c = l->c;
     int32_t *of_row = row_leaves(l);
     const leaf_sum *leaf = leaf_at(l, begin);
     for (int64_t i = begin; i < end; leaf++)
         for (int64_t stop = leaf->end < end ? leaf->end : end; i < stop; i++)
-            of_row[packed_row(e[i])] = (int32_t)(leaf - l->leaf);
+            of_row[packed_row_at(c, i)] = (int32_t)(leaf - l->leaf);
     return LATHE_OK;
 }
 

@@ -93,15 +93,17 @@ static int32_t top_chunk(void *user, int64_t begin, int64_t end, int32_t worker)
 static int32_t round_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
     (void)worker;
     load *l = user;
-    tree_entry *e = l->c->entry + begin;
+    int is_short = l->c->is_short;
+    void *e = packed_at(l->c->entry, begin, is_short);
     if (l->c->is_gradient)
-        l->c->kernels->round(&l->rounding, begin, end - begin, e);
+        l->c->kernels->round(&l->rounding, begin, end - begin, e, is_short);
     else
         l->c->kernels->weigh(&l->rounding, begin, end - begin, e);
     int64_t g = 0, h = 0;
     for (int64_t i = 0; i < end - begin; i++) {
-        g += (int64_t)e[i] >> 48;
-        h += (int64_t)(e[i] >> 32 & 0xffff);
+        tree_entry one = packed_get(e, i, is_short);
+        g += packed_entry_g(one, is_short);
+        h += packed_entry_h(one, is_short);
     }
     l->g_sum[begin / ROWS_PER_CHUNK] = g;
     l->h_sum[begin / ROWS_PER_CHUNK] = h;
@@ -174,10 +176,11 @@ static int32_t no_rows(lathe_error *err) {
 
 /* Drops the rows of weight 0. */
 static void drop_absent(tree_context *c) {
+    tree_entry *entry = c->entry;
     int64_t used = 0;
     for (int64_t i = 0; i < c->n_used; i++) {
-        c->entry[used] = c->entry[i];
-        used += (c->entry[i] >> 32 & 0xffff) != 0;
+        entry[used] = entry[i];
+        used += packed_entry_h(entry[i], 0) != 0;
     }
     c->root_sum.hc -= c->n_used - used;
     c->n_used = used;
@@ -229,6 +232,7 @@ static int32_t load_rounded(load *l, lathe_error *err) {
 static int32_t load_counts(load *l, const float *target, lathe_error *err) {
     tree_context *c = l->c;
     const lathe_fit *fit = l->fit;
+    tree_entry *entry = c->entry;
     int64_t used = 0, most = 1;
     tree_cell sum = {0, 0};
     for (int64_t i = 0; i < l->n; i++) {
@@ -238,7 +242,7 @@ static int32_t load_counts(load *l, const float *target, lathe_error *err) {
             return LATHE_OK;
         }
         int64_t g = target[r] > 0 ? n : 0;
-        c->entry[used] = (uint64_t)g << 48 | (uint64_t)n << 32 | (uint64_t)r;
+        entry[used] = (uint64_t)g << 48 | (uint64_t)n << 32 | (uint64_t)r;
         used += n > 0;
         most = n > most ? n : most;
         sum.g += g;
@@ -259,6 +263,9 @@ static int32_t load_counts(load *l, const float *target, lathe_error *err) {
 int32_t packed_load(tree_context *c, const lathe_fit *fit, const float *target, const float *weight,
                     lathe_error *err) {
     load l = {.c = c, .fit = fit, .n = fit->rows ? fit->n_rows_used : c->n_rows};
+    int64_t levels = c->config->gradient_levels;
+    c->is_short = c->is_gradient && levels != LATHE_INT_NULL && levels <= PACKED_SHORT_LEVELS &&
+                  c->n_rows <= PACKED_SHORT_ROWS;
     int32_t rc = tree_context_packed(c, err);
     if (rc != LATHE_OK)
         return rc;

@@ -18,8 +18,8 @@ enum {
 
 typedef struct partition {
     tree_context *c;
-    tree_entry *entry; /* of the node */
-    tree_entry *spare;
+    void *entry; /* of the node */
+    void *spare;
     int64_t n;
     const uint8_t *bins; /* of the feature: row r's is bins[r * stride] */
     int64_t stride;
@@ -35,42 +35,57 @@ typedef struct partition {
 } partition;
 
 /* Left rows to left[0], left[1], …; right ones to right[0], right[step], … Each row is written to
- * both and only one of the two ends moves. `end`: of the node's entries. */
-static inline int64_t divide_rows(const partition *p, const tree_entry *e, int64_t n,
-                                  const tree_entry *end, tree_entry *left, tree_entry *right,
-                                  int64_t step, int64_t stride) {
+ * both and only one of the two ends moves. `near`: how many entries may be looked ahead from. */
+static inline int64_t divide_rows(const partition *p, const void *e, int64_t n, int64_t near,
+                                  void *left, void *right, int64_t step, int64_t stride,
+                                  int is_short) {
     const uint8_t *bins = p->bins;
-    int64_t l = 0, near = end - e - PREFETCH;
+    int64_t l = 0, r = 0;
     for (int64_t i = 0; i < n; i++) {
         if (stride > 1 && i < near)
-            __builtin_prefetch(bins + packed_row(e[i + PREFETCH]) * stride);
-        tree_entry one = e[i];
-        int64_t is_left = p->is_left[bins[packed_row(one) * stride]];
-        left[l] = one;
-        *right = one;
+            __builtin_prefetch(bins + packed_row(packed_get(e, i + PREFETCH, is_short), is_short) *
+                                          stride);
+        tree_entry one = packed_get(e, i, is_short);
+        int64_t is_left = p->is_left[bins[packed_row(one, is_short) * stride]];
+        packed_put(left, l, one, is_short);
+        packed_put(right, r, one, is_short);
         l += is_left;
-        right += is_left ? 0 : step;
+        r += is_left ? 0 : step;
     }
     return l;
 }
 
-static int64_t divide(const partition *p, const tree_entry *e, int64_t n, tree_entry *left,
-                      tree_entry *right, int64_t step) {
-    const tree_entry *end = p->entry + p->n;
+static inline int64_t divide_strides(const partition *p, const void *e, int64_t n, int64_t near,
+                                     void *left, void *right, int64_t step, int is_short) {
     switch (p->stride) { /* known to the compiler, a shift */
     case 1:
-        return divide_rows(p, e, n, end, left, right, step, 1);
+        return divide_rows(p, e, n, near, left, right, step, 1, is_short);
     case 16:
-        return divide_rows(p, e, n, end, left, right, step, 16);
+        return divide_rows(p, e, n, near, left, right, step, 16, is_short);
     case 32:
-        return divide_rows(p, e, n, end, left, right, step, 32);
+        return divide_rows(p, e, n, near, left, right, step, 32, is_short);
     default:
-        return divide_rows(p, e, n, end, left, right, step, p->stride);
+        return divide_rows(p, e, n, near, left, right, step, p->stride, is_short);
     }
 }
 
+/* The n entries of the node from `begin`. */
+static int64_t divide(const partition *p, int64_t begin, int64_t n, void *left, void *right,
+                      int64_t step) {
+    int64_t near = p->n - begin - PREFETCH;
+    if (p->c->is_short)
+        return divide_strides(p, packed_from(p->entry, begin, 1), n, near, left, right, step, 1);
+    return divide_strides(p, packed_from(p->entry, begin, 0), n, near, left, right, step, 0);
+}
+
+static void *at(const partition *p, void *entries, int64_t i) {
+    return packed_at(entries, i, p->c->is_short);
+}
+
+/* Rows that are divided before those of the child are added: while their lines are at hand, or, where columns are read,
+ * as many as there are. */
 static int64_t block_rows(const partition *p) {
-    return p->c->block_rows < BLOCK ? p->c->block_rows : BLOCK;
+    return p->c->block_rows < BLOCK || p->stride == 1 ? p->c->block_rows : BLOCK;
 }
 
 /* Where a thread adds the child's rows: narrow cells with room for some more. */
@@ -87,7 +102,7 @@ static void flush_sink(sink *s) {
     packed_unlock(&p->lock);
 }
 
-static void add(sink *s, const tree_entry *e, int64_t n) {
+static void add(sink *s, const void *e, int64_t n) {
     if (!s->cells || n == 0)
         return;
     if (n > s->room) {
@@ -113,15 +128,15 @@ static int64_t divide_here(partition *p, int32_t worker) {
     }
     for (int64_t i = 0; i < n; i += block) {
         int64_t m = n - i < block ? n - i : block;
-        int64_t got = divide(p, p->entry + i, m, p->entry + l, p->spare + r, 1);
+        int64_t got = divide(p, i, m, at(p, p->entry, l), at(p, p->spare, r), 1);
         if (p->child == 0)
-            add(&s, p->entry + l, got);
+            add(&s, at(p, p->entry, l), got);
         else
-            add(&s, p->spare + r, m - got);
+            add(&s, at(p, p->spare, r), m - got);
         l += got;
         r += m - got;
     }
-    memcpy(p->entry + l, p->spare, (size_t)r * sizeof *p->spare);
+    memcpy(at(p, p->entry, l), p->spare, (size_t)(r * packed_entry_bytes(c->is_short)));
     if (s.cells && s.cells != p->histogram)
         flush_sink(&s);
     return l;
@@ -139,14 +154,14 @@ static int32_t divide_chunk(void *user, int64_t begin, int64_t end, int32_t work
         packed_clear(c, s.cells, 1);
     for (int64_t i = begin; i < end; i += block) {
         int64_t m = end - i < block ? end - i : block;
-        tree_entry *left = p->spare + begin + l, *right = p->spare + end - 1 - r;
-        int64_t got = divide(p, p->entry + i, m, left, right, -1);
+        void *left = at(p, p->spare, begin + l), *right = at(p, p->spare, end - 1 - r);
+        int64_t got = divide(p, i, m, left, right, -1);
         l += got;
         r += m - got;
         if (p->child == 0)
             add(&s, left, got);
         else
-            add(&s, p->spare + end - r, m - got);
+            add(&s, at(p, p->spare, end - r), m - got);
     }
     if (s.cells)
         flush_sink(&s);
@@ -157,12 +172,13 @@ static int32_t divide_chunk(void *user, int64_t begin, int64_t end, int32_t work
 static int32_t place_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
     (void)worker;
     partition *p = user;
-    const tree_entry *from = p->spare;
+    int is_short = p->c->is_short;
     int64_t k = begin / p->grain, n = p->n_left[k];
-    memcpy(p->entry + p->left_at[k], from + begin, (size_t)n * sizeof *from);
-    tree_entry *right = p->entry + p->right_at[k];
-    for (int64_t i = end - 1; i >= begin + n; i--)
-        *right++ = from[i];
+    memcpy(at(p, p->entry, p->left_at[k]), at(p, p->spare, begin),
+           (size_t)(n * packed_entry_bytes(is_short)));
+    void *right = at(p, p->entry, p->right_at[k]);
+    for (int64_t i = end - 1, to = 0; i >= begin + n; i--, to++)
+        packed_put(right, to, packed_get(p->spare, i, is_short), is_short);
     return LATHE_OK;
 }
 
@@ -207,12 +223,15 @@ static int64_t divide_parallel(partition *p) {
 int64_t packed_partition(tree_context *c, const tree_item *item, const tree_item *child,
                          int64_t *histogram, int32_t worker) {
     const lathe_bins *bins = c->bins;
-    int64_t feature = item->split.feature;
+    int32_t feature = item->split.feature;
     partition p = {.c = c, .n = item->end - item->begin, .child = child->side};
-    p.entry = c->entry + item->begin;
-    p.spare = c->entry_spare + item->begin;
-    p.bins = bins->columns ? bins->columns + feature * bins->column_stride : bins->rows + feature;
-    p.stride = bins->columns ? 1 : bins->row_stride;
+    p.entry = packed_at(c->entry, item->begin, c->is_short);
+    p.spare = packed_at(c->entry_spare, item->begin, c->is_short);
+    p.bins = tree_columns_of(c, feature, p.n);
+    if (!p.bins && bins->columns)
+        p.bins = bins->columns + feature * bins->column_stride;
+    p.stride = p.bins ? 1 : bins->row_stride;
+    p.bins = p.bins ? p.bins : bins->rows + feature;
     p.histogram = histogram;
     p.narrow = packed_is_narrow(c, child);
     for (int b = 0; b < PACKED_BINS; b++)

@@ -138,12 +138,12 @@ int tree_subtree_suits(const tree_context *c, const tree_item *item) {
 static void load(tree_context *c, const tree_item *item) {
     tree_subtree *s = c->subtree;
     int64_t n = item->end - item->begin, stride = c->bins->row_stride;
-    const tree_entry *e = c->entry + item->begin;
+    const tree_entry *e = (const tree_entry *)c->entry + item->begin;
     memcpy(s->entry, e, (size_t)n * sizeof *e);
     for (int64_t i = 0; i < n; i++) {
         if (i + 16 < n)
-            __builtin_prefetch(c->bins->rows + packed_row(e[i + 16]) * stride);
-        const uint8_t *b = c->bins->rows + packed_row(e[i]) * stride;
+            __builtin_prefetch(c->bins->rows + packed_row(e[i + 16], 0) * stride);
+        const uint8_t *b = c->bins->rows + packed_row(e[i], 0) * stride;
         uint32_t h = (uint32_t)(e[i] >> 32 & 255), g = (uint32_t)(e[i] >> 48);
         s->row[i] = (uint32_t)i | h << 16 | g << 24;
         uint8_t *to = s->column + i;
@@ -423,6 +423,6 @@ int32_t tree_subtree_grow(tree_context *c, int32_t i, lathe_error *err) {
         }
     }
     for (int64_t k = 0; k < item.end - item.begin; k++)
-        c->entry[item.begin + k] = s->entry[s->row[k] & 0xffff];
+        ((tree_entry *)c->entry)[item.begin + k] = s->entry[s->row[k] & 0xffff];
     return LATHE_OK;
 }

@@ -6,6 +6,7 @@
  *   packed.c, packed_load.c, packed_partition.c, packed_leaves.c, packed_kernels.c   the fast
  *               way: small integers, several to a word
  *   bundle.c    sparse features that share a column
+ *   columns.c   columns of the features that divide the most rows
  *   histogram.c sums of the statistics by bin, and their subtraction
  *   scan.c, scan_classes.c   the best split of one feature from its histogram
  *   monotone.c  bounds of values, where predictions must rise or fall with a feature
@@ -129,7 +130,7 @@ typedef struct tree_split {
     tree_cell left;        /* sums of the left side; hc alone in TREE_MODE_CLASSES */
 } tree_split;
 
-/* A row of a node in packed mode: its number | h << 32 | g << 48. */
+/* A row of a node in packed mode: its number | h << 32 | g << 48; or, in 4 bytes, see packed.h. */
 typedef uint64_t tree_entry;
 
 /* Places for histograms of one size. */
@@ -183,6 +184,7 @@ typedef struct tree_leaf {
     float value;
 } tree_leaf;
 
+typedef struct tree_columns tree_columns;
 typedef struct tree_subtree tree_subtree;
 typedef struct tree_subtree_values tree_subtree_values;
 
@@ -223,8 +225,10 @@ typedef struct tree_context {
     int32_t count_is_h;      /* h is the number of times that a row is in the bag */
     int32_t narrow_count;    /* rows, repeats counted, of a node with narrow cells, at most */
     int32_t block_rows;      /* entries of which the sums fit into narrow cells */
-    tree_entry *entry;       /* [n_rows] as rows */
-    tree_entry *entry_spare; /* [n_rows] */
+    int32_t is_short;        /* entries have 4 bytes */
+    int32_t entry_bytes;     /* that there is room for */
+    void *entry;             /* [n_rows] as rows */
+    void *entry_spare;       /* [n_rows] */
     int64_t *packed_scratch; /* [n_workers, 256 * packed_features] a narrow histogram each */
     int64_t
         packed_features; /* columns of a row that a packed histogram holds: features, or bundles */
@@ -233,6 +237,7 @@ typedef struct tree_context {
     int32_t bundled; /* in this fit */
     int32_t tried_bundles;
     tree_bundles *bundles; /* NULL: none */
+    tree_columns *columns; /* columns.c; NULL: none */
     struct packed_kernels const *kernels;
     const float *gradient, *hessian; /* of the fit, for the exact values of leaves; or the
                                       * targets and weights of two classes */
