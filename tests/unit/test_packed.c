@@ -143,6 +143,54 @@ START_TEST(rounded_gradients) {
 }
 END_TEST
 
+/* Fits twice in one context, so that the second tree may have columns of what the first one used. */
+static void fit_again(const char *use, const lathe_dataset *data, const lathe_fit *fit,
+                      lathe_instance *out) {
+    lathe_error err = {0};
+    void *context = NULL;
+    lathe_open open = {
+        .struct_size = LATHE_SIZED(lathe_open), .task = LATHE_TASK_REGRESSION, .data = data};
+    fixture_create(&fx, LEARNER, use, LATHE_TASK_REGRESSION, out);
+    const lathe_learner *t = learner_of(out);
+    fixture_ok(t->open(out->self, &open, &context, &err), &err, "open");
+    for (int i = 0; i < 2; i++)
+        fixture_ok(t->fit(out->self, context, fit, &err), &err, use);
+    t->close(out->self, context);
+}
+
+/* Entries of 4 bytes and few levels of which all gradients are one; the larger set has columns. */
+START_TEST(few_levels_that_are_whole) {
+    const int64_t sizes[] = {20000, 280000};
+    for (int s = 0; s < 4; s++) {
+        rows r = make_rows(sizes[s / 2], LATHE_TASK_REGRESSION);
+        for (int64_t i = 0; i < r.n; i++) {
+            r.g[i] = (float)(int)(4 * r.y[i] - 12 + 4 * some(8, i));
+            r.g[i] = r.g[i] > 2 ? 2 : r.g[i] < -2 ? -2 : r.g[i];
+            r.h[i] = 1;
+        }
+        r.g[17] = 2;
+        lathe_dataset *data = make_data(LATHE_TASK_REGRESSION, 0, r.n, F, r.x, r.y, NULL,
+                                        s % 2 ? signal_categories : NULL);
+        lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit),
+                         .key = 3,
+                         .gradient = r.g,
+                         .hessian = r.h,
+                         .gradient_stride = 1};
+        lathe_instance trees[2];
+        fit_again("{\"tree\": {\"gradient_levels\": 4, \"max_leaves\": 90, \"min_rows\": 5}}", data,
+                  &fit, &trees[0]);
+        fit_again("{\"tree\": {\"sums\": \"exact\", \"max_leaves\": 90, \"min_rows\": 5}}", data,
+                  &fit, &trees[1]);
+        ck_assert(gain_of(&trees[0], F) > 0);
+        ck_assert_msg(same_state(&trees[0], &trees[1]), "%d: few levels and exact differ", s);
+        lathe_instance_destroy(&trees[0]);
+        lathe_instance_destroy(&trees[1]);
+        fixture_datasets(&fx)->release(data);
+        free_rows(&r);
+    }
+}
+END_TEST
+
 /* Few levels: not the same tree, but one that learns. */
 START_TEST(few_levels) {
     const int64_t n = 20000;
@@ -206,6 +254,7 @@ int main(void) {
     tcase_add_test(c, counts_of_two_classes);
     tcase_add_test(c, gradients_that_are_levels);
     tcase_add_test(c, rounded_gradients);
+    tcase_add_test(c, few_levels_that_are_whole);
     tcase_add_test(c, few_levels);
     tcase_add_test(c, gradients_out_of_range);
     suite_add_tcase(s, c);
