@@ -50,22 +50,26 @@ def forest_case(data, **more):
                 {"sklearn forest": ("random_forest", 1, {})}, {"trees": 100}, rows=50_000, **more)
 
 
+def mlp(layers, epochs):
+    return {"mlp": {"layers": [{"units": u, "activation": "relu"} for u in layers], "batch": 128,
+                    "optimizer": {"adam": {"learning_rate": 0.001}}, "epochs": epochs, "early_stopping": None}}
+
+
 def mlp_case(name, data, layers, epochs, **more):
-    learner = {"mlp": {"layers": [{"units": u, "activation": "relu"} for u in layers], "batch": 128,
-                       "optimizer": {"adam": {"learning_rate": 0.001}}, "epochs": epochs,
-                       "early_stopping": None}}
-    return Case(name, "mlp", data, learner,
+    return Case(name, "mlp", data, mlp(layers, epochs),
                 {"torch": ("torch_mlp", "cores", {}),
                  "torch fused adam": ("torch_mlp", "cores", {"fused": True}),
                  "sklearn MLP": ("sklearn_mlp", "cores", {})},
                 {"layers": layers, "epochs": epochs, "batch": 128}, **more)
 
 
-def threads_case(name, data, leaves, **tree):
+def threads_case(name, data, learner, **more):
     """Ours with 8 threads as its own peer: never slower than with as many as there are cores."""
-    return Case(name, "threads", data, gbdt(100, leaves, **tree), {"lathe, 8 threads": ("lathe", None, {"threads": 8})},
-                {}, kind="memory", note="the ratio is time with 8 threads / time with the cores'")
+    return Case(f"threads-{name}-{data}", "threads", data, learner, {"lathe, 8 threads": ("lathe", None, {"threads": 8})},
+                {}, kind="memory", repeats=9, note="the ratio is time with 8 threads / time with the cores'", **more)
 
+
+ADABOOST = {"adaboost": {"rounds": 100, "algorithm": "samme"}}
 
 STACK = {"stacking": {"folds": 5, "final": "linear", "base": [
     "linear", {"tree": {"max_leaves": 63, "min_rows": 20}}, {"random_forest": {"trees": 100}},
@@ -87,16 +91,21 @@ CASES = [
                   note="1 008 columns, 1 000 of them of one-hot codes, bundled"),
     boosting_case("gbdt-sparse-unbundled", "sparse", 31, rows=30_000, kind="memory", tolerance=0.002,
                   tree={"bundle": False}, note="the same without bundling"),
-    threads_case("threads-gbdt-higgs", "higgs", 255, gradient_levels=4),
-    threads_case("threads-gbdt-adult", "adult", 31),
-    threads_case("threads-gbdt-letter", "letter", 31),
+    threads_case("gbdt", "higgs", gbdt(100, 255, gradient_levels=4)),
+    threads_case("gbdt", "adult", gbdt(100, 31)),
+    threads_case("gbdt", "letter", gbdt(100, 31)),
+    threads_case("forest", "higgs", {"random_forest": {"trees": 100}}, rows=20_000),
+    threads_case("adaboost", "higgs", ADABOOST),
+    threads_case("stacking", "higgs", STACK, rows=10_000),
+    threads_case("mlp", "higgs", mlp([64, 64], 3)),
+    threads_case("logistic", "higgs", {"linear": {}}, rows=1_000_000),
     boosting_case("process-higgs", "higgs", 255, group="process", kind="process"),
     boosting_case("process-adult", "adult", 31, group="process", kind="process", tolerance=0.002),
     forest_case("higgs", tolerance=0.005),
     forest_case("adult", tolerance=0.005, note="scikit-learn sees categories as ordered codes"),
     forest_case("letter"),
     forest_case("bike"),
-    Case("adaboost-higgs", "adaboost", "higgs", {"adaboost": {"rounds": 100, "algorithm": "samme"}},
+    Case("adaboost-higgs", "adaboost", "higgs", ADABOOST,
          {"sklearn AdaBoost": ("adaboost", None, {})}, {"rounds": 100}, rows=50_000, tolerance=0.005),
     Case("logistic-higgs", "logistic", "higgs", {"linear": {}},
          {"sklearn lbfgs": ("logistic", "cores", {"solver": "lbfgs"}),
@@ -121,7 +130,7 @@ CASES = [
            kind=name, tolerance=0.005) for name in ("batch", "row") for rounds in (100, 500)],
 ]
 
-MILLION, HUNDRED = dict(rows=1_000_000, tolerance=0.005), dict(rows=100_000, tolerance=0.005)
+MILLION, HUNDRED = dict(rows=1_000_000, tolerance=0.002), dict(rows=100_000, tolerance=0.002)
 ENSEMBLES = [dataclasses.replace(c, group="", **size) for c, size in zip(
     [next(c for c in CASES if c.name == f"{name}-higgs") for name in ("forest", "adaboost", "bagging", "stacking")],
     (MILLION, MILLION, HUNDRED, HUNDRED))]
@@ -137,6 +146,10 @@ for case, pieces in zip(ENSEMBLES, (50, 25, 10, 10)):
                                   repeats=1, long=True)]
 
 CASES += [dataclasses.replace(c, name=f"memory-{c.name}", kind="memory") for c in CASES if c.name in MEMORY]
+
+# Whose quality depends on the seed more than the bar of 0.001 allows: the mean of so many seeds on both sides.
+SEEDS = {"memory-mlp-higgs": dict(repeats=8, tolerance=0.001, note="quality: means of 8 seeds")}
+CASES = [dataclasses.replace(c, **SEEDS.get(c.name, {})) for c in CASES]
 
 
 COUNTS = ("rounds", "trees", "estimators", "epochs")

@@ -395,6 +395,39 @@ START_TEST(corrupt_states) {
 }
 END_TEST
 
+/* A file of state version 1 does not say that numbers were scaled: they were, for `linear` too. */
+START_TEST(the_first_state_version) {
+    static float q[N * P], now[N], then[N];
+    double mean[P], inverse[P];
+    lathe_state *state = NULL;
+    lathe_instance old;
+    lathe_error err = {0};
+    fill(16);
+    lathe_dataset *d = make(LATHE_TASK_REGRESSION, 0, NULL);
+    lathe_instance m = trial_fit(&t, LEARNER, "{\"adapt\": {\"base\": \"linear\"}}", d, NULL, 1);
+    trial_tensor(&m, "feature.mean", mean, sizeof mean);
+    trial_tensor(&m, "feature.inverse", inverse, sizeof inverse);
+    fixture_ok(lathe_state_save(&m, &state, &err), &err, "save");
+    ((lathe_state_identity *)lathe_state_who(state))->state_version = 1;
+    fixture_ok(lathe_state_load(t.fx.runtime, state, 0, &old, &err), &err, "load");
+    lathe_state_free(state);
+    memcpy(q, x, sizeof q);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < P; j += 2) /* the numbers */
+            q[i * P + j] =
+                isnan(x[i * P + j]) ? 0.0f : (float)((x[i * P + j] - mean[j]) * inverse[j]);
+    trial_predict(&old, N, x, P, then);
+    trial_predict(&m, N, q, P, now);
+    for (int i = 0; i < N; i++)
+        ck_assert_float_eq_tol(then[i], now[i], 1e-4f);
+    trial_predict(&m, N, x, P, now);
+    ck_assert_float_ne(then[0], now[0]);
+    lathe_instance_destroy(&m);
+    lathe_instance_destroy(&old);
+    release(d);
+}
+END_TEST
+
 START_TEST(threads_do_not_matter) {
     static trial other;
     static const char *const uses[] = {MEMORISE,
@@ -441,6 +474,7 @@ int main(void) {
     tcase_add_test(c, classes_become_one_against_the_rest);
     tcase_add_test(c, validation_is_encoded_too);
     tcase_add_test(c, corrupt_states);
+    tcase_add_test(c, the_first_state_version);
     tcase_add_test(c, threads_do_not_matter);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

@@ -166,14 +166,16 @@ START_TEST(least_squares_is_the_normal_equations) {
     lathe_dataset *d = make(LATHE_TASK_REGRESSION, 0, y, NULL);
     oracle(false, 0, NULL, expected);
     check_against("linear", d, expected, 2e-5);
-    check_against("{\"linear\": {\"solver\": \"newton\"}}", d, expected, 2e-5);
-    check_against("{\"linear\": {\"solver\": \"coordinate\"}}", d, expected, 2e-5);
-    check_against("{\"linear\": {\"solver\": \"lbfgs\"}}", d, expected, 1e-4);
+    check_against("{\"linear\": {\"scale\": false, \"solver\": \"newton\"}}", d, expected, 2e-5);
+    check_against("{\"linear\": {\"scale\": false, \"solver\": \"coordinate\"}}", d, expected,
+                  2e-5);
+    check_against("{\"linear\": {\"scale\": false, \"solver\": \"lbfgs\"}}", d, expected, 1e-4);
     release(d);
     d = make(LATHE_TASK_REGRESSION, 0, y, w);
     oracle(false, 0.3 / mse_scale(), w, expected);
-    check_against("{\"linear\": {\"l2\": 0.3}}", d, expected, 2e-5);
-    check_against("{\"linear\": {\"l2\": 0.3, \"solver\": \"lbfgs\"}}", d, expected, 1e-4);
+    check_against("{\"linear\": {\"scale\": false, \"l2\": 0.3}}", d, expected, 2e-5);
+    check_against("{\"linear\": {\"scale\": false, \"l2\": 0.3, \"solver\": \"lbfgs\"}}", d,
+                  expected, 1e-4);
     release(d);
 }
 END_TEST
@@ -183,11 +185,13 @@ START_TEST(logistic_is_the_oracles) {
     fill_classes(2);
     lathe_dataset *d = make(LATHE_TASK_BINARY, 2, y, NULL);
     oracle(true, 1.0 / N, NULL, expected); /* the default, C = 1 */
-    check_against("linear", d, expected, 1e-4);
-    check_against("{\"linear\": {\"l2\": null, \"solver\": \"lbfgs\"}}", d, expected, 5e-4);
-    check_against("{\"linear\": {\"solver\": \"coordinate\"}}", d, expected, 1e-4);
+    check_against("{\"linear\": {\"scale\": false}}", d, expected, 1e-4);
+    check_against("{\"linear\": {\"scale\": false, \"l2\": null, \"solver\": \"lbfgs\"}}", d,
+                  expected, 5e-4);
+    check_against("{\"linear\": {\"scale\": false, \"solver\": \"coordinate\"}}", d, expected,
+                  1e-4);
     oracle(true, 0.05, NULL, expected);
-    check_against("{\"linear\": {\"l2\": 0.05}}", d, expected, 1e-4);
+    check_against("{\"linear\": {\"scale\": false, \"l2\": 0.05}}", d, expected, 1e-4);
     release(d);
 }
 END_TEST
@@ -197,19 +201,20 @@ START_TEST(gradient_descent_comes_to_the_same) {
     fill_classes(3);
     lathe_dataset *d = make(LATHE_TASK_BINARY, 2, y, w);
     oracle(true, 0.05, w, expected);
-    check_against("{\"linear\": {\"l2\": 0.05, \"optimizer\": {\"sgd\": {\"learning_rate\": 1}}, "
+    check_against("{\"linear\": {\"scale\": false, \"l2\": 0.05, \"optimizer\": {\"sgd\": "
+                  "{\"learning_rate\": 1}}, "
                   "\"batch\": \"full\", \"epochs\": 4000, \"tolerance\": 0}}",
                   d, expected, 1e-3);
     ck_assert_int_gt(trial_count(&t, "train_loss"), 1);
     /* stochastic and mini-batch come near */
-    check_against(
-        "{\"linear\": {\"l2\": 0.05, \"optimizer\": {\"sgd\": {\"learning_rate\": 0.002}}, "
-        "\"batch\": 1, \"epochs\": 100, \"tolerance\": 0}}",
-        d, expected, 0.2);
-    check_against(
-        "{\"linear\": {\"l2\": 0.05, \"solver\": \"sgd\", \"batch\": 32, \"epochs\": 300, "
-        "\"tolerance\": 0}}",
-        d, expected, 0.2);
+    check_against("{\"linear\": {\"scale\": false, \"l2\": 0.05, \"optimizer\": {\"sgd\": "
+                  "{\"learning_rate\": 0.002}}, "
+                  "\"batch\": 1, \"epochs\": 100, \"tolerance\": 0}}",
+                  d, expected, 0.2);
+    check_against("{\"linear\": {\"scale\": false, \"l2\": 0.05, \"solver\": \"sgd\", \"batch\": "
+                  "32, \"epochs\": 300, "
+                  "\"tolerance\": 0}}",
+                  d, expected, 0.2);
     release(d);
     /* a regression descends in the unit of its target, whatever the optimizer */
     fill_regression(3);
@@ -217,14 +222,14 @@ START_TEST(gradient_descent_comes_to_the_same) {
         y[i] = 200000.0f + 50000.0f * y[i];
     d = make(LATHE_TASK_REGRESSION, 0, y, w);
     oracle(false, 0, w, expected);
-    check_against(
-        "{\"linear\": {\"optimizer\": {\"adam\": {\"learning_rate\": 0.05}}, \"batch\": \"full\", "
-        "\"epochs\": 3000, \"schedule\": \"cosine\", \"tolerance\": 0}}",
-        d, expected, 1e-3);
-    check_against(
-        "{\"linear\": {\"optimizer\": {\"sgd\": {\"learning_rate\": 0.1}}, \"batch\": \"full\", "
-        "\"epochs\": 3000, \"tolerance\": 0}}",
-        d, expected, 1e-3);
+    check_against("{\"linear\": {\"scale\": false, \"optimizer\": {\"adam\": {\"learning_rate\": "
+                  "0.05}}, \"batch\": \"full\", "
+                  "\"epochs\": 3000, \"schedule\": \"cosine\", \"tolerance\": 0}}",
+                  d, expected, 1e-3);
+    check_against("{\"linear\": {\"scale\": false, \"optimizer\": {\"sgd\": {\"learning_rate\": "
+                  "0.1}}, \"batch\": \"full\", "
+                  "\"epochs\": 3000, \"tolerance\": 0}}",
+                  d, expected, 1e-3);
     release(d);
 }
 END_TEST
@@ -245,9 +250,11 @@ START_TEST(l1_is_a_soft_threshold) {
     }
     lathe_dataset *d = fixture_dataset(&t.fx, LATHE_TASK_REGRESSION, 0, ROWS, COLS, hx, hy, NULL);
     for (size_t s = 0; s < 3; s++) {
-        char use[128];
+        char use[160];
         double beta[COLS], bias, l1 = 0.4;
-        snprintf(use, sizeof use, "{\"linear\": {\"l1\": %g, \"solver\": \"%s\"}}", l1, solvers[s]);
+        snprintf(use, sizeof use,
+                 "{\"linear\": {\"scale\": false, \"l1\": %g, \"solver\": \"%s\"}}", l1,
+                 solvers[s]);
         lathe_instance m = trial_fit(&t, LEARNER, use, d, NULL, 1);
         coefficients(&m, beta, &bias);
         for (int j = 0; j < COLS; j++) {
@@ -276,7 +283,8 @@ START_TEST(softmax_has_no_gradient) {
         y[i] = (float)(signal(i) + trial_normal(&seed) < -0.7 ? 0 : signal(i) < 0.7 ? 1 : 2);
     lathe_dataset *d = make(LATHE_TASK_MULTICLASS, K, y, w);
     lathe_instance m = trial_fit(
-        &t, LEARNER, "{\"linear\": {\"l2\": 0.01, \"max_iterations\": 1000}}", d, NULL, 1);
+        &t, LEARNER, "{\"linear\": {\"scale\": false, \"l2\": 0.01, \"max_iterations\": 1000}}", d,
+        NULL, 1);
     double total = 0;
     coefficients(&m, beta, bias);
     trial_predict(&m, N, x, P, out);
@@ -293,6 +301,71 @@ START_TEST(softmax_has_no_gradient) {
             ck_assert_msg(fabs(g) < 2e-5 * scale, "gradient %d of class %d is %g", j, c, g);
         }
     trial_check(&t, &m, N, x, P);
+    lathe_instance_destroy(&m);
+    release(d);
+}
+END_TEST
+
+/* With `scale`, the penalties are those of features divided by their deviations, but for zeros and ones. */
+START_TEST(penalties_are_in_deviations) {
+    static const char *const penalties[] = {"\"l2\": 0.05", "\"l1\": 0.02",
+                                            "\"l2\": 0.01, \"solver\": \"lbfgs\"",
+                                            "\"l2\": 0.05, \"intercept\": false"};
+    static float scaled[N * P], out[N], same[N];
+    double unit[P];
+    fill_classes(12);
+    for (int j = 0; j < P; j++) {
+        double mean = 0, square = 0;
+        for (int i = 0; i < N; i++)
+            mean += x[i * P + j] / N;
+        for (int i = 0; i < N; i++)
+            square += (x[i * P + j] - mean) * (x[i * P + j] - mean) / N;
+        unit[j] = j == P - 1 ? 1.0 : sqrt(square); /* the last is of zeros and ones */
+        for (int i = 0; i < N; i++)
+            scaled[i * P + j] = (float)(x[i * P + j] / unit[j]);
+    }
+    lathe_dataset *d = make(LATHE_TASK_BINARY, 2, y, NULL);
+    lathe_dataset *e = fixture_dataset(&t.fx, LATHE_TASK_BINARY, 2, N, P, scaled, y, NULL);
+    for (size_t k = 0; k < 4; k++) {
+        double beta[P], by_hand[P], bias, its;
+        char use[160];
+        snprintf(use, sizeof use, "{\"linear\": {%s}}", penalties[k]);
+        lathe_instance m = trial_fit(&t, LEARNER, use, d, NULL, 1);
+        snprintf(use, sizeof use, "{\"linear\": {\"scale\": false, %s}}", penalties[k]);
+        lathe_instance n = trial_fit(&t, LEARNER, use, e, NULL, 1);
+        coefficients(&m, beta, &bias);
+        coefficients(&n, by_hand, &its);
+        for (int j = 0; j < P; j++)
+            ck_assert_double_eq_tol(beta[j] * unit[j], by_hand[j], 2e-4);
+        trial_predict(&m, N, x, P, out);
+        trial_predict(&n, N, scaled, P, same);
+        for (int i = 0; i < N; i++)
+            ck_assert_float_eq_tol(out[i], same[i], 1e-4f);
+        lathe_instance_destroy(&m);
+        lathe_instance_destroy(&n);
+    }
+    release(d);
+    release(e);
+}
+END_TEST
+
+/* What was there in every training row and is missing later. */
+START_TEST(missing_later_is_the_mean) {
+    float row[2 * P], out[2];
+    double mean[P];
+    fill_classes(13);
+    lathe_dataset *d = make(LATHE_TASK_BINARY, 2, y, w);
+    lathe_instance m = trial_fit(&t, LEARNER, "linear", d, NULL, 1);
+    trial_tensor(&m, "mean", mean, sizeof mean);
+    memcpy(row, x, P * sizeof *row);
+    memcpy(row + P, x, P * sizeof *row);
+    row[1] = row[3] = NAN;
+    row[P + 1] = (float)mean[1];
+    row[P + 3] = (float)mean[3];
+    trial_predict(&m, 2, row, P, out);
+    ck_assert(out[0] > 0 && out[0] < 1);
+    ck_assert_float_eq_tol(out[0], out[1], 1e-4f);
+    trial_check(&t, &m, 2, row, P);
     lathe_instance_destroy(&m);
     release(d);
 }
@@ -585,6 +658,8 @@ int main(void) {
     tcase_add_test(c, gradient_descent_comes_to_the_same);
     tcase_add_test(c, l1_is_a_soft_threshold);
     tcase_add_test(c, softmax_has_no_gradient);
+    tcase_add_test(c, penalties_are_in_deviations);
+    tcase_add_test(c, missing_later_is_the_mean);
     tcase_add_test(c, collinear_features_are_harmless);
     tcase_add_test(c, without_intercept);
     tcase_add_test(c, any_loss_is_minimised);

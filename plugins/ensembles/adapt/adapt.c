@@ -85,7 +85,7 @@ static const lathe_descriptor descriptor = {
     .doc = "Makes any learner take missing values, categories, weights, gradients and classes that "
            "it does not take itself.",
     .license = "Apache-2.0",
-    .state_version = 1,
+    .state_version = 2,
     .state_version_min = 1,
     .tasks = LATHE_TASKS_ALL,
     LATHE_PARAMS(params, adapt_config),

@@ -170,7 +170,8 @@ int32_t adapt_save(const void *self, const lathe_writer *w, lathe_error *err) {
     int32_t rc;
     if (!m->fitted)
         return fail(err, LATHE_E_STATE, "The adapter is not fitted.");
-    if ((rc = encoder_save(&m->encoder, w, err)) != LATHE_OK ||
+    if ((rc = w->integer(w, "scaled", m->encoder.scale, err)) != LATHE_OK ||
+        (rc = encoder_save(&m->encoder, w, err)) != LATHE_OK ||
         (rc = w->integer(w, "against_the_rest", m->rest, err)) != LATHE_OK ||
         (rc = w->integer(w, "children", m->n, err)) != LATHE_OK ||
         (rc = w->integer(w, "narrow", m->n_narrow >= 0, err)) != LATHE_OK)
@@ -203,6 +204,19 @@ static int32_t load_narrow(adapt *m, const lathe_reader *r, lathe_error *err) {
     return LATHE_OK;
 }
 
+/* Whether numbers are scaled is as it was in training; what the base wants may have changed since. State version
+ * 1 did not say it: every base that wants it now did then, and `linear`, which has come to do it itself. */
+static int32_t load_scaled(adapt *m, const lathe_reader *r, lathe_error *err) {
+    int64_t scaled = m->encoder.scale || strcmp(m->base->id, "lathe.learner.linear") == 0;
+    int32_t rc = LATHE_OK;
+
+    if (r->state_version > 1)
+        rc = r->integer(r, "scaled", 0, 1, &scaled, err);
+    m->encoder.scale = (int32_t)scaled;
+    m->encoder.plain = !m->encoder.impute && !m->encoder.scale && !m->encoder.one_hot;
+    return rc;
+}
+
 int32_t adapt_load(void *self, const lathe_reader *r, lathe_error *err) {
     adapt *m = self;
     int64_t rest, n, narrow;
@@ -210,7 +224,8 @@ int32_t adapt_load(void *self, const lathe_reader *r, lathe_error *err) {
 
     adapt_forget(m);
     encoder_choose(&m->encoder, m->base->flags);
-    if ((rc = encoder_load(&m->encoder, m->host, r, err)) != LATHE_OK ||
+    if ((rc = load_scaled(m, r, err)) != LATHE_OK ||
+        (rc = encoder_load(&m->encoder, m->host, r, err)) != LATHE_OK ||
         (rc = r->integer(r, "against_the_rest", 0, 1, &rest, err)) != LATHE_OK ||
         (rc = r->integer(r, "children", 1, rest ? 65536 : 1, &n, err)) != LATHE_OK ||
         (rc = r->integer(r, "narrow", 0, 1, &narrow, err)) != LATHE_OK)

@@ -69,7 +69,7 @@ static void problem_free(problem *pr) {
     host->free(host, pr->theta);
 }
 
-/* The scale of a feature is sqrt(variance + l2), not the deviation alone: with it the curvature is
+/* The scale of a feature is sqrt(variance + l2 unit^2), not the deviation alone: with it the curvature is
  * about 1 in every direction also where the penalty is what curves. */
 static void set_penalties(problem *pr) {
     const linear_config *c = pr->config;
@@ -78,10 +78,10 @@ static void set_penalties(problem *pr) {
         l2 = pr->data->task == LATHE_TASK_REGRESSION ? 0.0 : 1.0 / (double)pr->rows.bag;
     pr->penal = c->l1 > 0;
     for (int64_t j = 0; j < pr->p; j++) {
-        double scale = sqrt(pr->scale[j] * pr->scale[j] + l2);
+        double unit = pr->unit[j], scale = sqrt(pr->scale[j] * pr->scale[j] + l2 * unit * unit);
         pr->inverse[j] = pr->scale[j] > 0 ? 1.0 / scale : 0.0;
-        pr->l1[j] = c->l1 * pr->inverse[j];
-        pr->l2[j] = l2 * pr->inverse[j] * pr->inverse[j];
+        pr->l1[j] = c->l1 * unit * pr->inverse[j];
+        pr->l2[j] = l2 * (unit * pr->inverse[j]) * (unit * pr->inverse[j]);
     }
 }
 
@@ -93,13 +93,15 @@ static int32_t choose_features(problem *pr, const lathe_fit *fit, lathe_error *e
                     (long long)all);
     pr->q = pr->p + 1;
     pr->feature = alloc_array(pr->host, pr->p, sizeof *pr->feature);
-    pr->mean = alloc_array(pr->host, 5 * pr->p, sizeof(double));
+    pr->mean = alloc_array(pr->host, 7 * pr->p, sizeof(double));
     if (pr->feature == NULL || pr->mean == NULL)
-        return fail_memory(err, "the features", pr->p * 44);
+        return fail_memory(err, "the features", pr->p * 60);
     pr->scale = pr->mean + pr->p;
     pr->inverse = pr->scale + pr->p;
     pr->l1 = pr->inverse + pr->p;
     pr->l2 = pr->l1 + pr->p;
+    pr->typical = pr->l2 + pr->p;
+    pr->unit = pr->typical + pr->p;
     pr->in_place = 1;
     for (int64_t j = 0; j < pr->p; j++) {
         pr->feature[j] = fit->features != NULL ? fit->features[j] : (int32_t)j;
@@ -195,9 +197,11 @@ static int32_t keep(linear *m, const problem *pr, int32_t linked, lathe_error *e
     m->beta = alloc_array(host, pr->p * pr->k, sizeof(double));
     m->bias = alloc_array(host, pr->k, sizeof(double));
     m->deviation = alloc_array(host, pr->p, sizeof(double));
-    if (m->feature == NULL || m->beta == NULL || m->bias == NULL || m->deviation == NULL) {
+    m->typical = alloc_array(host, pr->p, sizeof(double));
+    if (m->feature == NULL || m->beta == NULL || m->bias == NULL || m->deviation == NULL ||
+        m->typical == NULL) {
         linear_forget(m);
-        return fail_memory(err, "the coefficients", pr->p * (pr->k + 2) * 8);
+        return fail_memory(err, "the coefficients", pr->p * (pr->k + 3) * 8);
     }
     m->p = pr->p;
     m->k = pr->k;
@@ -214,6 +218,7 @@ static int32_t keep(linear *m, const problem *pr, int32_t linked, lathe_error *e
     }
     memcpy(m->feature, pr->feature, (size_t)pr->p * sizeof *m->feature);
     memcpy(m->deviation, pr->scale, (size_t)pr->p * sizeof(double));
+    memcpy(m->typical, pr->typical, (size_t)pr->p * sizeof(double));
     m->fitted = 1;
     return LATHE_OK;
 }

@@ -3,7 +3,9 @@
  *     minimise over beta, b
  *     (1 / W) sum_i w_i loss(x_i beta + b, y_i) + l1 |beta|_1 + (l2 / 2) |beta|_2^2
  *
- * with W the sum of the weights. The intercept b is not penalised. With loss "mse" this is least
+ * with W the sum of the weights. The intercept b is not penalised. With `scale` the penalties are of beta times
+ * the feature's standard deviation, so that a feature's unit does not matter; a feature of zeros and ones alone, as
+ * those that a category is turned into, counts as it is. With loss "mse" this is least
  * squares (ridge, lasso, elastic net), with "cross_entropy" logistic or softmax regression
  * (multinomial, k sets of coefficients). In scikit-learn's terms C = 1 / (l2 n). For classification
  * the default of l2 is 1 / n: a standard normal prior on every coefficient (C = 1); for regression
@@ -54,6 +56,11 @@ static const lathe_param params[] = {
                   "classification and 0 for regression.",
                   .by_task = l2_by_task),
     LATHE_P_BOOL(linear_config, intercept, 0, "true", "Whether to fit a constant term."),
+    LATHE_P_BOOL(
+        linear_config, scale, 0, "true",
+        "Whether l1 and l2 are of the coefficients of the features divided by their standard "
+        "deviations (those of zeros and ones alone as they are), or of the features as "
+        "they are."),
     LATHE_P_ENUM(
         linear_config, solver, 0, "\"auto\"", solver_names,
         "How to minimise; auto is sgd where an optimizer is given, else chosen by the number "
@@ -153,8 +160,8 @@ static const lathe_descriptor descriptor = {
     .struct_size = LATHE_SIZED(lathe_descriptor),
     .flags = LATHE_LEARNER_TAKES_GRADIENTS | LATHE_LEARNER_TAKES_WEIGHTS |
              LATHE_LEARNER_TAKES_ROWS | LATHE_LEARNER_TAKES_FEATURES |
-             LATHE_LEARNER_TAKES_MULTICLASS | LATHE_LEARNER_WANTS_SCALED |
-             LATHE_LEARNER_GIVES_FITTED | LATHE_LEARNER_GIVES_IMPORTANCE,
+             LATHE_LEARNER_TAKES_MULTICLASS | LATHE_LEARNER_GIVES_FITTED |
+             LATHE_LEARNER_GIVES_IMPORTANCE,
     .id = "lathe.learner.linear",
     .kind = LATHE_KIND_LEARNER,
     .name = "linear",
@@ -162,7 +169,7 @@ static const lathe_descriptor descriptor = {
     .doc =
         "A linear model with any loss, L1 and L2: least squares, ridge, lasso, logistic, softmax.",
     .license = "Apache-2.0",
-    .state_version = 1,
+    .state_version = 2,
     .state_version_min = 1,
     .tasks = LATHE_TASKS_ALL,
     LATHE_PARAMS(params, linear_config),

@@ -2,8 +2,8 @@
  *
  * Names: n rows used, p features used, q = p + 1 (the last is the intercept), k scores a row.
  * theta[k, q], double, are the coefficients of the features z = (x - mean) / scale with scale =
- * sqrt(variance + l2); with them every solver works, and the penalties of the original coefficients
- * beta = theta / scale become l1 / scale and l2 / scale^2, feature by feature. */
+ * sqrt(variance + l2 unit^2); with them every solver works, and the penalties of beta unit, beta = theta / scale
+ * being the original coefficients, become l1 unit / scale and l2 (unit / scale)^2, feature by feature. */
 #ifndef LATHE_LINEAR_H
 #define LATHE_LINEAR_H
 
@@ -17,6 +17,7 @@ typedef struct linear_config {
     double l1;
     double l2; /* NaN: by the task */
     int32_t intercept;
+    int32_t scale; /* penalties are in the features' deviations */
     int32_t solver;
     double tolerance;
     int64_t max_iterations;
@@ -42,6 +43,7 @@ typedef struct linear {
     double *beta;      /* [p, k] */
     double *bias;      /* [k] */
     double *deviation; /* [p] standard deviation of each feature in training, for the importance */
+    double *typical;   /* [p] its mean in training: what a missing value counts as */
 } linear;
 
 typedef struct linear_context {
@@ -68,9 +70,11 @@ typedef struct problem {
     double *mean;     /* [p] */
     double *scale;    /* [p] standard deviations (about 0 without an intercept) */
     double *inverse;  /* [p] what z is multiplied by, 0 for a constant feature */
-    double *l1;       /* [p] of theta */
-    double *l2;       /* [p] */
-    int32_t penal;    /* has an l1 */
+    double *typical;  /* [p] means, also without an intercept */
+    double *unit; /* [p] in which a coefficient is penalised: the deviation; 1 for zeros and ones */
+    double *l1;   /* [p] of theta */
+    double *l2;   /* [p] */
+    int32_t penal; /* has an l1 */
     uint64_t key;
     double *theta;          /* [k, q] */
     struct workspace *work; /* of linear_pass */

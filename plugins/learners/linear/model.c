@@ -7,8 +7,9 @@ void linear_forget(linear *m) {
     host->free(host, m->beta);
     host->free(host, m->bias);
     host->free(host, m->deviation);
+    host->free(host, m->typical);
     m->feature = NULL;
-    m->beta = m->bias = m->deviation = NULL;
+    m->beta = m->bias = m->deviation = m->typical = NULL;
     m->fitted = 0;
 }
 
@@ -29,15 +30,21 @@ int64_t linear_scratch(const void *self, int64_t rows) {
     return (int64_t)align64((uint64_t)m->k * sizeof(double));
 }
 
+/* Feature j of a row; a missing one is its mean in training. */
+static double value_at(const linear *m, const float *x, int64_t j) {
+    double v = x[m->feature[j]];
+    return v != v ? m->typical[j] : v;
+}
+
 /* One score a row: four running sums in a fixed order. */
 static double score_one(const linear *m, const float *x) {
     double s[4] = {0}, rest = 0;
     int64_t j = 0;
     for (; j + 4 <= m->p; j += 4)
         for (int64_t l = 0; l < 4; l++)
-            s[l] += (double)x[m->feature[j + l]] * m->beta[j + l];
+            s[l] += value_at(m, x, j + l) * m->beta[j + l];
     for (; j < m->p; j++)
-        rest += (double)x[m->feature[j]] * m->beta[j];
+        rest += value_at(m, x, j) * m->beta[j];
     return m->bias[0] + (((s[0] + s[2]) + (s[1] + s[3])) + rest);
 }
 
@@ -58,7 +65,7 @@ int32_t linear_predict(const void *self, int64_t n, const float *x, int64_t stri
         }
         memcpy(sum, m->bias, (size_t)k * sizeof(double));
         for (int64_t j = 0; j < m->p; j++) {
-            double v = row[m->feature[j]];
+            double v = value_at(m, row, j);
             const double *beta = m->beta + j * k;
             for (int64_t c = 0; c < k; c++)
                 sum[c] += v * beta[c];
@@ -103,12 +110,16 @@ int32_t linear_save(const void *self, const lathe_writer *w, lathe_error *err) {
         (rc = lathe_write_array(w, "intercept", LATHE_FLOAT, 64, m->bias, m->k, err)) != LATHE_OK ||
         (rc = lathe_write_array(w, "used", LATHE_INT, 32, m->feature, m->p, err)) != LATHE_OK)
         return rc;
-    return lathe_write_array(w, "deviation", LATHE_FLOAT, 64, m->deviation, m->p, err);
+    rc = lathe_write_array(w, "deviation", LATHE_FLOAT, 64, m->deviation, m->p, err);
+    if (rc != LATHE_OK)
+        return rc;
+    return lathe_write_array(w, "mean", LATHE_FLOAT, 64, m->typical, m->p, err);
 }
 
-/* Copies what was read; every feature number is checked. */
+/* Copies what was read; every feature number is checked. mean: NULL in a file of state version 1, whose
+ * missing values others replaced. */
 static int32_t take(linear *m, const void *beta, const void *bias, const int32_t *used,
-                    const void *deviation, lathe_error *err) {
+                    const void *deviation, const void *mean, lathe_error *err) {
     const lathe_host *host = m->host;
     for (int64_t j = 0; j < m->p; j++)
         if (used[j] < 0 || used[j] >= m->n_features || (j > 0 && used[j] <= used[j - 1]))
@@ -119,12 +130,16 @@ static int32_t take(linear *m, const void *beta, const void *bias, const int32_t
     m->beta = alloc_array(host, m->p * m->k, sizeof(double));
     m->bias = alloc_array(host, m->k, sizeof(double));
     m->deviation = alloc_array(host, m->p, sizeof(double));
-    if (m->feature == NULL || m->beta == NULL || m->bias == NULL || m->deviation == NULL)
-        return fail_memory(err, "the coefficients", m->p * (m->k + 2) * 8);
+    m->typical = alloc_array(host, m->p, sizeof(double));
+    if (m->feature == NULL || m->beta == NULL || m->bias == NULL || m->deviation == NULL ||
+        m->typical == NULL)
+        return fail_memory(err, "the coefficients", m->p * (m->k + 3) * 8);
     memcpy(m->feature, used, (size_t)m->p * sizeof *m->feature);
     memcpy(m->beta, beta, (size_t)(m->p * m->k) * sizeof(double));
     memcpy(m->bias, bias, (size_t)m->k * sizeof(double));
     memcpy(m->deviation, deviation, (size_t)m->p * sizeof(double));
+    if (mean != NULL)
+        memcpy(m->typical, mean, (size_t)m->p * sizeof(double));
     m->fitted = 1;
     return LATHE_OK;
 }
@@ -132,7 +147,7 @@ static int32_t take(linear *m, const void *beta, const void *bias, const int32_t
 int32_t linear_load(void *self, const lathe_reader *r, lathe_error *err) {
     linear *m = self;
     int64_t task, linked, shape[2] = {-1, -1}, features;
-    const void *bias, *used, *deviation;
+    const void *bias, *used, *deviation, *mean = NULL;
     lathe_tensor beta;
     int32_t rc;
 
@@ -154,9 +169,11 @@ int32_t linear_load(void *self, const lathe_reader *r, lathe_error *err) {
             LATHE_OK ||
         (rc = lathe_read_array(r, "used", LATHE_INT, 32, m->p, &used, NULL, err)) != LATHE_OK ||
         (rc = lathe_read_array(r, "deviation", LATHE_FLOAT, 64, m->p, &deviation, NULL, err)) !=
-            LATHE_OK)
+            LATHE_OK ||
+        (r->state_version > 1 &&
+         (rc = lathe_read_array(r, "mean", LATHE_FLOAT, 64, m->p, &mean, NULL, err)) != LATHE_OK))
         return rc;
-    rc = take(m, (const char *)beta.data + beta.byte_offset, bias, used, deviation, err);
+    rc = take(m, (const char *)beta.data + beta.byte_offset, bias, used, deviation, mean, err);
     if (rc != LATHE_OK)
         linear_forget(m);
     return rc;
