@@ -1,56 +1,65 @@
-/* The JSON lines of workers, which run foreign code. The first byte chooses who says the rest: an inference worker one line to the
- * supervisor, or a run's worker all its events and questions to the run's parent, against a real store; the lowest
- * bits cut its bytes into pieces. Each answer is a line of JSON, a link out of the staging folder is not followed, and the run
- * can be ended. "STAGING" in the bytes stands for that folder. */
+/* The JSON lines of workers, which run foreign code. The lowest bit of the first byte chooses who says the rest: an inference
+ * worker one line to the supervisor, or a run's worker all its events and questions to the run's parent, against a real
+ * store, in pieces as long as the other bits say. Each answer is a line of JSON, a link out of the staging folder is not
+ * followed, and whoever says what is no event is ended. "STAGING" in the bytes stands for that folder. */
 #include "base/hash.h"
 #include "fuzz.h"
 #include "pipeline/parent_internal.h"
 #include "serve/worker_line.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 
 #define RUNS_OF_A_HOME 500
 #define NO_PID 0x3ffffffe /* beyond every pid_max: what is killed is nobody */
 
+/* One home and run serve several inputs. */
 static struct {
-    char home[64];
+    char home[64], run[LATHE_RUN_ID], outside[LATHE_SHA256_HEX];
+    const char *staging; /* of the run, in the arena */
+    lathe_arena *arena;
     lathe_store *store;
     uv_loop_t loop;
     long runs;
 } world;
 
 static void end_home(void) {
+    if (world.store == NULL)
+        return;
+    FUZZ_CHECK(lathe_store_run_finish(world.store, world.run, LATHE_RUN_FAILED, "", NULL, NULL) ==
+               LATHE_OK);
     lathe_store_close(world.store);
+    lathe_arena_free(world.arena);
+    lathe_remove_tree(world.home, NULL);
     world.store = NULL;
-    if (world.home[0] != 0)
-        lathe_remove_tree(world.home, NULL);
 }
 
 static void fresh_home(void) {
+    const lathe_run_new info = {.pipeline = "p", .document = "{}", .version = "0"};
     if (world.runs++ % RUNS_OF_A_HOME != 0)
         return;
     if (world.runs == 1) {
         FUZZ_CHECK(uv_loop_init(&world.loop) == 0);
+        FUZZ_CHECK(lathe_sha256_file("/etc/passwd", world.outside, NULL, NULL) == LATHE_OK);
         atexit(end_home);
         lathe_log_set_level(LATHE_LEVEL_ERROR);
     }
     end_home();
     snprintf(world.home, sizeof world.home, "%s/lathe-fuzz-XXXXXX",
              access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    FUZZ_CHECK(mkdtemp(world.home) != NULL);
+    FUZZ_CHECK(mkdtemp(world.home) != NULL && (world.arena = lathe_arena_new()) != NULL);
     FUZZ_CHECK(lathe_store_open(world.home, LATHE_STORE_OWN, &world.store, NULL) == LATHE_OK);
+    FUZZ_CHECK(lathe_store_run_begin(world.store, &info, world.run, NULL) == LATHE_OK);
+    FUZZ_CHECK(lathe_store_staging(world.store, world.run, world.arena, &world.staging, NULL) ==
+               LATHE_OK);
 }
 
 /* What the link points to is no artifact. */
-static void check_outside(void) {
-    static char sha[LATHE_SHA256_HEX];
-    lathe_arena *arena = lathe_arena_new();
+static void check_outside(lathe_arena *arena) {
     const char *path;
-    FUZZ_CHECK(arena != NULL);
-    FUZZ_CHECK(sha[0] != 0 || lathe_sha256_file("/etc/passwd", sha, NULL, NULL) == LATHE_OK);
-    FUZZ_CHECK(lathe_store_artifact_path(world.store, sha, false, arena, &path, NULL) != LATHE_OK);
-    lathe_arena_free(arena);
+    FUZZ_CHECK(lathe_store_artifact_path(world.store, world.outside, false, arena, &path, NULL) !=
+               LATHE_OK);
 }
 
 static void count_event(void *user, const cJSON *event) {
@@ -92,26 +101,25 @@ static void with_staging(const char *text, size_t len, const char *staging, lath
     lathe_buf_append(out, text, len);
 }
 
-static void put_files(lathe_parent *p) {
+/* What the last input took away. */
+static void put_files(void) {
     char path[400];
-    snprintf(path, sizeof path, "%s/file", p->staging);
-    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    FUZZ_CHECK(fd >= 0 && write(fd, "content\n", 8) == 8 && close(fd) == 0);
-    snprintf(path, sizeof path, "%s/link", p->staging);
-    unlink(path);
-    FUZZ_CHECK(symlink("/etc/passwd", path) == 0);
+    snprintf(path, sizeof path, "%s/file", world.staging);
+    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    FUZZ_CHECK(fd < 0 || (write(fd, "content\n", 8) == 8 && close(fd) == 0));
+    snprintf(path, sizeof path, "%s/link", world.staging);
+    FUZZ_CHECK(symlink("/etc/passwd", path) == 0 || errno == EEXIST);
 }
 
 static void begin_run(lathe_parent *p, int ends[2], long *events) {
-    const lathe_run_new info = {.pipeline = "p", .document = "{}", .version = "0"};
     FUZZ_CHECK((p->arena = lathe_arena_new()) != NULL);
     p->store = world.store;
+    p->staging = world.staging;
+    snprintf(p->id, sizeof p->id, "%s", world.run);
     p->request =
         (lathe_run_request){.on_event = count_event, .on_output = hear_output, .user = events};
     p->process.pid = NO_PID;
-    FUZZ_CHECK(lathe_store_run_begin(p->store, &info, p->id, NULL) == LATHE_OK);
-    FUZZ_CHECK(lathe_store_staging(p->store, p->id, p->arena, &p->staging, NULL) == LATHE_OK);
-    put_files(p);
+    put_files();
     FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
     FUZZ_CHECK(uv_pipe_init(&world.loop, &p->control, 0) == 0);
     FUZZ_CHECK(uv_pipe_open(&p->control, ends[0]) == 0);
@@ -121,15 +129,9 @@ static void begin_run(lathe_parent *p, int ends[2], long *events) {
 static void end_run(lathe_parent *p, int ends[2]) {
     parent_flush(p);
     FUZZ_CHECK(p->n_batch == 0);
-    lathe_buf result = {0};
-    if (p->result != NULL)
-        lathe_json_print(NULL, p->result, &result);
     FUZZ_CHECK(memchr(p->error.message, 0, sizeof p->error.message) != NULL);
-    FUZZ_CHECK(lathe_store_run_finish(p->store, p->id, LATHE_RUN_FAILED, p->error.message,
-                                      p->result ? lathe_buf_str(&result) : NULL, NULL) == LATHE_OK);
-    lathe_buf_free(&result);
     check_answers(ends[1]);
-    check_outside();
+    check_outside(p->arena);
     close(ends[1]);
     uv_close((uv_handle_t *)&p->control, NULL);
     uv_run(&world.loop, UV_RUN_DEFAULT);
