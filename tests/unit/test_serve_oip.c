@@ -169,8 +169,9 @@ START_TEST(reads_runs) {
         ck_assert_msg(next == (cases[i].used < 0 ? NULL : cases[i].text + cases[i].used), "%s",
                       cases[i].text);
     }
+    static const char list[] = "1,2]";
     int64_t n = 1;
-    ck_assert_int_eq(*lathe_numbers_read("1,2]", "1,2]" + 4, values, &n), ',');
+    ck_assert_int_eq(*lathe_numbers_read(list, list + 4, values, &n), ',');
 }
 END_TEST
 
