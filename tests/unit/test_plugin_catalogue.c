@@ -1,5 +1,6 @@
 /* Finding and scanning: verdicts, cache, quarantine, clashes of names, loading what changed. */
 #include "base/fs.h"
+#include "base/sanitizer.h"
 #include "plugin/catalogue.h"
 #include "plugin/kinds.h"
 #include "plugin/scan.h"
@@ -61,7 +62,8 @@ static const struct {
 } verdicts[] = {
     {"bad_magic", LATHE_FILE_REFUSED, "magic"},
     {"crash_entry", LATHE_FILE_CRASHED, "segmentation fault (signal 11)"},
-    {"exit_entry", LATHE_FILE_CRASHED, "exit code 3"},
+    {"exit_entry", LATHE_FILE_CRASHED,
+     LATHE_TSAN ? "exit code" : "exit code 3"}, /* clang's ends it with its own */
     {"future_major", LATHE_FILE_REFUSED, "built for plugin ABI 7"},
     {"longer_zero", LATHE_FILE_READY, NULL},
     {"missing_function", LATHE_FILE_REFUSED, "lacks the function backward()"},
