@@ -24,7 +24,7 @@ class Case:
     kind: str = "fit"
     tolerance: float = None  # instead of TOLERANCE's, where chance decides more
     share: int = 1  # the peers fit one in so many trees, rounds or estimators, and their time is multiplied
-    repeats: int = None  # instead of the command line's
+    repeats: int = None  # where the command line asks for fewer; of long ones, instead of the command line's
     long: bool = False  # only where it is named
     note: str = ""
 

@@ -7,10 +7,15 @@ def median(runs, key="seconds"):
     return statistics.median(r[key] for r in runs)
 
 
-def compare(metric, ours, peer, tolerance):
-    """How our result is: "equal", "better" or "worse"."""
-    gain = (peer - ours) / peer if metric == "rmse" else ours - peer
-    return "equal" if abs(gain) <= tolerance else "better" if gain > 0 else "worse"
+def compare(metric, ours, peer, tolerance, error):
+    """How our result is: "equal", "better" or "worse"; "undecided" where the difference is more than the tolerance, but
+    by less than two standard errors."""
+    gain, error = ((peer - ours) / peer, error / peer) if metric == "rmse" else (ours - peer, error)
+    if abs(gain) <= tolerance:
+        return "equal"
+    if abs(gain) <= tolerance + 2 * error:
+        return "undecided"
+    return "better" if gain > 0 else "worse"
 
 
 def mean_of(runs):
@@ -37,7 +42,7 @@ def summarise(result, tolerance):
         summary["peers"][label] = {
             "seconds": median(runs), "quality": quality, "error": error, "ratio": ratio_of(runs, ours),
             "verdict": ("extrapolated" if runs[0].get("extrapolated") else
-                        compare(metric, summary["quality"], quality, tolerance)),
+                        compare(metric, summary["quality"], quality, tolerance, (error ** 2 + summary["error"] ** 2) ** 0.5)),
             "version": runs[0]["version"]}
     if summary["peers"]:
         summary["fastest"] = min(summary["peers"], key=lambda k: summary["peers"][k]["seconds"])
@@ -80,6 +85,7 @@ def show(result):
     line("lathe", summary | {"runs": result["lathe"]}, remark(result))
     for label, peer in summary["peers"].items():
         words = {"equal": "", "better": "; ours is better", "worse": "; OURS IS WORSE",
+                 "undecided": "; quality not told apart by these seeds",
                  "extrapolated": "; EXTRAPOLATED from a part of the fit, whose quality says nothing"
                  }[peer["verdict"]]
         line(label, peer | {"runs": result["peers"][label]}, f"{peer['ratio']:6.2f}×{words}")

@@ -34,6 +34,11 @@ def begun(case, goal, rows, labels):
             "lathe": [], "peers": {label: [] for label in labels}, "failed": {}}
 
 
+def repeats_of(case, args):
+    """A long case's own number; of one that needs many at least so many."""
+    return case.repeats if case.long and case.repeats else max(case.repeats or 0, args.repeats)
+
+
 def measure(case, args, lathe, keep):
     """{"case", "rows", "lathe": […], "peers": {label: […]}, "failed": {label: why}} of every repetition's figures, by
     turns; keep(it) after each. A peer that fails is not asked again; the others go on."""
@@ -56,7 +61,7 @@ def measure(case, args, lathe, keep):
             lambda: lathe.fit(case, path))
     peers = variants(case, args.threads, args.quick)
     result = begun(case, goal, rows if case.data in sets.GENERATED else None, [v[0] for v in peers])
-    for turn in range(1 if args.quick else case.repeats or args.repeats):
+    for turn in range(1 if args.quick else repeats_of(case, args)):
         lathe.seed = turn + 1
         tell(case, turn, "lathe", result["lathe"], ours)
         keep(result)
