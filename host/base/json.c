@@ -331,3 +331,9 @@ const char *lathe_json_type_name(const cJSON *node) {
         return "nothing";
     }
 }
+
+void lathe_json_add_text(cJSON *object, const char *key, const char *text) {
+    cJSON *tree = text != NULL ? cJSON_Parse(text) : NULL;
+    if (tree != NULL)
+        cJSON_AddItemToObject(object, key, tree);
+}

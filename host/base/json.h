@@ -173,4 +173,7 @@ void lathe_json_canonical_of(const lathe_json *doc, const cJSON *node, lathe_buf
 /* The same with the keys in their own order: for events, the store, the model file. */
 void lathe_json_print(const lathe_json *doc, const cJSON *node, lathe_buf *out);
 
+/* Adds JSON text as a member; text that is none, or NULL, is left out. */
+void lathe_json_add_text(cJSON *object, const char *key, const char *text);
+
 #endif

@@ -87,6 +87,8 @@ static int run_command(size_t i, int argc, char **argv) {
         code = cli_remote(&target, argc, argv);
     else if (commands[i].run != NULL)
         code = commands[i].run(argc, argv);
+    else if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+        code = fputs(remote_usage, stdout) >= 0 ? EXIT_DONE : EXIT_FAILED;
     else
         code = cli_usage(
             "",

@@ -42,12 +42,6 @@ static const char *day(lathe_arena *arena, int64_t time) {
     return lathe_arena_strndup(arena, text, 16);
 }
 
-static void add_json(cJSON *object, const char *key, const char *text) {
-    cJSON *tree = text ? cJSON_Parse(text) : NULL;
-    if (tree != NULL)
-        cJSON_AddItemToObject(object, key, tree);
-}
-
 static cJSON *version_json(const lathe_version_record *v) {
     cJSON *out = cJSON_CreateObject();
     char time[LATHE_ISO_TIME];
@@ -59,9 +53,9 @@ static cJSON *version_json(const lathe_version_record *v) {
     cJSON_AddStringToObject(out, "run", v->run);
     cJSON_AddStringToObject(out, "created", time);
     cJSON_AddStringToObject(out, "aliases", v->aliases);
-    add_json(out, "metrics", v->metrics);
-    add_json(out, "goal", v->goal);
-    add_json(out, "document", v->document);
+    lathe_json_add_text(out, "metrics", v->metrics);
+    lathe_json_add_text(out, "goal", v->goal);
+    lathe_json_add_text(out, "document", v->document);
     return out;
 }
 

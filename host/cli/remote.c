@@ -99,13 +99,27 @@ static bool has_flag(int argc, char **argv, const char *flag) {
     return false;
 }
 
+/* Is there a --token whose value is no name, but a secret? */
+static bool has_secret(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        const char *value = strncmp(argv[i], "--token=", 8) == 0              ? argv[i] + 8
+                            : strcmp(argv[i], "--token") == 0 && i + 1 < argc ? argv[i + 1]
+                                                                              : "";
+        if (strncmp(value, LATHE_TOKEN_PREFIX, strlen(LATHE_TOKEN_PREFIX)) == 0 &&
+            strlen(value) == LATHE_TOKEN_TEXT - 1)
+            return true;
+    }
+    return false;
+}
+
 bool cli_find_target(int *argc, char **argv, const char *writes, cli_target *target) {
     const char *url = getenv("LATHE_SERVER"), *token = getenv("LATHE_TOKEN");
     *target = (cli_target){0};
     if (!take_option(argc, argv, "server", &url))
         return false;
-    /* `usage --token NAME` means whose use is told */
-    if (strcmp(argv[0], "usage") != 0 && !take_option(argc, argv, "token", &token))
+    /* `usage --token NAME` means whose use is told, `usage --token lathe_…` who asks */
+    if ((strcmp(argv[0], "usage") != 0 || has_secret(*argc, argv)) &&
+        !take_option(argc, argv, "token", &token))
         return false;
     if (has_flag(*argc, argv, "--help") || has_flag(*argc, argv, "-h"))
         return true;

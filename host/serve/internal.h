@@ -134,6 +134,12 @@ int32_t lathe_supervisor_act_as(lathe_supervisor *s, const char *actor, lathe_er
 /* Reads the tokens anew and sends them. A reroute after it tells when all workers have them. */
 int32_t lathe_supervisor_reauth(lathe_supervisor *s, lathe_error *err);
 
+/* ---- answers.c ---- */
+/* Answers that wait for labels: those of the service before, once there are routes; what there is for the next, at the end. A
+ * failure is logged: they are forgotten. */
+void lathe_answers_take(lathe_supervisor *s);
+void lathe_answers_keep(lathe_supervisor *s);
+
 /* ---- local.c: the home's own socket ---- */
 int32_t lathe_local_open(lathe_supervisor *s, lathe_error *err);
 void lathe_local_stop(lathe_supervisor *s, uint64_t grace_ms);

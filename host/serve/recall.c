@@ -60,8 +60,8 @@ void lathe_recall_note(lathe_recall_line *table, uint64_t key, const lathe_recal
     atomic_store_explicit(&line->key, key, memory_order_release);
 }
 
-/* False: it was written to meanwhile. Nothing in it is trusted. */
-static bool read_line(lathe_recall_line *line, uint64_t key, lathe_recall_answer *a) {
+/* Nothing in it is trusted. */
+bool lathe_recall_read(lathe_recall_line *line, uint64_t key, lathe_recall_answer *a) {
     const int32_t turn_n = seen(&line->turn_n);
     if (atomic_load_explicit(&line->key, memory_order_acquire) != key)
         return false;
@@ -79,10 +79,11 @@ static bool read_line(lathe_recall_line *line, uint64_t key, lathe_recall_answer
 static lathe_recall_line *newest(lathe_slots *slots, uint64_t key, lathe_recall_answer *answer) {
     lathe_recall_line *found = NULL;
     lathe_recall_answer a;
-    for (int w = 0; w < lathe_slots_count(slots); w++) {
+    for (int w = 0; w < lathe_slots_recalls(slots); w++) {
         lathe_recall_line *set = set_of(lathe_slots_recall(slots, w), key);
         for (int i = 0; i < WAYS; i++)
-            if (read_line(&set[i], key, &a) && (found == NULL || a.when_ms >= answer->when_ms)) {
+            if (lathe_recall_read(&set[i], key, &a) &&
+                (found == NULL || a.when_ms >= answer->when_ms)) {
                 found = &set[i];
                 *answer = a;
             }

@@ -3,7 +3,8 @@
  * A request that carries an "id" leaves its answers in shared memory, a line of 64 bytes a row; whoever learns the truth
  * later tells it by name, id and row (POST /api/v1/endpoints/NAME/labels). Each worker has a table of LATHE_RECALL_LINES lines
  * in sets of four, by key; a new answer takes the place of the oldest of its set. So memory is bounded, what is too old is
- * forgotten, and neither side searches. What is remembered ends with the service.
+ * forgotten, and neither side searches. An orderly end of the
+ * service leaves them in a file for the next one; kill -9 does not.
  *
  * One thread writes a worker's table (atomics, no lock or fence); the key is written last, and 0 while the line changes,
  * and each line counts its turns, so that who reads meanwhile notices.
@@ -11,6 +12,7 @@
 #ifndef LATHE_SERVE_RECALL_H
 #define LATHE_SERVE_RECALL_H
 
+#include "base/buf.h"
 #include "serve/slots.h"
 
 #include <lathe/abi.h>
@@ -43,5 +45,19 @@ typedef enum lathe_recall_found {
 lathe_recall_found lathe_recall_find(lathe_slots *slots, uint64_t key, lathe_recall_answer *answer);
 /* [loop] It has a label from now on. */
 void lathe_recall_mark(lathe_slots *slots, uint64_t key);
+/* What a line holds under a key. False: another, or it was written to meanwhile. */
+bool lathe_recall_read(lathe_recall_line *line, uint64_t key, lathe_recall_answer *answer);
+
+/* ---- recall_keep.c: from one service to the next. [loop] ---- */
+
+#define LATHE_RECALL_FILE "answers.bin" /* in the home */
+
+/* After the workers have ended. names: [count] of the versions by their numbers ("model@version"), which change. */
+int32_t lathe_recall_save(lathe_slots *slots, const char (*names)[LATHE_SLOTS_NAME], int count,
+                          const char *path, lathe_error *err);
+/* Takes those of versions that there are now, once, before anything is saved. The file goes, so that no label counts twice. No
+ * file is no error; LATHE_E_CORRUPT: it is another's, or broken. */
+int32_t lathe_recall_load(lathe_slots *slots, const char (*names)[LATHE_SLOTS_NAME], int count,
+                          const char *path, int64_t *taken, lathe_error *err);
 
 #endif

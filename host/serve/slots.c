@@ -11,6 +11,8 @@ struct lathe_slots {
     lathe_slot *page; /* [n_workers], shared */
     uint8_t *live;    /* behind it: [n_workers][AREAS][LATHE_SLOTS_MODELS][LATHE_SLOTS_LIVE] */
     int n_workers;
+    lathe_recall_line *before; /* [n_before][LATHE_RECALL_LINES] */
+    int n_before;
 };
 
 #define AREAS 2
@@ -90,6 +92,7 @@ void lathe_slots_close(lathe_slots *slots) {
     if (slots == NULL)
         return;
     munmap(slots->page, all_bytes(slots->n_workers));
+    free(slots->before);
     free(slots);
 }
 
@@ -109,11 +112,26 @@ void *lathe_slots_live(lathe_slots *slots, int worker, int area, int model) {
     return slots->live + at * LATHE_SLOTS_LIVE;
 }
 
-lathe_recall_line *lathe_slots_recall(lathe_slots *slots, int worker) {
-    if (worker < 0 || worker >= slots->n_workers)
+int lathe_slots_recalls(const lathe_slots *slots) {
+    return slots->n_workers + slots->n_before;
+}
+
+lathe_recall_line *lathe_slots_recall(lathe_slots *slots, int table) {
+    if (table < 0 || table >= lathe_slots_recalls(slots))
         return NULL;
+    if (table >= slots->n_workers)
+        return slots->before + (size_t)(table - slots->n_workers) * LATHE_RECALL_LINES;
     uint8_t *all = slots->live + (size_t)slots->n_workers * LIVE_BYTES;
-    return (lathe_recall_line *)(void *)(all + (size_t)worker * RECALL_BYTES);
+    return (lathe_recall_line *)(void *)(all + (size_t)table * RECALL_BYTES);
+}
+
+int32_t lathe_slots_add_recalls(lathe_slots *slots, int n, lathe_error *err) {
+    lathe_recall_line *before = slots->before == NULL ? calloc((size_t)n, RECALL_BYTES) : NULL;
+    if (before == NULL)
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for %d tables of answers", n);
+    slots->before = before;
+    slots->n_before = n;
+    return LATHE_OK;
 }
 
 void lathe_slot_latency(lathe_slot_model *model, uint64_t ns) {

@@ -120,8 +120,11 @@ int lathe_slots_count(const lathe_slots *slots);            /* of workers */
 /* LATHE_SLOTS_LIVE bytes of a model; area 0: of the serving thread, 1: of the others. NULL: out of range. */
 void *lathe_slots_live(lathe_slots *slots, int worker, int area, int model);
 
-/* [LATHE_RECALL_LINES] of a worker; NULL: out of range. */
-lathe_recall_line *lathe_slots_recall(lathe_slots *slots, int worker);
+/* [LATHE_RECALL_LINES] of a worker; behind the workers', those of a service before (serve/recall.h). NULL: out of range. */
+lathe_recall_line *lathe_slots_recall(lathe_slots *slots, int table);
+int lathe_slots_recalls(const lathe_slots *slots); /* how many */
+/* [loop] Tables of this process alone, once. LATHE_E_MEMORY. */
+int32_t lathe_slots_add_recalls(lathe_slots *slots, int n, lathe_error *err);
 
 /* A counter that one thread alone writes: a load and a store, no locked instruction. [serve] */
 static inline void lathe_slot_add(_Atomic uint64_t *counter, uint64_t amount) {

@@ -546,6 +546,8 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
         rc = lathe_supervisor_reroute(s, NULL, NULL, err);
     lathe_hash_prepare(); /* while the workers make their tables */
     if (rc == LATHE_OK)
+        lathe_answers_take(s);
+    if (rc == LATHE_OK)
         rc = start_runs(s, err);
     if (rc == LATHE_OK)
         rc = lathe_local_open(s, err);
@@ -556,6 +558,8 @@ int lathe_supervisor_run(const lathe_supervisor_options *options, lathe_error *e
     if (s->store != NULL)
         lathe_local_remove(s);
     lathe_queue_free(s->queue);
+    if (rc == LATHE_OK)
+        lathe_answers_keep(s);
     /* the process ends here: what is still open goes with it, the store is closed in order */
     uv_walk(&s->loop, close_walked, NULL);
     if (rc == LATHE_OK)

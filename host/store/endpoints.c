@@ -187,10 +187,35 @@ static int32_t fail_no_endpoint(lathe_store *store, const char *name, lathe_erro
     return rc;
 }
 
+/* While a canary runs, that is what is undone; else the last move. *served: the version afterwards. */
+static int32_t undo(lathe_store *store, const char *name, const char *reason, lathe_arena *arena,
+                    int64_t *served, lathe_error *err) {
+    position at = {0};
+    bool found = false, on_trial = false;
+    lathe_rollout_record canary;
+    int32_t rc = read_position(store, name, arena, &at, &found, err);
+    if (rc == LATHE_OK && !found)
+        rc = fail_no_endpoint(store, name, err);
+    if (rc == LATHE_OK)
+        rc = lathe_store_rollout_running(store, name, LATHE_ROLLOUT_CANARY, arena, &canary,
+                                         &on_trial, err);
+    *served = on_trial ? at.now.version : at.before.version;
+    if (rc != LATHE_OK || on_trial)
+        return rc == LATHE_OK
+                   ? lathe_store_rollout_finish(store, canary.id, LATHE_ROLLOUT_ROLLED_BACK, reason,
+                                                NULL, NULL, err)
+                   : rc;
+    if (at.parent == 0)
+        return lathe_fail(err, LATHE_E_STATE, store->home,
+                          "endpoint '%s' serves %s@%lld and never served anything else: there is "
+                          "nothing to go back to",
+                          name, at.now.model, (long long)at.now.version);
+    rc = lathe_store_version_need(store, at.before.model, at.before.version, err);
+    return rc == LATHE_OK ? go_back(store, name, &at, reason, err) : rc;
+}
+
 int32_t lathe_store_endpoint_rollback(lathe_store *store, const char *name, const char *reason,
                                       int64_t *version, lathe_error *err) {
-    position at = {0};
-    bool found = false;
     int64_t served = 0;
     int32_t rc = lathe_store_check_name(name, "the endpoint's name", err);
     lathe_arena *arena = rc == LATHE_OK ? lathe_arena_new() : NULL;
@@ -198,38 +223,8 @@ int32_t lathe_store_endpoint_rollback(lathe_store *store, const char *name, cons
         rc = lathe_db_oom(store, err);
     if (rc == LATHE_OK)
         rc = lathe_db_begin(store, err);
-    if (rc != LATHE_OK) {
-        lathe_arena_free(arena);
-        return rc;
-    }
-    lathe_rollout_record canary;
-    bool on_trial = false;
-    rc = read_position(store, name, arena, &at, &found, err);
-    if (rc == LATHE_OK && !found)
-        rc = fail_no_endpoint(store, name, err);
     if (rc == LATHE_OK)
-        rc = lathe_store_rollout_running(store, name, LATHE_ROLLOUT_CANARY, arena, &canary,
-                                         &on_trial, err);
-    if (rc == LATHE_OK && on_trial) {
-        rc = lathe_store_rollout_finish(store, canary.id, LATHE_ROLLOUT_ROLLED_BACK, reason, NULL,
-                                        NULL, err);
-        rc = lathe_db_end(store, rc, err);
-        if (rc == LATHE_OK && version != NULL)
-            *version = at.now.version;
-        lathe_arena_free(arena);
-        return rc;
-    }
-    if (rc == LATHE_OK && at.parent == 0)
-        rc = lathe_fail(err, LATHE_E_STATE, store->home,
-                        "endpoint '%s' serves %s@%lld and never served anything else: there is "
-                        "nothing to go back to",
-                        name, at.now.model, (long long)at.now.version);
-    if (rc == LATHE_OK)
-        rc = lathe_store_version_need(store, at.before.model, at.before.version, err);
-    if (rc == LATHE_OK)
-        rc = go_back(store, name, &at, reason, err);
-    served = at.before.version;
-    rc = lathe_db_end(store, rc, err);
+        rc = lathe_db_end(store, undo(store, name, reason, arena, &served, err), err);
     lathe_arena_free(arena);
     if (rc == LATHE_OK && version != NULL)
         *version = served;

@@ -1,15 +1,10 @@
 #include "store/lineage.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "store/db.h"
 #include "store/runs.h"
 #include "store/store.h"
-
-static void add_tree(cJSON *object, const char *key, const char *text) {
-    cJSON *tree = text != NULL ? cJSON_Parse(text) : NULL;
-    if (tree != NULL)
-        cJSON_AddItemToObject(object, key, tree);
-}
 
 cJSON *lathe_store_lineage(lathe_store *store, const lathe_version_record *v, lathe_arena *arena,
                            lathe_error *err) {
@@ -32,9 +27,9 @@ cJSON *lathe_store_lineage(lathe_store *store, const lathe_version_record *v, la
     cJSON_AddStringToObject(out, "document_sha256", run.document_sha256);
     cJSON_AddNumberToObject(out, "seed", (double)run.seed);
     cJSON_AddStringToObject(out, "version", run.version);
-    add_tree(out, "data", run.data);
-    add_tree(out, "plugins", run.plugins);
-    add_tree(out, "machine", run.machine);
+    lathe_json_add_text(out, "data", run.data);
+    lathe_json_add_text(out, "plugins", run.plugins);
+    lathe_json_add_text(out, "machine", run.machine);
     return out;
 }
 

@@ -113,8 +113,9 @@ int32_t lathe_store_project(lathe_store *store, const char *name, lathe_arena *a
             names[i] = list.items[i].name;
     }
     const char *near = names != NULL ? lathe_nearest(name, names, list.count) : NULL;
-    return lathe_fail(err, LATHE_E_NOT_FOUND, store->home, "there is no project '%.128s'%s%s%s",
-                      name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return lathe_fail(err, LATHE_E_NOT_FOUND, store->home, "there is no project '%.128s'; %s%s%s",
+                      name, near ? "did you mean '" : "make it first", near ? near : "",
+                      near ? "'?" : " (lathe projects create)");
 }
 
 static int32_t check_quota(const char *name, lathe_quota quota, lathe_error *err) {
@@ -141,7 +142,8 @@ static int32_t write_project(lathe_store *store, const char *name, const char *q
     if (rc == LATHE_OK && changed == 0)
         rc = create ? lathe_fail(err, LATHE_E_EXISTS, store->home,
                                  "there is a project '%s' already; set its quota instead", name)
-                    : lathe_fail(err, LATHE_E_NOT_FOUND, store->home, "there is no project '%s'",
+                    : lathe_fail(err, LATHE_E_NOT_FOUND, store->home,
+                                 "there is no project '%s'; make it first (lathe projects create)",
                                  name);
     if (rc == LATHE_OK)
         rc = lathe_store_audit_add(store, create ? "project.create" : "project.set", name, quota,

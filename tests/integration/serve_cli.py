@@ -70,6 +70,17 @@ with Lathe() as lathe:
         checks.has("says why", r.stderr, "401")
         r = lathe.run("models", "list", "--json", "--server", url, "--token", reader)
         checks.equal("with one", sorted(m["name"] for m in parse(r.stdout) or []), ["beside", "birds"])
+        r = lathe.run("usage", "--server", url, "--token", secret)
+        checks.equal("who asks for usage, by the secret", r.returncode, 0)
+        checks.equal("whose use, by the name", lathe.run("usage", "--server", url, "--token", "more",
+                                                         env={"LATHE_TOKEN": secret}).returncode, 0)
+        r = lathe.run("drift", "birds", "--server", url, "--token", secret)
+        checks.equal(f"drift of the newest version {r.stderr}", r.returncode, 0)
+        r = lathe.run("projects", "set", "nosuch", "--rows-per-day", "3")
+        checks.that("a project that is not there", r.returncode == 1 and "lathe projects create" in r.stderr, r.stderr)
+        for verb in ("audit", "alerts", "drift", "health", "api"):
+            r = lathe.run(verb, "--help", env={"LATHE_HOME": lathe.path("elsewhere")})
+            checks.that(f"help without a service: {verb}", r.returncode == 0 and "usage:" in r.stdout, (r.returncode, r.stderr))
         r = lathe.run("models", "promote", "birds@1", "--server", url, f"--token={reader}")
         checks.equal("a role that may not", r.returncode, 1)
         r = lathe.run("models", "list", "--server", "ftp://x")

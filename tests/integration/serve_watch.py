@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import random
 import threading
 import time
@@ -193,7 +194,26 @@ def check_restart(lathe, service):
         for i in range(2):
             window(again, "m", make_rows(400, 80 + i))
         checks.equal("ended", len(alerts(again, "m")), 8)
+        rows = make_rows(4, 9100)
+        again.infer("POST", "/models/told-live/infer", body(rows, id="over the stop"))
+        told = [{"id": "over the stop", "row": i, "label": r[3]} for i, r in enumerate(rows)]
+        checks.equal("one has its label", labels(again, "told-live", told[:1])[1]["matched"], 1)
         checks.equal("stop", again.stop(), 0)
+    with Service(lathe, workers=1) as third:
+        checks.has("answers wait", third.text(), "answers wait for labels")
+        last = []
+        checks.that("the profile is read", wait_until(lambda: last.append(labels(third, "told-live", told)) or last[-1][0] == 200, 10))
+        checks.equal("the others get theirs", last[-1][1], {"matched": 3, "repeated": 1, "unmatched": 0, "invalid": 0})
+        checks.that("the file is gone", not os.path.exists(lathe.path("home/answers.bin")))
+        # a version of before: its labels are nobody's, and hold up no others
+        third.infer("POST", "/models/told-live/infer", body(rows, id="old"))
+        checks.equal("another is served", third.api("PUT", "/endpoints/told-live", {"model": "liar", "version": 1})[0], 200)
+        for name in ("other", "other-live"):
+            checks.equal("unloaded", third.ask(third.inference, "POST", f"/v2/repository/models/{name}/unload", {})[0], 200)
+        checks.that("it is not watched any more", wait_until(lambda: "quality" not in drift(third, "other"), 10))
+        answer = labels(third, "told-live", [{"id": "old", "row": 0, "label": "yes"}])
+        checks.equal("unmatched", answer, (200, {"matched": 0, "repeated": 0, "unmatched": 1, "invalid": 0}))
+        checks.equal("stop", third.stop(), 0)
 
 
 def check_quiet(service):

@@ -140,6 +140,77 @@ START_TEST(found_whole) {
 }
 END_TEST
 
+static char file[64];
+static const char names[][LATHE_SLOTS_NAME] = {"a@1", "b@1", "c@1", "d@1",
+                                               "e@1", "f@1", "g@1", "h@1"};
+
+/* What is written is read by another service, whose versions have other numbers. */
+START_TEST(kept_over_an_orderly_end) {
+    static const char theirs[][LATHE_SLOTS_NAME] = {"x@1", "h@1", "a@1"};
+    lathe_recall_answer a;
+    lathe_error err = {0};
+    int64_t taken = 0;
+    snprintf(file, sizeof file, "/tmp/lathe-recall-%d", (int)getpid());
+    for (int i = 0; i < 1000; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "request-%d", i);
+        note(i % 2, key_of("e", id, 0), 1000 + i, i);
+    }
+    lathe_recall_mark(slots, key_of("e", "request-5", 0));
+    ck_assert_int_eq(lathe_recall_save(slots, names, 8, file, &err), LATHE_OK);
+    teardown();
+    setup();
+    note(0, key_of("e", "request-7", 0), 5000, 9999); /* asked anew meanwhile */
+    ck_assert_int_eq(lathe_recall_load(slots, theirs, 3, file, &taken, &err), LATHE_OK);
+    ck_assert_int_eq(taken, 1000);
+    for (int i = 0; i < 1000; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "request-%d", i);
+        ck_assert_int_eq(lathe_recall_find(slots, key_of("e", id, 0), &a),
+                         i == 5 ? LATHE_RECALL_AGAIN : LATHE_RECALL_NEW);
+        ck_assert(a.label == (i == 7 ? 9999 : i) && a.n == 2 && a.values[1] == 0.75f);
+        ck_assert(a.slot == (i == 7 ? 7 : 1));
+    }
+    ck_assert_int_ne(access(file, F_OK), 0);
+    ck_assert_int_eq(lathe_recall_load(slots, theirs, 3, file, &taken, &err), LATHE_OK);
+    ck_assert_int_eq(taken, 0);
+    /* those of before are saved again */
+    ck_assert_int_eq(lathe_recall_save(slots, theirs, 3, file, &err), LATHE_OK);
+    teardown();
+    setup();
+    ck_assert_int_eq(lathe_recall_load(slots, names, 8, file, &taken, &err), LATHE_OK);
+    ck_assert_int_eq(lathe_recall_find(slots, key_of("e", "request-5", 0), &a), LATHE_RECALL_AGAIN);
+    ck_assert_int_eq(a.slot, 7);
+}
+END_TEST
+
+/* Cut short, or another's: told, and gone. */
+START_TEST(broken_files_are_forgotten) {
+    lathe_error err = {0};
+    lathe_recall_answer a;
+    int64_t taken;
+    char text[4096];
+    snprintf(file, sizeof file, "/tmp/lathe-recall-%d", (int)getpid());
+    note(0, key_of("e", "one", 0), 1000, 1);
+    for (int k = 0; k < 4; k++) {
+        ck_assert_int_eq(lathe_recall_save(slots, names, 8, file, &err), LATHE_OK);
+        FILE *f = fopen(file, "r+");
+        const size_t len = fread(text, 1, sizeof text, f);
+        ck_assert_uint_gt(len, 100);
+        if (k < 2)
+            ck_assert_int_eq(ftruncate(fileno(f), k == 0 ? 10 : (off_t)len - 1), 0);
+        fseek(f, k == 2 ? (long)len - 5 : 16, SEEK_SET); /* a value; the number of names */
+        if (k >= 2)
+            fputc(0x7f, f);
+        fclose(f);
+        ck_assert_int_eq(lathe_recall_load(slots, names, 8, file, &taken, &err), LATHE_E_CORRUPT);
+        ck_assert_int_eq(taken, 0);
+        ck_assert_int_ne(access(file, F_OK), 0);
+    }
+    ck_assert_int_eq(lathe_recall_find(slots, key_of("e", "one", 0), &a), LATHE_RECALL_NEW);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("recall");
     TCase *c = tcase_create("recall");
@@ -150,6 +221,8 @@ int main(void) {
     tcase_add_test(c, memory_is_bounded);
     tcase_add_test(c, nonsense_is_no_answer);
     tcase_add_test(c, found_whole);
+    tcase_add_test(c, kept_over_an_orderly_end);
+    tcase_add_test(c, broken_files_are_forgotten);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

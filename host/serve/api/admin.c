@@ -33,7 +33,7 @@ static int32_t get_audit(api_call *c) {
         cJSON_AddStringToObject(item, "actor", a->actor);
         cJSON_AddStringToObject(item, "action", a->action);
         cJSON_AddStringToObject(item, "subject", a->subject);
-        api_add_json(item, "detail", a->detail);
+        lathe_json_add_text(item, "detail", a->detail);
         cJSON_AddStringToObject(item, "hash", a->hash);
         cJSON_AddItemToArray(rows, item);
     }

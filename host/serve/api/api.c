@@ -397,12 +397,6 @@ bool api_bool(const cJSON *from, const char *name, bool def) {
     return cJSON_IsBool(node) ? cJSON_IsTrue(node) : def;
 }
 
-void api_add_json(cJSON *object, const char *key, const char *text) {
-    cJSON *tree = text ? cJSON_Parse(text) : NULL;
-    if (tree != NULL)
-        cJSON_AddItemToObject(object, key, tree);
-}
-
 void api_add_time(cJSON *object, const char *key, int64_t time) {
     if (time != 0)
         cJSON_AddNumberToObject(object, key, (double)time);

@@ -166,8 +166,6 @@ int64_t api_int(const cJSON *from, const char *name, int64_t def);
 double api_number(const cJSON *from, const char *name, double def);
 bool api_bool(const cJSON *from, const char *name, bool def);
 
-/* Adds JSON text as a member; text that is none is left out. */
-void api_add_json(cJSON *object, const char *key, const char *text);
 /* Adds a time (µs since 1970) unless it is 0: "key": µs. */
 void api_add_time(cJSON *object, const char *key, int64_t time);
 
@@ -216,6 +214,11 @@ extern const api_route api_model_routes[], api_endpoint_routes[], api_run_routes
 
 /* A version as it stands in lists. */
 cJSON *api_version_json(const lathe_version_record *version);
+
+/* ---- api/versions.c ---- */
+
+/* The version of the path: {model}, and {version}: a number, an alias, or "newest". */
+int32_t api_find_version(api_call *c, lathe_version_record *version);
 
 /* ---- api/routes.c ---- */
 

@@ -10,11 +10,9 @@ static void add_watched(api_call *c) {
 
 static int32_t get_drift(api_call *c) {
     lathe_version_record *v = lathe_arena_alloc(c->arena, sizeof *v);
-    const char *ref =
-        lathe_arena_printf(c->arena, "%s@%s", api_part(c, "model"), api_part(c, "version"));
-    if (v == NULL || ref == NULL)
+    if (v == NULL)
         return lathe_fail(&c->err, LATHE_E_MEMORY, NULL, "out of memory");
-    const int32_t rc = lathe_store_version(c->store, ref, c->arena, v, &c->err);
+    const int32_t rc = api_find_version(c, v);
     c->user = v;
     c->then = rc == LATHE_OK ? add_watched : NULL;
     return rc;

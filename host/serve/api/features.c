@@ -31,10 +31,7 @@ static void free_profile(profile *p) {
 
 static int32_t open_profile(api_call *c, profile *p) {
     const char *path;
-    const char *ref =
-        lathe_arena_printf(c->arena, "%s@%s", api_part(c, "model"), api_part(c, "version"));
-    int32_t rc = ref ? lathe_store_version(c->store, ref, c->arena, &p->version, &c->err)
-                     : lathe_fail(&c->err, LATHE_E_MEMORY, NULL, "out of memory");
+    int32_t rc = api_find_version(c, &p->version);
     if (rc == LATHE_OK)
         rc =
             lathe_store_artifact_path(c->store, p->version.sha256, false, c->arena, &path, &c->err);

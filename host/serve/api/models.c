@@ -16,8 +16,8 @@ cJSON *api_version_json(const lathe_version_record *v) {
     cJSON_AddStringToObject(out, "run", v->run);
     api_add_time(out, "created_us", v->created);
     cJSON_AddStringToObject(out, "aliases", v->aliases);
-    api_add_json(out, "metrics", v->metrics);
-    api_add_json(out, "goal", v->goal);
+    lathe_json_add_text(out, "metrics", v->metrics);
+    lathe_json_add_text(out, "goal", v->goal);
     return out;
 }
 

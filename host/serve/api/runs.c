@@ -20,7 +20,7 @@ static cJSON *run_json(const lathe_run_record *r) {
     cJSON_AddNumberToObject(out, "seed", (double)r->seed);
     api_add_time(out, "started_us", r->started);
     api_add_time(out, "finished_us", r->finished);
-    api_add_json(out, "result", r->result);
+    lathe_json_add_text(out, "result", r->result);
     return out;
 }
 
@@ -81,10 +81,10 @@ static int32_t get_run(api_call *c) {
         return rc;
     cJSON *out = run_json(&run), *list = cJSON_AddArrayToObject(out, "files");
     cJSON_AddStringToObject(out, "version", run.version);
-    api_add_json(out, "document", run.document);
-    api_add_json(out, "machine", run.machine);
-    api_add_json(out, "plugins", run.plugins);
-    api_add_json(out, "data", run.data);
+    lathe_json_add_text(out, "document", run.document);
+    lathe_json_add_text(out, "machine", run.machine);
+    lathe_json_add_text(out, "plugins", run.plugins);
+    lathe_json_add_text(out, "data", run.data);
     for (size_t i = 0; i < files.count; i++) {
         cJSON *file = cJSON_CreateObject();
         cJSON_AddStringToObject(file, "name", files.items[i].name);
@@ -175,7 +175,7 @@ static int32_t get_run_events(api_call *c) {
         cJSON *item = cJSON_CreateObject();
         cJSON_AddNumberToObject(item, "seq", (double)list.items[i].seq);
         api_add_time(item, "time_us", list.items[i].time);
-        api_add_json(item, "event", list.items[i].json);
+        lathe_json_add_text(item, "event", list.items[i].json);
         cJSON_AddItemToArray(events, item);
     }
     if ((int64_t)list.count > limit)
@@ -226,7 +226,7 @@ static int32_t get_events(api_call *c) {
         lathe_sse_audit_event(&list.items[i], &json);
         cJSON_AddNumberToObject(item, "seq", (double)list.items[i].seq);
         api_add_time(item, "time_us", list.items[i].time);
-        api_add_json(item, "event", lathe_buf_str(&json));
+        lathe_json_add_text(item, "event", lathe_buf_str(&json));
         lathe_buf_free(&json);
         cJSON_AddItemToArray(events, item);
     }

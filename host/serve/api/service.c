@@ -1,6 +1,8 @@
 /* The service itself: health, metrics, alerts, the description of its API. */
 #include "serve/api/api.h"
 
+#include "base/json.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -39,7 +41,7 @@ static cJSON *alert_json(const lathe_alert_record *a) {
         cJSON_AddNumberToObject(item, "version", (double)a->version);
     cJSON_AddStringToObject(item, "run", a->run);
     cJSON_AddStringToObject(item, "feature", a->feature);
-    api_add_json(item, "detail", a->detail);
+    lathe_json_add_text(item, "detail", a->detail);
     api_add_time(item, "acknowledged_us", a->acknowledged);
     if (a->acknowledged != 0)
         cJSON_AddStringToObject(item, "acknowledged_by", a->acknowledged_by);

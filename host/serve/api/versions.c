@@ -17,13 +17,18 @@
 #define MAX_FILE ((size_t)1 << 30)
 #define PREDICT_SECONDS 600
 
-/* The version of the path: a number, an alias, or "newest"; and its file. */
-static int32_t find_version(api_call *c, lathe_version_record *v, const char **path) {
+int32_t api_find_version(api_call *c, lathe_version_record *v) {
     const char *model = api_part(c, "model"), *version = api_part(c, "version");
     const char *ref = strcmp(version, "newest") == 0
                           ? model
                           : lathe_arena_printf(c->arena, "%s@%s", model, version);
-    int32_t rc = lathe_store_version(c->store, ref ? ref : "", c->arena, v, &c->err);
+    return ref != NULL ? lathe_store_version(c->store, ref, c->arena, v, &c->err)
+                       : lathe_fail(&c->err, LATHE_E_MEMORY, NULL, "out of memory");
+}
+
+/* And its file. */
+static int32_t find_version(api_call *c, lathe_version_record *v, const char **path) {
+    int32_t rc = api_find_version(c, v);
     if (rc == LATHE_OK && path != NULL)
         rc = lathe_store_artifact_path(c->store, v->sha256, false, c->arena, path, &c->err);
     return rc;
@@ -45,7 +50,7 @@ static int32_t get_version(api_call *c) {
     if (rc != LATHE_OK)
         return rc;
     cJSON *out = api_version_json(&v);
-    api_add_json(out, "document", v.document);
+    lathe_json_add_text(out, "document", v.document);
     move_member(out, file, "plugins");
     move_member(out, file, "schema");
     move_member(out, file, "candidate");

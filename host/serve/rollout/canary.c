@@ -68,8 +68,7 @@ static int32_t read_measures(const cJSON *node, double limits[LATHE_TRIAL_MEASUR
             const char *near = lathe_nearest(item->string, names, LATHE_TRIAL_MEASURES);
             return lathe_fail(
                 err, LATHE_E_INVALID, "canary",
-                "\"%s\" knows no measure \"%.60s\"%s%s%s; there are psi, js, ks, chi2 "
-                "and wasserstein",
+                "\"%s\" knows no measure \"%.60s\" (but psi, js, ks, chi2 and wasserstein)%s%s%s",
                 node->string, item->string, near ? "; did you mean \"" : "", near ? near : "",
                 near ? "\"?" : "");
         }
@@ -197,40 +196,30 @@ bool lathe_canary_watches(const lathe_canary *canary) {
 
 /* ---- beginning ---- */
 
-static int32_t classes_of(lathe_store *store, const char *sha256, lathe_arena *arena, cJSON **file,
-                          lathe_error *err) {
+static int32_t describe(lathe_store *store, const char *sha256, lathe_arena *arena, cJSON **file,
+                        lathe_error *err) {
     const char *path;
     int32_t rc = lathe_store_artifact_path(store, sha256, false, arena, &path, err);
     return rc == LATHE_OK ? lathe_model_describe(path, file, err) : rc;
 }
 
-static int32_t check_classes(lathe_store *store, const lathe_version_record *v,
-                             const lathe_endpoint_record *e, lathe_arena *arena, lathe_error *err) {
+/* Their answers are compared: with each other, or with the same truth. */
+static int32_t check_alike(lathe_store *store, const lathe_version_record *v,
+                           const lathe_endpoint_record *e, lathe_guard guard, lathe_arena *arena,
+                           lathe_error *err) {
     cJSON *mine = NULL, *theirs = NULL;
-    int32_t rc = classes_of(store, v->sha256, arena, &mine, err);
+    int32_t rc = describe(store, v->sha256, arena, &mine, err);
     if (rc == LATHE_OK)
-        rc = classes_of(store, e->sha256, arena, &theirs, err);
-    const cJSON *a = lathe_json_get(mine, "classes"), *b = lathe_json_get(theirs, "classes");
-    if (rc == LATHE_OK && (cJSON_GetArraySize(a) == 0 || !cJSON_Compare(a, b, 1)))
-        rc = fail(err, "the guard \"%s\" needs two classifiers with the same classes",
-                  "prediction_drift");
-    cJSON_Delete(mine);
-    cJSON_Delete(theirs);
-    return rc;
-}
-
-/* Answers of both are compared with the same truth. */
-static int32_t check_same(lathe_store *store, const lathe_version_record *v,
-                          const lathe_endpoint_record *e, lathe_arena *arena, lathe_error *err) {
-    cJSON *mine = NULL, *theirs = NULL;
-    int32_t rc = classes_of(store, v->sha256, arena, &mine, err);
-    if (rc == LATHE_OK)
-        rc = classes_of(store, e->sha256, arena, &theirs, err);
+        rc = describe(store, e->sha256, arena, &theirs, err);
     const cJSON *a = lathe_json_get(mine, "classes"), *b = lathe_json_get(theirs, "classes");
     const int n = cJSON_GetArraySize(a);
-    if (rc == LATHE_OK && (n != cJSON_GetArraySize(b) || (n > 0 && !cJSON_Compare(a, b, 1))))
+    const bool same = n == cJSON_GetArraySize(b) && (n == 0 || cJSON_Compare(a, b, 1));
+    if (rc == LATHE_OK && guard == LATHE_GUARD_PREDICTION_DRIFT && (n == 0 || !same))
+        rc = fail(err, "the guard \"%s\" needs two classifiers with the same classes",
+                  lathe_guard_names[guard]);
+    else if (rc == LATHE_OK && !same)
         rc = fail(err, "the guard \"%s\" needs two regressions, or the same classes",
-                  "quality_drop");
+                  lathe_guard_names[guard]);
     cJSON_Delete(mine);
     cJSON_Delete(theirs);
     return rc;
@@ -241,7 +230,7 @@ static int32_t check_profile(lathe_store *store, const lathe_version_record *v,
                              const lathe_endpoint_record *e, const lathe_canary *canary,
                              lathe_arena *arena, lathe_error *err) {
     cJSON *file = NULL, *settings = cJSON_Parse(e->settings);
-    int32_t rc = classes_of(store, v->sha256, arena, &file, err);
+    int32_t rc = describe(store, v->sha256, arena, &file, err);
     const cJSON *own = lathe_json_get(settings, "validation");
     const cJSON *deploy = lathe_json_get(lathe_json_get(file, "document"), "deploy");
     const cJSON *validation = cJSON_IsObject(own) ? own : lathe_json_get(deploy, "validation");
@@ -271,10 +260,10 @@ static int32_t begin(lathe_store *store, const char *endpoint, const char *ref,
         rc = lathe_store_endpoint(store, endpoint, arena, &e, err);
     if (rc == LATHE_OK)
         rc = lathe_store_version(store, ref, arena, &v, err);
-    if (rc == LATHE_OK && canary.guarded[LATHE_GUARD_PREDICTION_DRIFT])
-        rc = check_classes(store, &v, &e, arena, err);
-    if (rc == LATHE_OK && canary.guarded[LATHE_GUARD_QUALITY_DROP])
-        rc = check_same(store, &v, &e, arena, err);
+    for (int g = LATHE_GUARD_PREDICTION_DRIFT; rc == LATHE_OK && g < LATHE_GUARDS; g++)
+        if (canary.guarded[g] &&
+            (g == LATHE_GUARD_PREDICTION_DRIFT || g == LATHE_GUARD_QUALITY_DROP))
+            rc = check_alike(store, &v, &e, (lathe_guard)g, arena, err);
     if (rc == LATHE_OK && lathe_canary_drifts(&canary))
         rc = check_profile(store, &v, &e, &canary, arena, err);
     if (rc == LATHE_OK)

@@ -327,67 +327,11 @@ static bool advance(lathe_supervisor *s, lathe_rollout *r) {
     return true;
 }
 
-/* ---- guards of what it serves ---- */
-
-void lathe_rollout_watched(const lathe_supervisor *s, const lathe_rollout *r,
-                           lathe_trial_verdict *verdict) {
-    if (!r->watched ||
-        !lathe_watches_verdict(s->watches, r->record.model, r->record.version, verdict))
-        *verdict = (lathe_trial_verdict){.worst = {(double)NAN, (double)NAN},
-                                         .quality_drop = (double)NAN,
-                                         .quality_least = (double)NAN};
-}
-
-const char *lathe_rollout_awaits(const lathe_rollout *r, const lathe_trial_verdict *verdict) {
-    if (lathe_canary_drifts(&r->canary) && verdict->rows == 0)
-        return "drift";
-    return r->canary.guarded[LATHE_GUARD_QUALITY_DROP] && verdict->labelled == 0 ? "labels" : NULL;
-}
-
-static void watch_step(lathe_supervisor *s, lathe_rollout *r) {
-    const lathe_canary *c = &r->canary;
-    lathe_trial_limits limits = {
-        .guarded = {c->guarded[LATHE_GUARD_FEATURE_DRIFT], c->guarded[LATHE_GUARD_OUTPUT_DRIFT]},
-        .min_rows = (int64_t)c->min_requests,
-        .compares = c->guarded[LATHE_GUARD_QUALITY_DROP],
-        .confidence = c->confidence,
-        .min_labels =
-            c->min_requests > LATHE_GUARD_LABELS ? (int64_t)c->min_requests : LATHE_GUARD_LABELS,
-        .base_version = r->record.base_version,
-        .base_ms = r->record.started / 1000};
-    memcpy(limits.limits, c->drift, sizeof limits.limits);
-    snprintf(limits.base_model, sizeof limits.base_model, "%s", r->record.base_model);
-    if (!r->watched && lathe_canary_watches(c)) /* a failure is tried again at the next tick */
-        r->watched = lathe_watches_try(s->watches, r->record.model, r->record.version, &limits,
-                                       NULL) == LATHE_OK;
-}
-
-/* Has it tripped one? Then it is rolled back. */
-static bool drifts(lathe_supervisor *s, lathe_rollout *r, const lathe_trial_verdict *verdict) {
-    static const lathe_guard guards[LATHE_TRIAL_GUARDS] = {LATHE_GUARD_FEATURE_DRIFT,
-                                                           LATHE_GUARD_OUTPUT_DRIFT};
-    for (int g = 0; g < LATHE_TRIAL_GUARDS && verdict->rows > 0; g++) {
-        if (!r->canary.guarded[guards[g]] || !verdict->beyond[g])
-            continue;
-        snprintf(r->subject, sizeof r->subject, "%s", verdict->name[g]);
-        snprintf(r->measure, sizeof r->measure, "%s", verdict->measure[g]);
-        roll_back(s, r, lathe_guard_names[guards[g]], verdict->worst[g], verdict->limit[g]);
-        return true;
-    }
-    if (!r->canary.guarded[LATHE_GUARD_QUALITY_DROP] ||
-        !(verdict->quality_least > r->canary.limits[LATHE_GUARD_QUALITY_DROP]))
-        return false;
-    snprintf(r->measure, sizeof r->measure, "confidence %.4g", r->canary.confidence);
-    roll_back(s, r, lathe_guard_names[LATHE_GUARD_QUALITY_DROP], verdict->quality_drop,
-              r->canary.limits[LATHE_GUARD_QUALITY_DROP]);
-    return true;
-}
-
 /* False: the list has changed. */
 static bool judge(lathe_supervisor *s, lathe_rollout *r) {
     lathe_arm_totals now[2], step[2];
     lathe_trial_verdict verdict;
-    double measured = 0;
+    double measured = 0, limit = 0;
     if (r->halted)
         return !write_rollback(s, r);
     if (r->served_ns == 0) {
@@ -403,10 +347,13 @@ static bool judge(lathe_supervisor *s, lathe_rollout *r) {
         roll_back(s, r, lathe_guard_names[guard], measured, r->canary.limits[guard]);
         return false;
     }
-    watch_step(s, r);
+    lathe_rollout_watch(s, r);
     lathe_rollout_watched(s, r, &verdict);
-    if (drifts(s, r, &verdict))
+    const lathe_guard beyond = lathe_rollout_beyond(r, &verdict, &measured, &limit);
+    if (beyond != LATHE_GUARDS) {
+        roll_back(s, r, lathe_guard_names[beyond], measured, limit);
         return false;
+    }
     const double baked = (double)(lathe_now_ns() - r->served_ns) * 1e-9;
     if (baked < r->canary.bake_seconds || (double)step[0].requests < r->canary.min_requests ||
         lathe_rollout_awaits(r, &verdict) != NULL)

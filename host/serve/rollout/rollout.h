@@ -81,6 +81,19 @@ double lathe_guard_measure(lathe_guard guard, const lathe_arm_totals *canary,
 lathe_guard lathe_guards_judge(const lathe_canary *settings, const lathe_arm_totals *canary,
                                const lathe_arm_totals *base, double *measured);
 
+/* ---- rollout/watched.c ---- */
+
+/* From now on serve/watch looks at its step, if a guard needs it. */
+void lathe_rollout_watch(lathe_supervisor *s, lathe_rollout *rollout);
+/* What serve/watch has found of its step; rows 0: nothing yet. */
+void lathe_rollout_watched(const lathe_supervisor *s, const lathe_rollout *rollout,
+                           lathe_trial_verdict *verdict);
+/* What it waits for there; NULL: for nothing. */
+const char *lathe_rollout_awaits(const lathe_rollout *rollout, const lathe_trial_verdict *verdict);
+/* The first guard that is beyond its limit there, with its subject and measure in the rollout; LATHE_GUARDS: none. */
+lathe_guard lathe_rollout_beyond(lathe_rollout *rollout, const lathe_trial_verdict *verdict,
+                                 double *measured, double *limit);
+
 /* ---- rollout/show.c ---- */
 
 /* Both sides: [0] the canary, [1] the version it is compared with; now, and what counts for its step. */
@@ -89,12 +102,6 @@ void lathe_rollout_sides(const lathe_supervisor *s, const lathe_rollout *rollout
 
 /* What is known of a rollout of an endpoint while it runs: share, state of the step, both sides, guards; of a shadow its
  * comparison. NULL: none runs here, or out of memory. */
-/* What serve/watch has found of its step; rows 0: nothing yet. */
-void lathe_rollout_watched(const lathe_supervisor *s, const lathe_rollout *rollout,
-                           lathe_trial_verdict *verdict);
-/* What it waits for there; NULL: for nothing. */
-const char *lathe_rollout_awaits(const lathe_rollout *rollout, const lathe_trial_verdict *verdict);
-
 cJSON *lathe_rollout_json(const lathe_supervisor *s, const char *endpoint, bool shadow);
 void lathe_rollouts_metrics(const lathe_supervisor *s, lathe_buf *out);
 

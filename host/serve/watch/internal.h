@@ -121,6 +121,8 @@ struct lathe_watches {
 
 /* ---- watch.c ---- */
 void watch_pass(lathe_watches *all); /* begins the next job, if there is one to do */
+/* The item of a version, made where it is served and has none; NULL: it is not served, or memory is out. */
+watch_item *watch_need(lathe_watches *all, int slot);
 
 /* ---- item.c ---- */
 /* [pool] Reads the model's profile and settings. */

@@ -63,9 +63,11 @@ static lathe_label_end join(lathe_watches *all, const char *name, const char *id
     const lathe_recall_found found = lathe_recall_find(all->s->slots, key, &a);
     if (found == LATHE_RECALL_UNKNOWN)
         return LATHE_LABEL_UNMATCHED;
-    watch_item *item = all->items[a.slot];
+    watch_item *item = watch_need(all, a.slot);
     lathe_label_end end = LATHE_LABEL_REPEATED;
-    if (found == LATHE_RECALL_NEW && (item == NULL || item->phase == WATCH_NEW))
+    if (found == LATHE_RECALL_NEW && item == NULL)
+        return LATHE_LABEL_UNMATCHED; /* a version of before */
+    if (found == LATHE_RECALL_NEW && item->phase == WATCH_NEW)
         return LATHE_LABEL_LATER;
     if (found == LATHE_RECALL_NEW && (end = keep(item, &a, label)) == LATHE_LABEL_MATCHED)
         lathe_recall_mark(all->s->slots, key);

@@ -49,6 +49,13 @@ static watch_item *new_item(lathe_watches *all, int slot, const cJSON *route) {
     return item;
 }
 
+watch_item *watch_need(lathe_watches *all, int slot) {
+    read_routes(all);
+    if (all->items[slot] == NULL && all->routes[slot] != NULL)
+        all->items[slot] = new_item(all, slot, all->routes[slot]);
+    return all->items[slot];
+}
+
 static watch_item *find_item(const lathe_watches *all, const char *model, int64_t version) {
     char step[LATHE_SLOTS_NAME];
     snprintf(step, sizeof step, "%s@%" PRId64, model, version);
@@ -295,12 +302,9 @@ int32_t lathe_watches_try(lathe_watches *all, const char *model, int64_t version
     snprintf(step, sizeof step, "%s@%" PRId64, model, version);
     while (slot < all->s->numbers.count && strcmp(all->s->numbers.names[slot], step) != 0)
         slot++;
-    read_routes(all);
-    const cJSON *route = slot < all->s->numbers.count ? all->routes[slot] : NULL;
-    if (route != NULL && all->items[slot] == NULL)
-        all->items[slot] = new_item(all, slot, route);
-    watch_item *item = route != NULL ? all->items[slot] : NULL;
-    watch_trial *trial = item != NULL ? calloc(1, sizeof *trial) : NULL;
+    watch_item *item = slot < all->s->numbers.count ? watch_need(all, slot) : NULL;
+    const bool served = item != NULL && all->routes[slot] != NULL;
+    watch_trial *trial = served ? calloc(1, sizeof *trial) : NULL;
     if (trial == NULL)
         return lathe_fail(err, LATHE_E_STATE, step, "%s cannot be watched yet", step);
     trial->limits = *limits;

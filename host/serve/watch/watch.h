@@ -61,7 +61,7 @@ extern const lathe_trial_measure lathe_trial_measures[LATHE_TRIAL_MEASURES];
 typedef enum lathe_label_end {
     LATHE_LABEL_MATCHED,
     LATHE_LABEL_REPEATED,  /* its answer has one already, which stays */
-    LATHE_LABEL_UNMATCHED, /* no such answer is remembered */
+    LATHE_LABEL_UNMATCHED, /* no such answer is remembered, or its version is not served any more */
     LATHE_LABEL_INVALID,   /* no class of the model, or no number for a regression */
     LATHE_LABEL_LATER,     /* the model's profile has not been read yet */
     LATHE_LABEL_COUNT
