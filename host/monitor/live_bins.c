@@ -7,172 +7,183 @@
 #include <immintrin.h>
 #endif
 #include <math.h>
+#include <string.h>
 
-struct live_tree {
-    _Alignas(64) float pivots[LIVE_FAN];
-    float blocks[LIVE_FAN + 1]
-                [2 * LIVE_FAN];        /* behind each the pivot that follows it; then nothing */
-    double edges[LIVE_MOST_EDGES + 1]; /* all of them, and an infinity */
+#define SHIFT 18                /* of a float's bits: 32 cells a power of two */
+#define HALF 384                /* cells on either side of the center: 12 powers of two */
+#define AT_ONCE 4               /* edges that are looked at */
+#define CROWDED ((uint16_t)512) /* the cell has more than those */
+#define START ((uint16_t)511)
+
+struct live_finder {
+    _Alignas(64) uint16_t start[2 * HALF + 1]; /* edges below the cell, and CROWDED */
+    int32_t low;                               /* steps from 0 to the cell next to the center */
+    double center;
+    int64_t n_edges;
+    _Alignas(64) double edges[LIVE_MOST_EDGES + AT_ONCE]; /* and infinities behind them */
 };
 
-live_tree *live_tree_new(const double *edges, int64_t n) {
-    live_tree *t = lathe_aligned_zeroed(1, sizeof *t);
-    if (t == NULL)
+static int32_t bits_of(double offset) {
+    const float narrow = (float)offset;
+    int32_t bits;
+    memcpy(&bits, &narrow, sizeof bits);
+    return bits;
+}
+
+static int32_t cell_of(double offset, int32_t low) {
+    const int32_t bits = bits_of(offset), sign = bits < 0 ? -1 : 0;
+    int32_t steps = ((bits & INT32_MAX) >> SHIFT) - low;
+    steps = steps < 0 ? 0 : steps;
+    steps = steps > HALF - 1 ? HALF - 1 : steps;
+    return HALF + (steps ^ sign); /* -1 - steps on the lower side */
+}
+
+/* The outermost edge lies in the last cell but one. */
+static int32_t find_low(const double *edges, int64_t n, double center) {
+    int32_t most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t steps = (bits_of(edges[i] - center) & INT32_MAX) >> SHIFT;
+        most = steps > most ? steps : most;
+    }
+    return most > HALF - 2 ? most - (HALF - 2) : 0;
+}
+
+live_finder *live_finder_new(const double *edges, int64_t n, double center) {
+    live_finder *f = lathe_aligned_zeroed(1, sizeof *f);
+    if (f == NULL)
         return NULL;
-    for (int64_t at = 0; at <= LIVE_MOST_EDGES; at++) {
-        const int64_t k = at / (LIVE_FAN + 1), i = at % (LIVE_FAN + 1);
-        t->edges[at] = at < n ? edges[at] : (double)INFINITY;
-        t->blocks[k][i] = (float)t->edges[at];
-        if (i == LIVE_FAN && k < LIVE_FAN)
-            t->pivots[k] = (float)t->edges[at];
+    f->low = find_low(edges, n, center);
+    f->center = center;
+    f->n_edges = n;
+    for (int64_t i = 0; i < LIVE_MOST_EDGES + AT_ONCE; i++)
+        f->edges[i] = i < n ? edges[i] : (double)INFINITY;
+    int64_t at = 0;
+    for (int32_t cell = 0; cell <= 2 * HALF; cell++) {
+        const int64_t begin = at;
+        while (at < n && cell_of(edges[at] - center, f->low) <= cell)
+            at++;
+        f->start[cell] = (uint16_t)begin | (at - begin > AT_ONCE ? CROWDED : 0);
     }
-    return t;
+    return f;
 }
 
-void live_tree_fetch(const live_tree *t) {
-    __builtin_prefetch(t->pivots);
-    for (int k = 0; k <= LIVE_FAN; k++)
-        __builtin_prefetch(t->blocks[k]);
+void live_finder_fetch(const live_finder *f) {
+    const char *begin = (const char *)f, *end = (const char *)(f->edges + f->n_edges);
+    for (; begin <= end; begin += 64)
+        __builtin_prefetch(begin);
 }
 
-/* below_…(numbers, value): how many of 16 numbers, aligned to 64 bytes, are below the value. Edges that equal it as
- * float32 come next; they alone are looked at as they are, one by one, up to the infinity behind the last. */
-#define KERNEL(suffix, target)                                                                     \
-    target static void bins_##suffix(const live_tree *t, const double *values, int64_t n,          \
-                                     uint16_t *bins) {                                             \
-        for (int64_t i = 0; i < n; i++) {                                                          \
-            const float value = (float)values[i];                                                  \
-            const unsigned block = below_##suffix(t->pivots, value);                               \
-            const unsigned at = below_##suffix(t->blocks[block], value);                           \
-            unsigned bin = (LIVE_FAN + 1) * block + at;                                            \
-            if (t->blocks[block][at] == value)                                                     \
-                while (t->edges[bin] < values[i])                                                  \
-                    bin++;                                                                         \
-            bins[i] = (uint16_t)bin;                                                               \
-        }                                                                                          \
+void live_lanes_set(live_lanes *lanes, int lane, const live_finder *f) {
+    lanes->center[lane] = f->center;
+    lanes->low[lane] = f->low;
+}
+
+/* The edges below a number of a crowded cell. */
+static unsigned search(const live_finder *f, int32_t cell, double value) {
+    unsigned low = f->start[cell] & START, high = f->start[cell + 1] & START;
+    while (low < high) {
+        const unsigned middle = (low + high) / 2;
+        if (f->edges[middle] < value)
+            low = middle + 1;
+        else
+            high = middle;
     }
+    return low;
+}
+
+/* ---- any processor: what the others do, one by one ---- */
+
+static void begin_moments(live_moments *m) {
+    for (int k = 0; k < LIVE_LANES; k++) {
+        m->smallest[k] = (double)INFINITY;
+        m->largest[k] = -(double)INFINITY;
+        m->sum[k] = m->squares[k] = 0;
+    }
+}
+
+static void measure_any(const live_lanes *lanes, const double *rows, int64_t stride, int64_t n,
+                        live_tile *tile, live_moments *m) {
+    begin_moments(m);
+    for (int64_t i = 0; i < n; i++, rows += stride)
+        for (int k = 0; k < LIVE_LANES; k++) {
+            const double value = rows[k], offset = value - lanes->center[k];
+            m->smallest[k] = value < m->smallest[k] ? value : m->smallest[k];
+            m->largest[k] = value > m->largest[k] ? value : m->largest[k];
+            m->sum[k] += offset;
+            m->squares[k] += offset * offset;
+            tile->value[i][k] = value;
+            tile->cell[i][k] = cell_of(offset, lanes->low[k]);
+        }
+}
+
+static void count_any(const live_finder *f, const live_tile *tile, int lane, int64_t n,
+                      live_cell *counts) {
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t cell = tile->cell[i][lane];
+        const double value = tile->value[i][lane];
+        unsigned bin = f->start[cell] & START;
+        if (f->start[cell] & CROWDED)
+            bin = search(f, cell, value);
+        else
+            for (int k = 0; k < AT_ONCE && f->edges[bin] < value; k++)
+                bin++;
+        live_cell_add(&counts[bin], 1);
+    }
+}
 
 #if defined(__x86_64__)
 #define AVX2 __attribute__((target("avx2,popcnt")))
-#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,popcnt")))
 
-static inline unsigned below_sse2(const float *numbers, float value) {
-    const __m128 v = _mm_set1_ps(value);
-    __m128i is_below[4]; /* the first ones */
-    for (int i = 0; i < 4; i++)
-        is_below[i] = _mm_castps_si128(_mm_cmplt_ps(_mm_load_ps(numbers + 4 * i), v));
-    const __m128i bytes = _mm_packs_epi16(_mm_packs_epi32(is_below[0], is_below[1]),
-                                          _mm_packs_epi32(is_below[2], is_below[3]));
-    return (unsigned)__builtin_ctz(~(unsigned)_mm_movemask_epi8(bytes));
-}
-
-AVX2 static inline unsigned below_avx2(const float *numbers, float value) {
-    const __m256 v = _mm256_set1_ps(value);
-    const __m256i a = _mm256_castps_si256(_mm256_cmp_ps(_mm256_load_ps(numbers), v, _CMP_LT_OQ)),
-                  b = _mm256_castps_si256(
-                      _mm256_cmp_ps(_mm256_load_ps(numbers + 8), v, _CMP_LT_OQ));
-    const int two_each = _mm256_movemask_epi8(_mm256_packs_epi32(a, b));
-    return (unsigned)__builtin_popcount((unsigned)two_each) / 2;
-}
-
-AVX512 static inline unsigned below_avx512(const float *numbers, float value) {
-    const __mmask16 is_below =
-        _mm512_cmp_ps_mask(_mm512_load_ps(numbers), _mm512_set1_ps(value), _CMP_LT_OQ);
-    return (unsigned)__builtin_popcount(is_below);
-}
-
-KERNEL(sse2, )
-KERNEL(avx2, AVX2)
-KERNEL(avx512, AVX512)
-
-live_bins_fn *live_bins_kernel(void) {
-    const uint32_t level = lathe_cpu_level();
-    if (level & LATHE_CPU_AVX512)
-        return bins_avx512;
-    return level & LATHE_CPU_AVX2_FMA ? bins_avx2 : bins_sse2;
-}
-#else
-static inline unsigned below_any(const float *numbers, float value) {
-    unsigned n = 0;
-    for (int i = 0; i < LIVE_FAN; i++)
-        n += numbers[i] < value;
-    return n;
-}
-
-KERNEL(any, )
-
-live_bins_fn *live_bins_kernel(void) {
-    return bins_any;
-}
-#endif
-
-/* ---- moments ---- */
-
-#define LANES 4
-typedef struct lanes {
-    _Alignas(32) double smallest[LANES], largest[LANES], sum[LANES], squares[LANES];
-} lanes;
-
-/* Adds the numbers from `at` on to the first lane, and the lanes together. */
-static live_moments gather(lanes *l, const double *values, int64_t at, int64_t n, double center) {
-    for (; at < n; at++) {
-        const double value = values[at], offset = value - center;
-        l->smallest[0] = value < l->smallest[0] ? value : l->smallest[0];
-        l->largest[0] = value > l->largest[0] ? value : l->largest[0];
-        l->sum[0] += offset;
-        l->squares[0] += offset * offset;
-    }
-    for (int k = 1; k < LANES; k++) {
-        l->smallest[0] = l->smallest[k] < l->smallest[0] ? l->smallest[k] : l->smallest[0];
-        l->largest[0] = l->largest[k] > l->largest[0] ? l->largest[k] : l->largest[0];
-    }
-    return (live_moments){l->smallest[0], l->largest[0],
-                          (l->sum[0] + l->sum[1]) + (l->sum[2] + l->sum[3]),
-                          (l->squares[0] + l->squares[1]) + (l->squares[2] + l->squares[3])};
-}
-
-static live_moments measure_any(const double *values, int64_t n, double center) {
-    lanes l = {.sum = {0}, .squares = {0}};
-    int64_t at = 0;
-    for (int k = 0; k < LANES; k++)
-        l.smallest[k] = l.largest[k] = values[0];
-    for (; at + LANES <= n; at += LANES)
-        for (int k = 0; k < LANES; k++) {
-            const double value = values[at + k], offset = value - center;
-            l.smallest[k] = value < l.smallest[k] ? value : l.smallest[k];
-            l.largest[k] = value > l.largest[k] ? value : l.largest[k];
-            l.sum[k] += offset;
-            l.squares[k] += offset * offset;
-        }
-    return gather(&l, values, at, n, center);
-}
-
-#if defined(__x86_64__)
-AVX2 static live_moments measure_avx2(const double *values, int64_t n, double center) {
-    lanes l;
-    int64_t at = 0;
-    const __m256d middle = _mm256_set1_pd(center);
-    __m256d smallest = _mm256_set1_pd(values[0]), largest = smallest;
-    __m256d sum = _mm256_setzero_pd(), squares = sum;
-    for (; at + LANES <= n; at += LANES) {
-        const __m256d value = _mm256_loadu_pd(values + at), offset = _mm256_sub_pd(value, middle);
+AVX2 static void measure_avx2(const live_lanes *lanes, const double *rows, int64_t stride,
+                              int64_t n, live_tile *tile, live_moments *m) {
+    const __m256d center = _mm256_load_pd(lanes->center);
+    const __m128i low = _mm_load_si128((const __m128i *)lanes->low), zero = _mm_setzero_si128(),
+                  last = _mm_set1_epi32(HALF - 1), middle = _mm_set1_epi32(HALF),
+                  magnitude = _mm_set1_epi32(INT32_MAX);
+    __m256d smallest = _mm256_set1_pd((double)INFINITY),
+            largest = _mm256_set1_pd(-(double)INFINITY), sum = _mm256_setzero_pd(), squares = sum;
+    for (int64_t i = 0; i < n; i++, rows += stride) {
+        const __m256d value = _mm256_loadu_pd(rows), offset = _mm256_sub_pd(value, center);
+        const __m128i bits = _mm_castps_si128(_mm256_cvtpd_ps(offset));
+        __m128i steps = _mm_sub_epi32(_mm_srli_epi32(_mm_and_si128(bits, magnitude), SHIFT), low);
+        steps = _mm_min_epi32(_mm_max_epi32(steps, zero), last);
+        const __m128i cell = _mm_add_epi32(middle, _mm_xor_si128(steps, _mm_srai_epi32(bits, 31)));
         smallest = _mm256_min_pd(value, smallest);
         largest = _mm256_max_pd(value, largest);
         sum = _mm256_add_pd(sum, offset);
         squares = _mm256_add_pd(squares, _mm256_mul_pd(offset, offset));
+        _mm256_store_pd(tile->value[i], value);
+        _mm_store_si128((__m128i *)tile->cell[i], cell);
     }
-    _mm256_store_pd(l.smallest, smallest);
-    _mm256_store_pd(l.largest, largest);
-    _mm256_store_pd(l.sum, sum);
-    _mm256_store_pd(l.squares, squares);
-    return gather(&l, values, at, n, center);
+    _mm256_store_pd(m->smallest, smallest);
+    _mm256_store_pd(m->largest, largest);
+    _mm256_store_pd(m->sum, sum);
+    _mm256_store_pd(m->squares, squares);
 }
 
-live_measure_fn *live_measure_kernel(void) {
-    return lathe_cpu_level() & LATHE_CPU_AVX2_FMA ? measure_avx2 : measure_any;
+AVX2 static void count_avx2(const live_finder *f, const live_tile *tile, int lane, int64_t n,
+                            live_cell *counts) {
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t cell = tile->cell[i][lane];
+        const unsigned start = f->start[cell];
+        unsigned bin;
+        if (start & CROWDED) {
+            bin = search(f, cell, tile->value[i][lane]);
+        } else {
+            const __m256d value = _mm256_broadcast_sd(&tile->value[i][lane]);
+            bin = start + (unsigned)__builtin_popcount((unsigned)_mm256_movemask_pd(
+                              _mm256_cmp_pd(_mm256_loadu_pd(f->edges + start), value, _CMP_LT_OQ)));
+        }
+        live_cell_add(&counts[bin], 1);
+    }
+}
+
+live_kernels live_bins_kernels(void) {
+    return lathe_cpu_level() & LATHE_CPU_AVX2_FMA ? (live_kernels){measure_avx2, count_avx2}
+                                                  : (live_kernels){measure_any, count_any};
 }
 #else
-live_measure_fn *live_measure_kernel(void) {
-    return measure_any;
+live_kernels live_bins_kernels(void) {
+    return (live_kernels){measure_any, count_any};
 }
 #endif

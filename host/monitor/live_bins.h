@@ -1,41 +1,72 @@
-/* monitor/live_bins.h: the bins of many numbers, found among the edges of a feature. [any]
+/* monitor/live_bins.h: numbers measured and counted into the bins of their features, four features side by side. [any]
  *
- * A number's bin is the number of edges below it. The edges are kept as a tree of two levels, 16 pivots and behind each
- * gap of theirs 16 more, so that a bin is found by comparing twice with 16 numbers at once: no branch to mispredict.
+ * A number's bin is the number of edges below it. It is found by a table of cells: a cell is a range of offsets from the
+ * feature's center, 32 for each power of two on either side, so that cells are narrow where the edges are close; the number
+ * of edges below the cell is kept, and those within are looked at, four at once. The cell comes from the bits of the offset as
+ * float32. Subtracting and rounding keep the order, so that an edge of an earlier cell is below the number, and one of a
+ * later cell is not, whatever was rounded: the bin is exact.
  *
- *     edges   e0 … e15 [e16] e17 … e32 [e33] …         [pivot k] = e(17 k + 16), block k = e(17 k) … e(17 k + 15)
- *
- * The tree holds them as float32. Rounding keeps the order (edge < value gives float(edge) <= float(value), and float(edge) <
- * float(value) gives edge < value), so that the count is right but for edges that equal the value as float32; those
- * are looked at as they are.
+ *     live_measure(…)  a tile of numbers [rows, 4 features] → smallest, largest, sums and cells of each
+ *     live_count(…)    one feature of the tile → its counts
  */
 #ifndef LATHE_MONITOR_LIVE_BINS_H
 #define LATHE_MONITOR_LIVE_BINS_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
-#define LIVE_FAN 16
-#define LIVE_MOST_EDGES (LIVE_FAN * (LIVE_FAN + 1) + LIVE_FAN)
+#define LIVE_MOST_EDGES 288
+#define LIVE_LANES 4  /* features side by side */
+#define LIVE_TILE 256 /* rows of a tile */
 
-typedef struct live_tree live_tree;
+typedef union live_cell {
+    _Atomic uint64_t count;
+    _Atomic double number;
+} live_cell;
+
+static inline void live_cell_add(live_cell *c, uint64_t amount) {
+    const uint64_t now = atomic_load_explicit(&c->count, memory_order_relaxed);
+    atomic_store_explicit(&c->count, now + amount, memory_order_relaxed);
+}
+
+typedef struct live_finder live_finder;
 
 /* n ascending edges, at most LIVE_MOST_EDGES. NULL: out of memory. free() ends it. */
-live_tree *live_tree_new(const double *edges, int64_t n);
+live_finder *live_finder_new(const double *edges, int64_t n, double center);
+/* Asks for its memory, which has long left the processor's near caches when many numbers come again. */
+void live_finder_fetch(const live_finder *finder);
 
-/* Asks for the tree's memory, which has long left the processor's near caches when many numbers come again. */
-void live_tree_fetch(const live_tree *tree);
+/* What the cells of LIVE_LANES features need. */
+typedef struct live_lanes {
+    _Alignas(32) double center[LIVE_LANES];
+    _Alignas(16) int32_t low[LIVE_LANES];
+} live_lanes;
 
-/* bins[i]: how many edges are below values[i]. No value is NaN. */
-typedef void live_bins_fn(const live_tree *tree, const double *values, int64_t n, uint16_t *bins);
-live_bins_fn *live_bins_kernel(void); /* the fastest that this processor has (LATHE_CPU) */
+void live_lanes_set(live_lanes *lanes, int lane, const live_finder *finder);
 
-/* Of numbers: what the head of a feature keeps. NaN among them, and no infinity, makes the squares NaN. */
+typedef struct live_tile {
+    _Alignas(32) double value[LIVE_TILE][LIVE_LANES];
+    _Alignas(32) int32_t cell[LIVE_TILE][LIVE_LANES];
+} live_tile;
+
+/* Sums are of offsets from the center, row after row. NaN among the numbers, and no infinity, makes the squares NaN. */
 typedef struct live_moments {
-    double smallest, largest, sum, squares; /* sums of offsets from a center */
+    _Alignas(32) double smallest[LIVE_LANES], largest[LIVE_LANES], sum[LIVE_LANES],
+        squares[LIVE_LANES];
 } live_moments;
 
-/* n above 0. The same bits by every kernel. */
-typedef live_moments live_measure_fn(const double *values, int64_t n, double center);
-live_measure_fn *live_measure_kernel(void);
+/* n rows, at most LIVE_TILE, of which one begins `stride` numbers behind the other. The same bits by every kernel. */
+typedef void live_measure_fn(const live_lanes *lanes, const double *rows, int64_t stride, int64_t n,
+                             live_tile *tile, live_moments *moments);
+/* Adds n numbers of a measured tile, none NaN, to counts [edges + 1]. */
+typedef void live_count_fn(const live_finder *finder, const live_tile *tile, int lane, int64_t n,
+                           live_cell *counts);
+
+/* The fastest that this processor has (LATHE_CPU). */
+typedef struct live_kernels {
+    live_measure_fn *measure;
+    live_count_fn *count;
+} live_kernels;
+live_kernels live_bins_kernels(void);
 
 #endif

@@ -1,11 +1,9 @@
-/* monitor/live_internal.h: what live.c and live_total.c share: the layout of a region. */
+/* monitor/live_internal.h: what live.c, live_count.c and live_total.c share: the layout of a region. */
 #ifndef LATHE_MONITOR_LIVE_INTERNAL_H
 #define LATHE_MONITOR_LIVE_INTERNAL_H
 
 #include "monitor/live.h"
 #include "monitor/live_bins.h"
-
-#include <stdatomic.h>
 
 #define LIVE_LINE 8 /* cells in 64 bytes */
 
@@ -22,21 +20,14 @@ enum {
     LIVE_ABOVE
 };
 
-typedef union live_cell {
-    _Atomic uint64_t count;
-    _Atomic double number;
-} live_cell;
-
 typedef struct live_feature {
     bool categorical;
-    int32_t type;    /* of the column */
-    int64_t column;  /* of the rows; -1: not counted */
-    int64_t at;      /* of the head, in cells */
-    int64_t n_bins;  /* joint ones */
-    live_tree *tree; /* NULL: categorical */
-    live_bins_fn *find_bins;
-    live_measure_fn *measure;
-    double low, high; /* of training; low > high where it had no number */
+    int32_t type;        /* of the column */
+    int64_t column;      /* of the rows; -1: not counted */
+    int64_t at;          /* of the head, in cells */
+    int64_t n_bins;      /* joint ones */
+    live_finder *finder; /* NULL: categorical, or of a layout without columns */
+    double low, high;    /* of training; low > high where it had no number */
     double center;
     int16_t *bin[2]; /* [n_bins] bins of each resolution; NULL: categorical */
 } live_feature;
@@ -50,8 +41,10 @@ struct lathe_live {
     const lathe_baseline *baseline;
     live_feature *features;
     int64_t n_features;
-    live_pick *picks; /* [n_picks] float64 columns first */
-    int64_t n_picks, n_plain;
+    live_pick *picks;  /* [n_picks] float64 columns, other numbers, categories */
+    live_lanes *lanes; /* of the numbers, LIVE_LANES picks each */
+    int64_t n_plain, n_numbers, n_picks;
+    live_kernels kernels;
     int64_t n_cells; /* the first line holds the number of rows */
 };
 

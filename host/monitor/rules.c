@@ -35,9 +35,9 @@ typedef struct gate {
 
 struct lathe_rules {
     const lathe_table *raw;
-    checked *checks; /* [n_checks] float64 columns first */
-    gate *gates;     /* [n_gates] of those */
-    int64_t n_checks, n_gates;
+    checked *checks; /* [n_checks] float64 columns, other numbers, categories */
+    gate *gates;     /* [n_gates] of the first */
+    int64_t n_checks, n_gates, n_numbers;
     uint8_t (*actions)[LATHE_RULE_COUNT]; /* [raw.n_columns] */
     uint8_t *tolerated;                   /* [raw.n_columns] */
 };
@@ -150,9 +150,14 @@ static int32_t check_names(const lathe_table *raw, const cJSON *settings, lathe_
     return LATHE_OK;
 }
 
+/* float64, other numbers, categories */
+static int order_of(const checked *k) {
+    return k->type == LATHE_COLUMN_FLOAT64 ? 0 : k->type == LATHE_COLUMN_CATEGORY ? 2 : 1;
+}
+
 static int by_kind(const void *a, const void *b) {
     const checked *x = a, *y = b;
-    const int order = (x->type != LATHE_COLUMN_FLOAT64) - (y->type != LATHE_COLUMN_FLOAT64);
+    const int order = order_of(x) - order_of(y);
     return order != 0 ? order : (x->column > y->column) - (x->column < y->column);
 }
 
@@ -161,6 +166,7 @@ static void make_gates(lathe_rules *rules) {
         qsort(rules->checks, (size_t)rules->n_checks, sizeof *rules->checks, by_kind);
     for (int64_t c = 0; c < rules->n_checks; c++) {
         const checked *k = &rules->checks[c];
+        rules->n_numbers += order_of(k) < 2;
         if (k->type == LATHE_COLUMN_FLOAT64)
             rules->gates[rules->n_gates++] = (gate){k->low, k->high, k->column};
     }
@@ -271,17 +277,6 @@ static void count_rows(const uint8_t *marks, int64_t n, lathe_rule_report *repor
     }
 }
 
-/* Is one row within all gates? What a request of one row is nearly always. */
-static bool row_within(const lathe_rules *rules, const lathe_table *rows, int64_t row) {
-    const gate *end = rules->gates + rules->n_gates;
-    for (const gate *g = rules->gates; g < end; g++) {
-        const double number = ((const double *)rows->columns[g->column].values)[row];
-        if (!(number >= g->low && number <= g->high))
-            return false;
-    }
-    return true;
-}
-
 static inline bool all_within(const gate *g, const lathe_table *rows, int64_t begin, int64_t n) {
     const double *numbers = (const double *)rows->columns[g->column].values + begin;
     int64_t i = 0;
@@ -290,14 +285,14 @@ static inline bool all_within(const gate *g, const lathe_table *rows, int64_t be
     return i == n;
 }
 
-bool lathe_rules_check(const lathe_rules *rules, const lathe_table *rows, int64_t begin, int64_t n,
-                       uint8_t *marks, lathe_rule_report *report) {
+/* By the checks from c on. */
+static bool check_from(const lathe_rules *rules, int64_t c, const lathe_table *rows, int64_t begin,
+                       int64_t n, uint8_t *marks, lathe_rule_report *report) {
     bool fired = false;
     for (int64_t i = 0; i < n && !fired; i++)
         fired = marks[i] != 0;
     if (fired)
         begin_report(report);
-    int64_t c = n == 1 && row_within(rules, rows, begin) ? rules->n_gates : 0;
     for (; c < rules->n_checks; c++) {
         if (c < rules->n_gates && all_within(&rules->gates[c], rows, begin, n))
             continue;
@@ -317,6 +312,82 @@ bool lathe_rules_check(const lathe_rules *rules, const lathe_table *rows, int64_
     if (fired)
         count_rows(marks, n, report);
     return fired;
+}
+
+bool lathe_rules_check(const lathe_rules *rules, const lathe_table *rows, int64_t begin, int64_t n,
+                       uint8_t *marks, lathe_rule_report *report) {
+    return check_from(rules, 0, rows, begin, n, marks, report);
+}
+
+/* ---- checking a row whose numbers lie side by side ---- */
+
+struct lathe_bounds {
+    const lathe_rules *rules;
+    int64_t n; /* a multiple of 4 */
+    double *low, *high;
+    uint64_t *watched; /* [n] all ones, or 0: no rule of the column's is on */
+};
+
+static bool set_bounds(lathe_bounds *g, const int64_t *columns, int64_t n) {
+    int64_t set = 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t c = 0; c < g->rules->n_numbers; c++) {
+            const checked *k = &g->rules->checks[c];
+            if (k->column != columns[i])
+                continue;
+            g->low[i] = k->low;
+            g->high[i] = k->high;
+            g->watched[i] = UINT64_MAX;
+            set++;
+        }
+    return set == g->rules->n_numbers;
+}
+
+int32_t lathe_bounds_new(const lathe_rules *rules, const int64_t *columns, int64_t n,
+                         lathe_bounds **out, lathe_error *err) {
+    *out = NULL;
+    lathe_bounds *g = calloc(1, sizeof *g);
+    if (g == NULL)
+        return lathe_fail_memory(err, "validation", "the validation rules");
+    g->rules = rules;
+    g->n = (n + 3) / 4 * 4;
+    g->low = lathe_aligned_zeroed(g->n, sizeof *g->low);
+    g->high = lathe_aligned_zeroed(g->n, sizeof *g->high);
+    g->watched = lathe_aligned_zeroed(g->n, sizeof *g->watched);
+    if (g->low == NULL || g->high == NULL || g->watched == NULL) {
+        lathe_bounds_free(g);
+        return lathe_fail_memory(err, "validation", "the validation rules");
+    }
+    if (set_bounds(g, columns, n))
+        *out = g;
+    else
+        lathe_bounds_free(g);
+    return LATHE_OK;
+}
+
+void lathe_bounds_free(lathe_bounds *g) {
+    if (g == NULL)
+        return;
+    free(g->low);
+    free(g->high);
+    free(g->watched);
+    free(g);
+}
+
+/* Is each number within its gate, or not watched? What a row nearly always is; no branch by the number. */
+static bool within(const lathe_bounds *g, const double *numbers) {
+    uint64_t outside = 0;
+    for (int64_t i = 0; i < g->n; i++) {
+        const uint64_t inside = (uint64_t)(numbers[i] >= g->low[i]) & (numbers[i] <= g->high[i]);
+        outside |= (inside - 1) & g->watched[i];
+    }
+    return outside == 0;
+}
+
+bool lathe_bounds_check(const lathe_bounds *g, const double *numbers, const lathe_table *rows,
+                        int64_t row, uint8_t *mark, lathe_rule_report *report) {
+    return check_from(g->rules, within(g, numbers) ? g->rules->n_numbers : 0, rows, row, 1, mark,
+                      report);
 }
 
 /* ---- explaining ---- */

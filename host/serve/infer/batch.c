@@ -184,7 +184,7 @@ static void run_batch(infer_batch *b) {
         infer_count_queue(w, -rows);
         if (rc == LATHE_OK) {
             void *region = infer_live_region(w, b->route, 0);
-            lathe_door_count(b->route->door, b->plan, 0, rows, region);
+            lathe_door_count(b->route->door, b->plan, 0, rows, NULL, region);
             lathe_door_count_answers(b->route->door, &output, rows, region);
         }
         lathe_plan_remove(b->plan, 0, rows);

@@ -21,10 +21,15 @@ struct lathe_door {
     lathe_baseline *baseline;
     lathe_rules *rules;
     lathe_live *live;            /* NULL: nothing is counted */
-    lathe_live_waiting *waiting; /* the serving thread's */
-    lathe_baseline *answered;    /* in training; NULL: an older file has none */
-    lathe_live *answers;         /* NULL: they are not counted */
+    lathe_live_waiting *waiting; /* the serving thread's, as what begins with taken_ */
+    lathe_bounds *bounds; /* for the numbers of a row that is taken; NULL: they are not enough */
+    uint64_t taken_last;  /* the visit whose row was taken last */
+    lathe_baseline *answered; /* in training; NULL: an older file has none */
+    lathe_live *answers;      /* NULL: they are not counted */
     lathe_live_waiting *answers_waiting;
+    lathe_outputs answer; /* one answer, whose values are the next two */
+    double answer_number;
+    int32_t answer_label;
     lathe_str *dict; /* classes */
     int64_t n_classes;
 };
@@ -70,22 +75,35 @@ static int32_t make_rules(lathe_door *door, const cJSON *settings, lathe_error *
 
 static int32_t watch_answers(lathe_door *door, lathe_error *err) {
     const lathe_model_info *info = lathe_model_get_info(door->model);
-    const lathe_answers none = {0};
-    lathe_outputs view;
+    const lathe_answers none = {.label = &door->answer_label};
     int32_t rc = LATHE_OK;
     if (door->answered == NULL)
         return LATHE_OK;
     door->n_classes = info->n_classes;
     if (door->dict == NULL)
         door->dict = lathe_outputs_dict(info->classes, info->n_classes);
-    lathe_outputs_view(&view, door->dict, info->n_classes, &none, NULL);
+    lathe_outputs_view(&door->answer, door->dict, info->n_classes, &none, &door->answer_number);
     if (door->answers == NULL)
-        rc = lathe_live_new(door->answered, &view.table, LATHE_SLOTS_OUTPUTS, &door->answers, err);
+        rc = lathe_live_new(door->answered, &door->answer.table, LATHE_SLOTS_OUTPUTS,
+                            &door->answers, err);
     if (rc == LATHE_OK && door->answers_waiting == NULL)
         door->answers_waiting = lathe_live_waiting_new(door->answers);
     return rc == LATHE_OK && (door->dict == NULL || door->answers_waiting == NULL)
                ? lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the statistics")
                : rc;
+}
+
+/* A row's numbers are put side by side for the statistics; the rules look at them there. */
+static int32_t make_bounds(lathe_door *door, lathe_error *err) {
+    const int64_t n = lathe_live_numbers(door->live);
+    int64_t *columns = calloc((size_t)n + 1, sizeof *columns);
+    if (columns == NULL)
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the validation");
+    for (int64_t i = 0; i < n; i++)
+        columns[i] = lathe_live_number_column(door->live, i);
+    const int32_t rc = lathe_bounds_new(door->rules, columns, n, &door->bounds, err);
+    free(columns);
+    return rc;
 }
 
 static int32_t make_statistics(lathe_door *door, const cJSON *settings, lathe_error *err) {
@@ -97,6 +115,8 @@ static int32_t make_statistics(lathe_door *door, const cJSON *settings, lathe_er
     if (rc == LATHE_OK && door->waiting == NULL &&
         (door->waiting = lathe_live_waiting_new(door->live)) == NULL)
         rc = lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the statistics");
+    if (rc == LATHE_OK && door->bounds == NULL)
+        rc = make_bounds(door, err);
     return rc == LATHE_OK ? watch_answers(door, err) : rc;
 }
 
@@ -159,6 +179,7 @@ void lathe_door_free(lathe_door *door) {
     lathe_live_free(door->answers);
     lathe_baseline_free(door->answered);
     free(door->dict);
+    lathe_bounds_free(door->bounds);
     lathe_live_waiting_free(door->waiting);
     lathe_live_free(door->live);
     lathe_rules_free(door->rules);
@@ -179,14 +200,17 @@ void lathe_door_open(const lathe_door *door, lathe_plan *plan) {
     lathe_plan_tolerate(plan, lathe_rules_tolerated(door->rules));
 }
 
-int32_t lathe_door_check(const lathe_door *door, lathe_plan *plan, int64_t begin, int64_t n,
-                         lathe_door_visit *visit, lathe_error *err) {
-    const lathe_table *rows = lathe_plan_rows(plan);
+/* Visits are told apart so that a row which was taken is counted for its own alone. */
+static bool take_and_check(lathe_door *door, const lathe_table *rows, int64_t row, uint8_t *mark,
+                           lathe_door_visit *visit) {
+    const double *numbers = lathe_live_take(door->waiting, rows, row);
+    visit->taken = ++door->taken_last;
+    return lathe_bounds_check(door->bounds, numbers, rows, row, mark, &visit->report);
+}
+
+static int32_t explain(const lathe_door *door, const lathe_plan *plan,
+                       const lathe_door_visit *visit, lathe_error *err) {
     lathe_rule_place at;
-    visit->fired = lathe_rules_check(door->rules, rows, begin, n, lathe_plan_marks(plan) + begin,
-                                     &visit->report);
-    if (!visit->fired || visit->report.rejected == 0)
-        return LATHE_OK;
     lathe_rules_refused(&visit->report, &at);
     const lathe_plan_unseen *first = lathe_plan_get_unseen(plan, at.column);
     lathe_str unseen = {NULL, 0};
@@ -194,13 +218,35 @@ int32_t lathe_door_check(const lathe_door *door, lathe_plan *plan, int64_t begin
         unseen = (lathe_str){first->text, first->len < (int64_t)sizeof first->text
                                               ? first->len
                                               : (int64_t)sizeof first->text};
-    return lathe_rules_explain(door->rules, rows, &visit->report, unseen, err);
+    return lathe_rules_explain(door->rules, lathe_plan_rows(plan), &visit->report, unseen, err);
+}
+
+int32_t lathe_door_check_shared(const lathe_door *door, lathe_plan *plan, int64_t begin, int64_t n,
+                                lathe_door_visit *visit, lathe_error *err) {
+    visit->taken = 0;
+    visit->fired = lathe_rules_check(door->rules, lathe_plan_rows(plan), begin, n,
+                                     lathe_plan_marks(plan) + begin, &visit->report);
+    return visit->fired && visit->report.rejected > 0 ? explain(door, plan, visit, err) : LATHE_OK;
+}
+
+int32_t lathe_door_check(lathe_door *door, lathe_plan *plan, int64_t begin, int64_t n,
+                         lathe_door_visit *visit, lathe_error *err) {
+    if (n != 1 || door->bounds == NULL)
+        return lathe_door_check_shared(door, plan, begin, n, visit, err);
+    visit->fired =
+        take_and_check(door, lathe_plan_rows(plan), begin, lathe_plan_marks(plan) + begin, visit);
+    return visit->fired && visit->report.rejected > 0 ? explain(door, plan, visit, err) : LATHE_OK;
 }
 
 void lathe_door_count(lathe_door *door, const lathe_plan *plan, int64_t begin, int64_t n,
-                      void *region) {
-    if (door->live != NULL && region != NULL)
+                      const lathe_door_visit *visit, void *region) {
+    if (door->live == NULL || region == NULL)
+        return;
+    if (n == 1 && visit != NULL && visit->taken != 0 && visit->taken == door->taken_last)
+        lathe_live_keep(door->waiting, region);
+    else
         lathe_live_add_later(door->waiting, region, lathe_plan_rows(plan), begin, n);
+    door->taken_last++;
 }
 
 static void *answers_of(void *region) {
@@ -219,16 +265,33 @@ static int64_t view_answers(const lathe_door *door, const lathe_plan_output *out
     return m;
 }
 
-void lathe_door_count_answers(lathe_door *door, const lathe_plan_output *output, int64_t n,
+static void count_answer(lathe_door *door, const lathe_plan_output *output, void *region) {
+    if (door->n_classes > 0)
+        door->answer_label = output->label[0];
+    door->answer_number =
+        (double)(door->n_classes > 0 ? output->probability[door->answer_label] : output->value[0]);
+    lathe_live_take(door->answers_waiting, &door->answer.table, 0);
+    lathe_live_keep(door->answers_waiting, region);
+}
+
+static void count_all_answers(lathe_door *door, const lathe_plan_output *output, int64_t n,
                               void *region) {
     double numbers[LATHE_LIVE_WAITING];
     lathe_outputs view;
-    if (door->answers == NULL || region == NULL)
-        return;
     for (int64_t at = 0; at < n; at += LATHE_LIVE_WAITING) {
         const int64_t m = view_answers(door, output, at, n, &view, numbers);
-        lathe_live_add_later(door->answers_waiting, answers_of(region), &view.table, 0, m);
+        lathe_live_add_later(door->answers_waiting, region, &view.table, 0, m);
     }
+}
+
+void lathe_door_count_answers(lathe_door *door, const lathe_plan_output *output, int64_t n,
+                              void *region) {
+    if (door->answers == NULL || region == NULL)
+        return;
+    if (n == 1)
+        count_answer(door, output, answers_of(region));
+    else
+        count_all_answers(door, output, n, answers_of(region));
 }
 
 void lathe_door_flush(lathe_door *door, void *region) {

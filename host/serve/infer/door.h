@@ -5,7 +5,7 @@
  *     lathe_door_open(door, plan);                          // before values are put in
  *     rc = lathe_door_check(door, plan, 0, n, &visit, &err) // LATHE_E_DATA: a rule rejects
  *     …predict…
- *     lathe_door_count(door, plan, 0, n, region);           // rows that were answered
+ *     lathe_door_count(door, plan, 0, n, &visit, region);   // rows that were answered
  *     lathe_door_count_answers(door, &output, n, region);   // and the answers
  *     lathe_door_note(&visit, counters);                    // on the thread that owns the counters
  *     lathe_door_headers(door, &visit, buf, size);          // "lathe-flags: range=1;column=\"age\"\r\n"
@@ -41,18 +41,24 @@ const cJSON *lathe_door_settings(const lathe_door *door); /* NULL: the document'
 
 /* What the rows of one request break. */
 typedef struct lathe_door_visit {
-    bool fired; /* else the report is not written */
+    bool fired;     /* else the report is not written */
+    uint64_t taken; /* the door's own */
     lathe_rule_report report;
 } lathe_door_visit;
 
 /* [serve] The plan takes a value of the wrong type for missing where no rule rejects it. */
 void lathe_door_open(const lathe_door *door, lathe_plan *plan);
 /* [serve] Rows [begin, begin + n) of the plan. */
-int32_t lathe_door_check(const lathe_door *door, lathe_plan *plan, int64_t begin, int64_t n,
+int32_t lathe_door_check(lathe_door *door, lathe_plan *plan, int64_t begin, int64_t n,
                          lathe_door_visit *visit, lathe_error *err);
-/* [serve] Counts rows into a region of LATHE_SLOTS_LIVE bytes, at once or at the next flush; region NULL: nothing happens. */
+/* [any] The same on another thread. */
+int32_t lathe_door_check_shared(const lathe_door *door, lathe_plan *plan, int64_t begin, int64_t n,
+                                lathe_door_visit *visit, lathe_error *err);
+/* [serve] Counts rows into a region of LATHE_SLOTS_LIVE bytes, at once or at the next flush; region NULL: nothing happens.
+ * visit: that of the check of these very rows, which has its row at hand where no other check came in between; NULL: there
+ * were several. */
 void lathe_door_count(lathe_door *door, const lathe_plan *plan, int64_t begin, int64_t n,
-                      void *region);
+                      const lathe_door_visit *visit, void *region);
 /* [serve] The answers to them, likewise: n rows from the first of `output` on. */
 void lathe_door_count_answers(lathe_door *door, const lathe_plan_output *output, int64_t n,
                               void *region);

@@ -111,7 +111,7 @@ static int32_t job_predict(infer_job *j) {
     t->deadline = infer_deadline(t->deadline, t->begin, lathe_oip_timeout_us(j->oip));
     rc = check_wanted(j, t->parsed);
     if (rc == LATHE_OK)
-        rc = lathe_door_check(j->route.door, j->plan, 0, rows, &j->visit, &j->err);
+        rc = lathe_door_check_shared(j->route.door, j->plan, 0, rows, &j->visit, &j->err);
     if (rc == LATHE_OK)
         rc = infer_run_plan(j->w, &j->route, j->plan, &j->output, &j->err);
     t->predicted = lathe_now_ns();

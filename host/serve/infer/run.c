@@ -182,7 +182,7 @@ void infer_predict_now(infer_worker *w, lathe_exchange *exchange, infer_route *r
     infer_count_execution(w, route);
     infer_note_cost(route->model, t->predicted - t->parsed, rows);
     void *region = infer_live_region(w, route, 0);
-    lathe_door_count(route->door, route->model->plan, 0, rows, region);
+    lathe_door_count(route->door, route->model->plan, 0, rows, &visit, region);
     lathe_door_count_answers(route->door, &output, rows, region);
     infer_answer_with(w, exchange, route, w->oip, &output, &visit, t);
 }
