@@ -42,11 +42,11 @@ void lathe_live_waiting_free(lathe_live_waiting *waiting);          /* NULL is f
 /* [serve] As lathe_live_add, at once or later. */
 void lathe_live_add_later(lathe_live_waiting *waiting, void *region, const lathe_table *rows,
                           int64_t begin, int64_t n);
-/* [serve] In two steps: takes one row of a table, in place of one that was taken and not kept, while its values are near; keeps
- * it once it is known to count. Gives the row's numbers (NaN: missing), those of the columns
+/* [serve] In two steps: takes one row, values[column of raw][row], in place of one that was taken and not kept, while it is near;
+ * keeps it once it is known to count. Gives the row's numbers (NaN: missing), those of the columns
  * lathe_live_number_column(live, 0 … lathe_live_numbers(live) - 1), and behind them zeros up to a multiple of 4; aligned to 32
  * bytes, valid until keep, flush or the next take. */
-const double *lathe_live_take(lathe_live_waiting *waiting, const lathe_table *rows, int64_t row);
+const double *lathe_live_take(lathe_live_waiting *waiting, const void *const *values, int64_t row);
 void lathe_live_keep(lathe_live_waiting *waiting, void *region);
 int64_t lathe_live_numbers(const lathe_live *live);
 int64_t lathe_live_number_column(const lathe_live *live, int64_t i);

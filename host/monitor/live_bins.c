@@ -78,7 +78,7 @@ void live_lanes_set(live_lanes *lanes, int lane, const live_finder *f) {
     lanes->low[lane] = f->low;
 }
 
-/* The edges below a number of a crowded cell. */
+/* The edges below a number, of a cell however crowded. */
 static unsigned search(const live_finder *f, int32_t cell, double value) {
     unsigned low = f->start[cell] & START, high = f->start[cell + 1] & START;
     while (low < high) {
@@ -161,21 +161,33 @@ AVX2 static void measure_avx2(const live_lanes *lanes, const double *rows, int64
     _mm256_store_pd(m->squares, squares);
 }
 
+/* The bin of one number in a cell that is not crowded. */
+AVX2 static inline unsigned find_avx2(const live_finder *f, unsigned start, const double *value) {
+    const __m256d below =
+        _mm256_cmp_pd(_mm256_loadu_pd(f->edges + start), _mm256_broadcast_sd(value), _CMP_LT_OQ);
+    return start + (unsigned)__builtin_popcount((unsigned)_mm256_movemask_pd(below));
+}
+
 AVX2 static void count_avx2(const live_finder *f, const live_tile *tile, int lane, int64_t n,
                             live_cell *counts) {
-    for (int64_t i = 0; i < n; i++) {
-        const int32_t cell = tile->cell[i][lane];
-        const unsigned start = f->start[cell];
-        unsigned bin;
-        if (start & CROWDED) {
-            bin = search(f, cell, tile->value[i][lane]);
-        } else {
-            const __m256d value = _mm256_broadcast_sd(&tile->value[i][lane]);
-            bin = start + (unsigned)__builtin_popcount((unsigned)_mm256_movemask_pd(
-                              _mm256_cmp_pd(_mm256_loadu_pd(f->edges + start), value, _CMP_LT_OQ)));
+    const int32_t(*cell)[LIVE_LANES] = (const int32_t(*)[LIVE_LANES]) & tile->cell[0][lane];
+    const double(*value)[LIVE_LANES] = (const double(*)[LIVE_LANES]) & tile->value[0][lane];
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4, cell += 4, value += 4) {
+        const unsigned a = f->start[(uint32_t)cell[0][0]], b = f->start[(uint32_t)cell[1][0]],
+                       c = f->start[(uint32_t)cell[2][0]], d = f->start[(uint32_t)cell[3][0]];
+        if ((a | b | c | d) & CROWDED) {
+            for (int k = 0; k < 4; k++)
+                live_cell_add(&counts[search(f, cell[k][0], value[k][0])], 1);
+            continue;
         }
-        live_cell_add(&counts[bin], 1);
+        live_cell_add(&counts[find_avx2(f, a, value[0])], 1);
+        live_cell_add(&counts[find_avx2(f, b, value[1])], 1);
+        live_cell_add(&counts[find_avx2(f, c, value[2])], 1);
+        live_cell_add(&counts[find_avx2(f, d, value[3])], 1);
     }
+    for (; i < n; i++, cell++, value++)
+        live_cell_add(&counts[search(f, cell[0][0], value[0][0])], 1);
 }
 
 live_kernels live_bins_kernels(void) {

@@ -319,75 +319,27 @@ bool lathe_rules_check(const lathe_rules *rules, const lathe_table *rows, int64_
     return check_from(rules, 0, rows, begin, n, marks, report);
 }
 
-/* ---- checking a row whose numbers lie side by side ---- */
+bool lathe_rules_check_others(const lathe_rules *rules, const lathe_table *rows, int64_t row,
+                              uint8_t *mark, lathe_rule_report *report) {
+    return check_from(rules, rules->n_numbers, rows, row, 1, mark, report);
+}
 
-struct lathe_bounds {
-    const lathe_rules *rules;
-    int64_t n; /* a multiple of 4 */
-    double *low, *high;
-    uint64_t *watched; /* [n] all ones, or 0: no rule of the column's is on */
-};
-
-static bool set_bounds(lathe_bounds *g, const int64_t *columns, int64_t n) {
+bool lathe_rules_bounds(const lathe_rules *rules, const int64_t *columns, int64_t n, double *low,
+                        double *high) {
     int64_t set = 0;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t c = 0; c < g->rules->n_numbers; c++) {
-            const checked *k = &g->rules->checks[c];
+    for (int64_t i = 0; i < n; i++) {
+        low[i] = -(double)INFINITY;
+        high[i] = (double)INFINITY;
+        for (int64_t c = 0; c < rules->n_numbers; c++) {
+            const checked *k = &rules->checks[c];
             if (k->column != columns[i])
                 continue;
-            g->low[i] = k->low;
-            g->high[i] = k->high;
-            g->watched[i] = UINT64_MAX;
+            low[i] = k->low;
+            high[i] = k->high;
             set++;
         }
-    return set == g->rules->n_numbers;
-}
-
-int32_t lathe_bounds_new(const lathe_rules *rules, const int64_t *columns, int64_t n,
-                         lathe_bounds **out, lathe_error *err) {
-    *out = NULL;
-    lathe_bounds *g = calloc(1, sizeof *g);
-    if (g == NULL)
-        return lathe_fail_memory(err, "validation", "the validation rules");
-    g->rules = rules;
-    g->n = (n + 3) / 4 * 4;
-    g->low = lathe_aligned_zeroed(g->n, sizeof *g->low);
-    g->high = lathe_aligned_zeroed(g->n, sizeof *g->high);
-    g->watched = lathe_aligned_zeroed(g->n, sizeof *g->watched);
-    if (g->low == NULL || g->high == NULL || g->watched == NULL) {
-        lathe_bounds_free(g);
-        return lathe_fail_memory(err, "validation", "the validation rules");
     }
-    if (set_bounds(g, columns, n))
-        *out = g;
-    else
-        lathe_bounds_free(g);
-    return LATHE_OK;
-}
-
-void lathe_bounds_free(lathe_bounds *g) {
-    if (g == NULL)
-        return;
-    free(g->low);
-    free(g->high);
-    free(g->watched);
-    free(g);
-}
-
-/* Is each number within its gate, or not watched? What a row nearly always is; no branch by the number. */
-static bool within(const lathe_bounds *g, const double *numbers) {
-    uint64_t outside = 0;
-    for (int64_t i = 0; i < g->n; i++) {
-        const uint64_t inside = (uint64_t)(numbers[i] >= g->low[i]) & (numbers[i] <= g->high[i]);
-        outside |= (inside - 1) & g->watched[i];
-    }
-    return outside == 0;
-}
-
-bool lathe_bounds_check(const lathe_bounds *g, const double *numbers, const lathe_table *rows,
-                        int64_t row, uint8_t *mark, lathe_rule_report *report) {
-    return check_from(g->rules, within(g, numbers) ? g->rules->n_numbers : 0, rows, row, 1, mark,
-                      report);
+    return set == rules->n_numbers;
 }
 
 /* ---- explaining ---- */

@@ -77,15 +77,13 @@ typedef struct lathe_rule_report {
 bool lathe_rules_check(const lathe_rules *rules, const lathe_table *rows, int64_t begin, int64_t n,
                        uint8_t *marks, lathe_rule_report *report);
 
-/* One row whose numbers were put side by side, in the order of `columns`: looked at together. NULL: some rule is about a number
- * of another column, so that the rows are to be checked as above. LATHE_E_MEMORY. The rules must outlive the bounds. */
-typedef struct lathe_bounds lathe_bounds;
-int32_t lathe_bounds_new(const lathe_rules *rules, const int64_t *columns, int64_t n,
-                         lathe_bounds **bounds, lathe_error *err);
-void lathe_bounds_free(lathe_bounds *bounds); /* NULL is fine */
-/* As lathe_rules_check of one row. numbers: [n], NaN: missing, and zeros up to a multiple of 4. [serve] */
-bool lathe_bounds_check(const lathe_bounds *bounds, const double *numbers, const lathe_table *rows,
-                        int64_t row, uint8_t *mark, lathe_rule_report *report);
+/* For rows whose numbers are looked at together (monitor/bounds.h). A row whose numbers in `columns` all lie within low … high
+ * [n] breaks no rule about numbers. False: some rule is about a number of another column. */
+bool lathe_rules_bounds(const lathe_rules *rules, const int64_t *columns, int64_t n, double *low,
+                        double *high);
+/* As lathe_rules_check of one row whose numbers are known to break no rule. [serve] */
+bool lathe_rules_check_others(const lathe_rules *rules, const lathe_table *rows, int64_t row,
+                              uint8_t *mark, lathe_rule_report *report);
 
 /* The sentence for a report with rejected rows: LATHE_E_DATA. unseen: the text of a category that the dictionary lacks (`len`
  * bytes of it; ptr NULL: not known). */

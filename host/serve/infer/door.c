@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "monitor/bounds.h"
 #include "monitor/outputs.h"
 
 #include <pthread.h>
@@ -27,7 +28,7 @@ struct lathe_door {
     lathe_baseline *answered; /* in training; NULL: an older file has none */
     lathe_live *answers;      /* NULL: they are not counted */
     lathe_live_waiting *answers_waiting;
-    lathe_outputs answer; /* one answer, whose values are the next two */
+    const void *answer_values[2]; /* one answer's columns: of the next two */
     double answer_number;
     int32_t answer_label;
     lathe_str *dict; /* classes */
@@ -75,17 +76,19 @@ static int32_t make_rules(lathe_door *door, const cJSON *settings, lathe_error *
 
 static int32_t watch_answers(lathe_door *door, lathe_error *err) {
     const lathe_model_info *info = lathe_model_get_info(door->model);
-    const lathe_answers none = {.label = &door->answer_label};
+    const lathe_answers one = {.label = &door->answer_label};
+    lathe_outputs view;
     int32_t rc = LATHE_OK;
     if (door->answered == NULL)
         return LATHE_OK;
     door->n_classes = info->n_classes;
     if (door->dict == NULL)
         door->dict = lathe_outputs_dict(info->classes, info->n_classes);
-    lathe_outputs_view(&door->answer, door->dict, info->n_classes, &none, &door->answer_number);
+    lathe_outputs_view(&view, door->dict, info->n_classes, &one, &door->answer_number);
+    for (int64_t c = 0; c < view.table.n_columns; c++)
+        door->answer_values[c] = view.columns[c].values;
     if (door->answers == NULL)
-        rc = lathe_live_new(door->answered, &door->answer.table, LATHE_SLOTS_OUTPUTS,
-                            &door->answers, err);
+        rc = lathe_live_new(door->answered, &view.table, LATHE_SLOTS_OUTPUTS, &door->answers, err);
     if (rc == LATHE_OK && door->answers_waiting == NULL)
         door->answers_waiting = lathe_live_waiting_new(door->answers);
     return rc == LATHE_OK && (door->dict == NULL || door->answers_waiting == NULL)
@@ -201,11 +204,15 @@ void lathe_door_open(const lathe_door *door, lathe_plan *plan) {
 }
 
 /* Visits are told apart so that a row which was taken is counted for its own alone. */
-static bool take_and_check(lathe_door *door, const lathe_table *rows, int64_t row, uint8_t *mark,
+static bool take_and_check(lathe_door *door, const lathe_plan *plan, int64_t row,
                            lathe_door_visit *visit) {
-    const double *numbers = lathe_live_take(door->waiting, rows, row);
+    const double *numbers = lathe_live_take(door->waiting, lathe_plan_values(plan), row);
+    const lathe_table *rows = lathe_plan_rows(plan);
+    uint8_t *mark = lathe_plan_marks(plan) + row;
     visit->taken = ++door->taken_last;
-    return lathe_bounds_check(door->bounds, numbers, rows, row, mark, &visit->report);
+    return lathe_bounds_hold(door->bounds, numbers)
+               ? lathe_rules_check_others(door->rules, rows, row, mark, &visit->report)
+               : lathe_rules_check(door->rules, rows, row, 1, mark, &visit->report);
 }
 
 static int32_t explain(const lathe_door *door, const lathe_plan *plan,
@@ -233,8 +240,7 @@ int32_t lathe_door_check(lathe_door *door, lathe_plan *plan, int64_t begin, int6
                          lathe_door_visit *visit, lathe_error *err) {
     if (n != 1 || door->bounds == NULL)
         return lathe_door_check_shared(door, plan, begin, n, visit, err);
-    visit->fired =
-        take_and_check(door, lathe_plan_rows(plan), begin, lathe_plan_marks(plan) + begin, visit);
+    visit->fired = take_and_check(door, plan, begin, visit);
     return visit->fired && visit->report.rejected > 0 ? explain(door, plan, visit, err) : LATHE_OK;
 }
 
@@ -270,7 +276,7 @@ static void count_answer(lathe_door *door, const lathe_plan_output *output, void
         door->answer_label = output->label[0];
     door->answer_number =
         (double)(door->n_classes > 0 ? output->probability[door->answer_label] : output->value[0]);
-    lathe_live_take(door->answers_waiting, &door->answer.table, 0);
+    lathe_live_take(door->answers_waiting, door->answer_values, 0);
     lathe_live_keep(door->answers_waiting, region);
 }
 

@@ -33,7 +33,9 @@ static int32_t compile_raw(lathe_plan *p, lathe_error *err) {
     p->printed = lathe_arena_array(p->arena, n + 1, sizeof *p->printed);
     p->unseen = lathe_arena_array(p->arena, n + 1, sizeof *p->unseen);
     p->marks = new_values(p, p->max_rows, 1);
-    if (p->columns == NULL || p->printed == NULL || p->unseen == NULL || p->marks == NULL)
+    p->values = lathe_arena_array(p->arena, n + 1, sizeof *p->values);
+    if (p->columns == NULL || p->printed == NULL || p->unseen == NULL || p->marks == NULL ||
+        p->values == NULL)
         return no_memory(err);
     for (size_t c = 0; c < n; c++) {
         p->columns[c] = raw->columns[c];
@@ -51,14 +53,10 @@ static int32_t compile_raw(lathe_plan *p, lathe_error *err) {
         p->unseen[c]->row = -1;
     }
     p->raw = (lathe_table){0, raw->n_columns, p->columns};
-    double **floats = lathe_arena_array(p->arena, n + 1, sizeof *floats);
-    if (floats == NULL)
-        return no_memory(err);
-    p->floats = floats;
+    p->all_floats = true;
     for (size_t c = 0; c < n; c++) {
-        floats[c] = p->columns[c].values;
-        if (p->columns[c].type != LATHE_COLUMN_FLOAT64)
-            p->floats = NULL;
+        p->values[c] = p->columns[c].values;
+        p->all_floats &= p->columns[c].type == LATHE_COLUMN_FLOAT64;
     }
     return LATHE_OK;
 }
@@ -197,6 +195,10 @@ void lathe_plan_stop_on(lathe_plan *plan, const _Atomic bool *stop) {
 
 const lathe_table *lathe_plan_rows(const lathe_plan *plan) {
     return &plan->raw;
+}
+
+const void *const *lathe_plan_values(const lathe_plan *plan) {
+    return (const void *const *)plan->values;
 }
 
 void lathe_plan_tolerate(lathe_plan *plan, const uint8_t *tolerate) {

@@ -85,5 +85,7 @@ int32_t lathe_plan_run(lathe_plan *plan, lathe_plan_output *output, lathe_error 
 
 /* The rows as they were filled in, with the raw schema: for validation and the monitor's counts. */
 const lathe_table *lathe_plan_rows(const lathe_plan *plan);
+/* [columns] their values alone, which stay where they are: closer together. */
+const void *const *lathe_plan_values(const lathe_plan *plan);
 
 #endif

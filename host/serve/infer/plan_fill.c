@@ -191,7 +191,7 @@ static void put_cells(lathe_plan *plan, int64_t index, int64_t n, const double *
     const int64_t k = plan->raw.n_columns;
     int64_t column = index % k, row = plan->base + index / k;
     for (int64_t i = 0; i < n; i++) {
-        plan->floats[column][row] = values[i];
+        ((double *)plan->values[column])[row] = values[i];
         if (++column == k) {
             column = 0;
             row++;
@@ -202,7 +202,7 @@ static void put_cells(lathe_plan *plan, int64_t index, int64_t n, const double *
 int32_t lathe_plan_numbers(lathe_plan *plan, int64_t column, int64_t index, int64_t n,
                            const double *values, lathe_error *err) {
     const int64_t k = plan->raw.n_columns, n_rows = plan->raw.n_rows - plan->base;
-    if (column < 0 && plan->floats != NULL && index >= 0 && n <= n_rows * k - index) {
+    if (column < 0 && plan->all_floats && index >= 0 && n <= n_rows * k - index) {
         put_cells(plan, index, n, values);
         return LATHE_OK;
     }

@@ -44,9 +44,10 @@ struct lathe_plan {
     lathe_table raw; /* n_rows: of this batch */
     int64_t base;    /* row of the batch that is the first for what is put in */
     const _Atomic bool *stop;
-    double **floats;         /* [raw.n_columns] values, where all columns are FLOAT64; else NULL */
-    const uint8_t *tolerate; /* [raw.n_columns] or NULL */
-    uint8_t *marks;          /* [max_rows] */
+    void **values;              /* [raw.n_columns] as the columns have them */
+    bool all_floats;            /* all columns are FLOAT64 */
+    const uint8_t *tolerate;    /* [raw.n_columns] or NULL */
+    uint8_t *marks;             /* [max_rows] */
     lathe_plan_unseen **unseen; /* [raw.n_columns] of CATEGORY columns */
 };
 
