@@ -9,14 +9,12 @@
 #include <math.h>
 #include <string.h>
 
-#define SHIFT 18                /* of a float's bits: 32 cells a power of two */
-#define HALF 384                /* cells on either side of the center: 12 powers of two */
-#define AT_ONCE 4               /* edges that are looked at */
-#define CROWDED ((uint16_t)512) /* the cell has more than those */
-#define START ((uint16_t)511)
+#define SHIFT 18  /* of a float's bits: 32 cells a power of two */
+#define HALF 384  /* cells on either side of the center: 12 powers of two */
+#define AT_ONCE 4 /* edges of the cell that are looked at first */
 
 struct live_finder {
-    _Alignas(64) uint16_t start[2 * HALF + 1]; /* edges below the cell, and CROWDED */
+    _Alignas(64) uint16_t start[2 * HALF + 1]; /* edges below the cell */
     int32_t low;                               /* steps from 0 to the cell next to the center */
     double center;
     int64_t n_edges;
@@ -59,10 +57,9 @@ live_finder *live_finder_new(const double *edges, int64_t n, double center) {
         f->edges[i] = i < n ? edges[i] : (double)INFINITY;
     int64_t at = 0;
     for (int32_t cell = 0; cell <= 2 * HALF; cell++) {
-        const int64_t begin = at;
+        f->start[cell] = (uint16_t)at;
         while (at < n && cell_of(edges[at] - center, f->low) <= cell)
             at++;
-        f->start[cell] = (uint16_t)begin | (at - begin > AT_ONCE ? CROWDED : 0);
     }
     return f;
 }
@@ -78,9 +75,9 @@ void live_lanes_set(live_lanes *lanes, int lane, const live_finder *f) {
     lanes->low[lane] = f->low;
 }
 
-/* The edges below a number, of a cell however crowded. */
-static unsigned search(const live_finder *f, int32_t cell, double value) {
-    unsigned low = f->start[cell] & START, high = f->start[cell + 1] & START;
+/* The edges below a number that has at least AT_ONCE of its cell's below it. */
+static unsigned search(const live_finder *f, uint32_t cell, double value) {
+    unsigned low = f->start[cell] + AT_ONCE, high = f->start[cell + 1];
     while (low < high) {
         const unsigned middle = (low + high) / 2;
         if (f->edges[middle] < value)
@@ -119,14 +116,13 @@ static void measure_any(const live_lanes *lanes, const double *rows, int64_t str
 static void count_any(const live_finder *f, const live_tile *tile, int lane, int64_t n,
                       live_cell *counts) {
     for (int64_t i = 0; i < n; i++) {
-        const int32_t cell = tile->cell[i][lane];
-        const double value = tile->value[i][lane];
-        unsigned bin = f->start[cell] & START;
-        if (f->start[cell] & CROWDED)
-            bin = search(f, cell, value);
-        else
-            for (int k = 0; k < AT_ONCE && f->edges[bin] < value; k++)
-                bin++;
+        const uint32_t in = (uint32_t)tile->cell[i][lane];
+        unsigned bin = f->start[in];
+        const unsigned most = bin + AT_ONCE;
+        while (bin < most && f->edges[bin] < tile->value[i][lane])
+            bin++;
+        if (bin == most)
+            bin = search(f, in, tile->value[i][lane]);
         live_cell_add(&counts[bin], 1);
     }
 }
@@ -161,33 +157,22 @@ AVX2 static void measure_avx2(const live_lanes *lanes, const double *rows, int64
     _mm256_store_pd(m->squares, squares);
 }
 
-/* The bin of one number in a cell that is not crowded. */
-AVX2 static inline unsigned find_avx2(const live_finder *f, unsigned start, const double *value) {
-    const __m256d below =
-        _mm256_cmp_pd(_mm256_loadu_pd(f->edges + start), _mm256_broadcast_sd(value), _CMP_LT_OQ);
-    return start + (unsigned)__builtin_popcount((unsigned)_mm256_movemask_pd(below));
-}
-
 AVX2 static void count_avx2(const live_finder *f, const live_tile *tile, int lane, int64_t n,
                             live_cell *counts) {
-    const int32_t(*cell)[LIVE_LANES] = (const int32_t(*)[LIVE_LANES]) & tile->cell[0][lane];
-    const double(*value)[LIVE_LANES] = (const double(*)[LIVE_LANES]) & tile->value[0][lane];
-    int64_t i = 0;
-    for (; i + 4 <= n; i += 4, cell += 4, value += 4) {
-        const unsigned a = f->start[(uint32_t)cell[0][0]], b = f->start[(uint32_t)cell[1][0]],
-                       c = f->start[(uint32_t)cell[2][0]], d = f->start[(uint32_t)cell[3][0]];
-        if ((a | b | c | d) & CROWDED) {
-            for (int k = 0; k < 4; k++)
-                live_cell_add(&counts[search(f, cell[k][0], value[k][0])], 1);
-            continue;
-        }
-        live_cell_add(&counts[find_avx2(f, a, value[0])], 1);
-        live_cell_add(&counts[find_avx2(f, b, value[1])], 1);
-        live_cell_add(&counts[find_avx2(f, c, value[2])], 1);
-        live_cell_add(&counts[find_avx2(f, d, value[3])], 1);
+    const int32_t *cell = &tile->cell[0][lane];
+    const double *value = &tile->value[0][lane];
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t in = (uint32_t)cell[i * LIVE_LANES];
+        unsigned bin = f->start[in];
+        const int below = _mm256_movemask_pd(
+            _mm256_cmp_pd(_mm256_loadu_pd(f->edges + bin),
+                          _mm256_broadcast_sd(&value[i * LIVE_LANES]), _CMP_LT_OQ));
+        bin += (unsigned)__builtin_popcount((unsigned)below);
+        if (__builtin_expect(below == (1 << AT_ONCE) - 1, 0))
+            bin = search(f, in, value[i * LIVE_LANES]);
+        live_cell_add(&counts[bin], 1);
     }
-    for (; i < n; i++, cell++, value++)
-        live_cell_add(&counts[search(f, cell[0][0], value[0][0])], 1);
 }
 
 live_kernels live_bins_kernels(void) {

@@ -256,6 +256,10 @@ def lua_string(data):
     return '"' + "".join(f"\\{b:03d}" for b in data) + '"'
 
 
+class Failed(Exception):
+    """A server gave no answers that can be compared."""
+
+
 def load(server, case, connections, seconds):
     """What wrk saw: requests a second, µs of median and 99th percentile."""
     headers, body = server.request(case)
@@ -268,10 +272,10 @@ def load(server, case, connections, seconds):
                           f"http://127.0.0.1:{server.port}{server.path}"], capture_output=True, text=True)
     found = re.search(r"^JSON (.*)$", out.stdout, re.M)
     if out.returncode != 0 or not found:
-        raise SystemExit(f"wrk failed: {out.stdout}{out.stderr}")
+        raise Failed(f"wrk failed: {(out.stdout + out.stderr).strip()[-200:]}")
     one = json.loads(found[1])
     if one["errors"]:
-        raise SystemExit(f"{server.name}, {case}: {one['errors']} requests failed")
+        raise Failed(f"{one['errors']} of {one['requests']} requests failed")
     return {"rate": one["requests"] / one["us"] * 1e6, "p50": one["p50"], "p99": one["p99"]}
 
 
@@ -283,13 +287,29 @@ def takes_part(server, case):
             "batch": not isinstance(server, (Nginx, MlServer))}[case]
 
 
-def show(case, figures):
+def measure(server, case, seconds, failed):
+    """One measurement; None where the server has failed, which ends the benchmark for lathe alone."""
+    if server.name in failed:
+        return None
+    try:
+        return load(server, case, CASES[case], seconds)
+    except Failed as reason:
+        if isinstance(server, Lathe):
+            raise SystemExit(f"{server.name}, {case}: {reason}") from reason
+        failed[server.name] = str(reason)
+        return None
+
+
+def show(case, figures, failed):
     n = BATCH if case == "batch" else 1
     base = figures["lathe"]
     unit = "rows/s" if case == "batch" else "requests/s"
     print(f"\n{case}: {CASES[case]} connection{'s' if CASES[case] > 1 else ''}"
           + (f", {BATCH} rows × 28 as binary FP32" if case == "batch" else ", 1 row × 28 as JSON"))
     for name, runs in figures.items():
+        if name in failed:
+            print(f"  {name:22} failed, not compared: {failed[name]}")
+            continue
         med = {k: statistics.median(r[k] for r in runs) for k in runs[0]}
         ratio = statistics.median(a["rate"] / b["rate"] for a, b in zip(base, runs))
         spread = f"{min(r['rate'] for r in runs) * n:.0f}–{max(r['rate'] for r in runs) * n:.0f}"
@@ -323,13 +343,14 @@ def main():
         for case in args.cases or CASES:
             taking = [s for s in servers if takes_part(s, case)]
             figures = {s.name: [] for s in taking}
+            failed = {}
             for server in taking:
-                load(server, case, CASES[case], 1)  # warm
+                measure(server, case, 1, failed)  # warm
             for _ in range(args.repeats):
                 for server in taking:
-                    figures[server.name].append(load(server, case, CASES[case], args.seconds))
-            show(case, figures)
-            results[case] = figures
+                    figures[server.name].append(measure(server, case, args.seconds, failed))
+            show(case, figures, failed)
+            results[case] = {name: runs for name, runs in figures.items() if name not in failed}
     (FOLDER / "serve.json").write_text(json.dumps(results, indent=1))
     return 0
 
