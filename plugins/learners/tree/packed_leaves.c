@@ -3,8 +3,8 @@
  * The gradients or weights of the leaf's rows are summed in fixed point, as in rows.c: to 46 bits and
  * in any order. The rows are divided evenly among the threads, however uneven the leaves are.
  *
- * Where the leaves are few, each row is first told the number of its leaf; then the gradients are
- * read in the order of the rows, from the first to the last, rather than leaf by leaf.
+ * Where the leaves are few and the rows more than a cache holds, each row is first told the number of its leaf; then
+ * the gradients are read in the order of the rows, from the first to the last, rather than leaf by leaf.
  */
 #include "packed.h"
 
@@ -12,7 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_PER_CHUNK = 4096, MANY_LEAVES = 4096 };
+enum {
+    ROWS_PER_CHUNK = 4096,
+    MANY_LEAVES = 4096,
+    CACHED_ROWS = 1 << 16 /* whose gradients and hessians stay in the second level of cache */
+};
 
 typedef struct leaf_sum {
     int64_t begin, end; /* rows */
@@ -167,7 +171,8 @@ int32_t packed_leaf_values(tree_context *c, float *value, const lathe_fit *fit, 
         if (c->item[i].leaf >= 0)
             l.leaf[l.n++] = (leaf_sum){c->item[i].begin, c->item[i].end, 0, 0, c->item[i].leaf, 0};
     qsort(l.leaf, (size_t)l.n, sizeof *l.leaf, by_begin);
-    int all = c->n_used == c->n_rows, by_row = all && c->is_gradient && l.n <= MANY_LEAVES;
+    int all = c->n_used == c->n_rows;
+    int by_row = all && c->is_gradient && l.n <= MANY_LEAVES && c->n_rows > CACHED_ROWS;
     int64_t grain = ROWS_PER_CHUNK + 32 * l.n;
     int32_t rc = host->parallel_for(host, c->n_used, grain, by_row ? tell_chunk : sum_chunk, &l);
     if (rc == LATHE_OK && by_row)
