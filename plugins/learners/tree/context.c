@@ -249,6 +249,7 @@ static int32_t choose_features(tree_context *c, const lathe_fit *fit, lathe_erro
                              (long long)n);
     }
     c->width = c->mode == TREE_MODE_CLASSES ? c->n_classes : 2;
+    c->n_cells = (int64_t)cells;
     c->slot_words = (int64_t)cells * c->width;
     c->per_split = features_per_split(c->config, n);
     if (c->per_split > c->n_fit_features)

@@ -12,7 +12,11 @@
 
 #include <string.h>
 
-enum { HISTOGRAM_ROWS = 128, BUNDLED_ROWS = 4 };
+enum {
+    HISTOGRAM_ROWS = 128,
+    BUNDLED_ROWS = 4,
+    PARALLEL_CELLS = 512 /* of a histogram, whose search is worth another thread */
+};
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
@@ -174,27 +178,58 @@ static void search(tree_context *c, tree_item *item, const int64_t *histogram, i
         tree_search(c, item, histogram, worker);
 }
 
+/* The two children, which are searched apart from each other. */
+typedef struct children {
+    tree_context *c;
+    tree_item *item, *small, *large;
+    int64_t *of_item, *of_small, *of_large; /* histograms; NULL: none */
+    int32_t done[2];
+} children;
+
+static int32_t search_child(void *user, int64_t begin, int64_t end, int32_t worker) {
+    children *k = user;
+    for (int64_t i = begin; i < end; i++) {
+        if (i == 0)
+            search(k->c, k->small, k->of_small, worker);
+        else if (k->of_large && k->of_small && k->of_item)
+            subtract(k->c, k->item, k->of_item, k->large, k->of_large, k->small, k->of_small);
+        else if (k->of_large)
+            build(k->c, k->large, k->of_large, worker);
+        if (i == 1)
+            search(k->c, k->large, k->of_large, worker);
+        k->done[i] = 1;
+    }
+    return LATHE_OK;
+}
+
+static void search_children(children *k, int32_t worker) {
+    const lathe_host *host = k->c->host;
+    int parallel = k->c->n_workers > 1 && k->of_large && k->c->n_cells >= PARALLEL_CELLS;
+    if (parallel && host->parallel_for(host, 2, 1, search_child, k) == LATHE_OK)
+        return;
+    for (int64_t i = 0; i < 2; i++) /* stopped from outside: what is here is whole all the same */
+        if (!k->done[i])
+            search_child(k, i, i + 1, worker);
+}
+
 void tree_expand(tree_context *c, const tree_expansion *x, int32_t worker) {
     tree_item *item = &c->item[x->item];
     tree_item *left = &c->item[x->first], *right = left + 1;
     tree_item *small = small_child(c, x->first), *large = large_child(c, x->first);
-    int64_t *a = words_of(c, tree_count(c, small->sum.hc), x->small_slot);
-    int64_t *b = words_of(c, tree_count(c, large->sum.hc), x->large_slot);
-    int64_t *of_item = words_of(c, tree_count(c, item->sum.hc), item->histogram);
-    int64_t n = c->packed ? packed_partition(c, item, small, a, worker) : tree_partition(c, item);
+    children k = {.c = c, .item = item, .small = small, .large = large};
+    k.of_small = words_of(c, tree_count(c, small->sum.hc), x->small_slot);
+    k.of_large = words_of(c, tree_count(c, large->sum.hc), x->large_slot);
+    k.of_item = words_of(c, tree_count(c, item->sum.hc), item->histogram);
+    int64_t n = c->packed ? packed_partition(c, item, small, k.of_small, x->alone, worker)
+                          : tree_partition(c, item);
     left->begin = item->begin;
     left->end = right->begin = item->begin + n;
     right->end = item->end;
     if (x->last)
         return;
-    if (a && !c->packed)
-        build(c, small, a, worker);
-    search(c, small, a, worker);
-    if (b && a && of_item)
-        subtract(c, item, of_item, large, b, small, a);
-    else if (b)
-        build(c, large, b, worker);
-    search(c, large, b, worker);
+    if (k.of_small && !c->packed)
+        build(c, small, k.of_small, worker);
+    search_children(&k, worker);
 }
 
 void tree_start_root(tree_context *c) {

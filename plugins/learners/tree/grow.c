@@ -14,7 +14,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { ASSIGN_GRAIN = 8192, WALK_ROWS = 16, MAX_EXPANSIONS = 8, PARALLEL_WORK = 1 << 13 };
+enum {
+    ASSIGN_GRAIN = 8192,
+    WALK_ROWS = 16,
+    MAX_EXPANSIONS = 8,
+    MAX_LOOKS = 32, /* leaves of the queue that are looked at for a round */
+    PARALLEL_WORK = 1 << 13
+};
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
@@ -147,7 +153,26 @@ static int64_t round_size(const tree_context *c, int64_t remaining) {
     int64_t n = remaining / 4 > 2 ? remaining / 4 : 2;
     n = n < remaining ? n : remaining;
     n = n < MAX_EXPANSIONS ? n : MAX_EXPANSIONS;
+    n = c->n_workers > 1 ? n : 1;
     return n < c->n_heap ? n : c->n_heap;
+}
+
+/* Takes from the queue, and puts back, the first leaves that are not yet expanded: those among the next round_size, and
+ * where that leaves threads without work some after them that will likely be wanted too. */
+static int64_t find_unexpanded(tree_context *c, int64_t remaining, int32_t *found) {
+    int32_t looked_at[MAX_LOOKS];
+    int64_t size = round_size(c, remaining), most = remaining / 2, n = 0, looked = 0;
+    most = most < c->n_heap ? most : c->n_heap;
+    most = most < MAX_LOOKS ? most : MAX_LOOKS;
+    while (looked < size || (looked < most && n < size && n < c->n_workers)) {
+        int32_t i = queue_pop(c);
+        looked_at[looked++] = i;
+        if (c->item[i].children < 0 && !tree_subtree_suits(c, &c->item[i]))
+            found[n++] = i;
+    }
+    while (looked > 0)
+        queue_push(c, looked_at[--looked]);
+    return n;
 }
 
 /* Expands the next leaves of the queue, where they are not yet; `remaining`: splits to come. */
@@ -158,21 +183,21 @@ static int32_t expand_round(tree_context *c, int64_t remaining, lathe_error *err
     if (rc != LATHE_OK)
         return rc;
     queue_drop(c, remaining);
-    int64_t n = round_size(c, remaining), work = 0;
-    for (int64_t i = 0; i < n; i++)
-        next[i] = queue_pop(c);
-    for (int64_t i = n - 1; i >= 0; i--)
-        queue_push(c, next[i]);
-    for (int64_t i = 0; i < n; i++) {
+    r.n = find_unexpanded(c, remaining, next);
+    int64_t work = 0, rows = 0;
+    for (int64_t i = 0; i < r.n; i++) {
         tree_item *item = &c->item[next[i]];
-        if (item->children >= 0 || tree_subtree_suits(c, item))
-            continue;
-        tree_expansion *x = &r.x[r.n++];
+        tree_expansion *x = &r.x[i];
         *x = (tree_expansion){.item = next[i], .first = (int32_t)c->n_items};
         x->last = remaining == 1;
         c->n_items += 2;
         tree_expansion_reserve(c, x);
+        rows += item->end - item->begin;
         work += (item->end - item->begin) * c->per_split + (x->large_slot >= 0 ? c->slot_words : 0);
+    }
+    for (int64_t i = 0; i < r.n; i++) { /* more than 1.25 times a thread's share */
+        const tree_item *item = &c->item[next[i]];
+        r.x[i].alone = 4 * (item->end - item->begin) * c->n_workers > 5 * rows;
     }
     if (r.n < 2 || work < PARALLEL_WORK || c->n_workers < 2 ||
         c->host->parallel_for(c->host, r.n, 1, expand_chunk, &r) != LATHE_OK) {

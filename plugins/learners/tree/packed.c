@@ -9,7 +9,9 @@ enum {
     DENSE_TILE = 16,
     DENSE_GAP = 3,
     ROWS_PER_TILE = 2048,
-    LEAST_CHUNK = 4096
+    LEAST_CHUNK = 4096,
+    ROOT_CHUNKS = 16,
+    ROOT_CELLS = 512 /* whose search is worth several threads */
 };
 
 /* ---- histograms ------------------------------------------------------------------------------ */
@@ -377,12 +379,62 @@ static void take_better(tree_split *best, const tree_split *s) {
         *best = *s;
 }
 
+/* The search in a histogram, some features each. */
+typedef struct search {
+    tree_context *c;
+    const tree_item *item;
+    const int64_t *histogram;
+    int64_t grain;
+    tree_split *best; /* [chunks] */
+} search;
+
+static int32_t search_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    const search *r = user;
+    tree_context *c = r->c;
+    cut t = make_cut(c, r->item);
+    int64_t *scratch = c->bin_scratch + (int64_t)worker * PACKED_BINS * PACKED_DRAWN * 3;
+    tree_split *best = &r->best[begin / r->grain];
+    *best = (tree_split){.feature = INT32_MAX};
+    for (int64_t j = begin; j < end; j++) {
+        tree_split s = {.feature = c->feature[j]};
+        t.cells = r->histogram + (int64_t)s.feature * PACKED_BINS * (t.narrow ? 1 : 2);
+        if (c->bundled)
+            t.cells = tree_bundles_cells(c, r->item, s.feature, r->histogram, t.narrow, scratch);
+        search_cells(&t, &s);
+        take_better(best, &s);
+    }
+    return LATHE_OK;
+}
+
+/* Of the root, while the other threads have nothing else to do, by all of them. */
+static void search_histogram(tree_context *c, tree_item *item, const int64_t *histogram,
+                             int32_t worker) {
+    tree_split best[ROOT_CHUNKS];
+    int64_t nf = c->n_fit_features;
+    int parallel = item->depth == 0 && c->n_workers > 1 && c->n_cells >= ROOT_CELLS;
+    search r = {c, item, histogram, nf, best};
+    int done = 0;
+    if (parallel) {
+        int32_t workers = c->n_workers < ROOT_CHUNKS ? c->n_workers : ROOT_CHUNKS;
+        r.grain = tree_even_grain(nf, 1, workers, 1);
+        done = c->host->parallel_for(c->host, nf, r.grain, search_chunk, &r) == LATHE_OK;
+    }
+    for (int64_t j = 0; !done && j < nf; j += r.grain)
+        search_chunk(&r, j, j + r.grain < nf ? j + r.grain : nf, worker);
+    for (int64_t j = 0; j < nf; j += r.grain)
+        take_better(&item->split, &best[j / r.grain]);
+}
+
 void packed_search(tree_context *c, tree_item *item, const int64_t *histogram, int32_t worker) {
+    if (histogram) {
+        search_histogram(c, item, histogram, worker);
+        return;
+    }
     cut t = make_cut(c, item);
     tree_drawer d;
     tree_drawer_start(c, item, worker, &d);
     int64_t *scratch = c->bin_scratch + (int64_t)worker * PACKED_BINS * PACKED_DRAWN * 3;
-    int64_t most = histogram ? 1 : d.wanted < PACKED_DRAWN ? d.wanted : PACKED_DRAWN;
+    int64_t most = d.wanted < PACKED_DRAWN ? d.wanted : PACKED_DRAWN;
     for (;;) {
         int32_t feature[PACKED_DRAWN];
         int count = 0;
@@ -390,14 +442,10 @@ void packed_search(tree_context *c, tree_item *item, const int64_t *histogram, i
             feature[count++] = c->feature[j];
         if (count == 0)
             return;
-        if (!histogram)
-            build_some(c, item, feature, count, scratch);
+        build_some(c, item, feature, count, scratch);
         for (int k = 0; k < count; k++) {
             tree_split s = {.feature = feature[k]};
-            int64_t at = (int64_t)(histogram ? feature[k] : k) * PACKED_BINS;
-            t.cells = (histogram ? histogram : scratch) + at * (t.narrow ? 1 : 2);
-            if (histogram && c->bundled)
-                t.cells = tree_bundles_cells(c, item, feature[k], histogram, t.narrow, scratch);
+            t.cells = scratch + (int64_t)k * PACKED_BINS * (t.narrow ? 1 : 2);
             tree_drawer_tell(&d, search_cells(&t, &s));
             take_better(&item->split, &s);
         }

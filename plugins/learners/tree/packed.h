@@ -21,7 +21,7 @@
 
 enum {
     PACKED_BINS = 256,         /* cells a feature */
-    PACKED_PARALLEL = 1 << 16, /* row x feature updates that are worth several threads */
+    PACKED_PARALLEL = 1 << 15, /* row x feature updates that are worth several threads */
     PACKED_MAX_COUNT =
         65535,       /* rows, repeats counted, of a narrow cell; c->narrow_count of a fit */
     PACKED_DRAWN = 8 /* features whose histograms are made in one pass */
@@ -219,8 +219,8 @@ static inline void packed_unlock(int *l) {
 
 /* packed_partition.c. Orders the entries of the node in place, those that go left first, both sides
  * ascending as before, and makes the histogram of `child`, one of its children, on the way (NULL:
- * of none). Returns how many go left. */
+ * of none). `alone`: other threads have little else to do. Returns how many go left. */
 int64_t packed_partition(tree_context *c, const tree_item *item, const tree_item *child,
-                         int64_t *histogram, int32_t worker);
+                         int64_t *histogram, int alone, int32_t worker);
 
 #endif

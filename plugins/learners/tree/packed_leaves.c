@@ -173,7 +173,8 @@ int32_t packed_leaf_values(tree_context *c, float *value, const lathe_fit *fit, 
     qsort(l.leaf, (size_t)l.n, sizeof *l.leaf, by_begin);
     int all = c->n_used == c->n_rows;
     int by_row = all && c->is_gradient && l.n <= MANY_LEAVES && c->n_rows > CACHED_ROWS;
-    int64_t grain = ROWS_PER_CHUNK + 32 * l.n;
+    int64_t least = ROWS_PER_CHUNK + 32 * l.n;
+    int64_t grain = tree_even_grain(c->n_used, least, c->n_workers, 16);
     int32_t rc = host->parallel_for(host, c->n_used, grain, by_row ? tell_chunk : sum_chunk, &l);
     if (rc == LATHE_OK && by_row)
         rc = host->parallel_for(host, c->n_used, grain, sum_rows, &l);

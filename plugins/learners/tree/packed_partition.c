@@ -12,7 +12,7 @@
 enum {
     BLOCK = 1024, /* rows */
     PREFETCH = 40,
-    LEAST_CHUNK = 4096,
+    LEAST_CHUNK = 2048,
     PARALLEL_ROWS = 16384 /* without a histogram */
 };
 
@@ -200,9 +200,9 @@ static int64_t find_places(partition *p, int64_t chunks) {
 /* -1: not done. */
 static int64_t divide_parallel(partition *p) {
     const lathe_host *host = p->c->host;
-    int64_t n = p->n, grain = n / (2 * (int64_t)p->c->n_workers);
-    p->grain = grain < LEAST_CHUNK ? LEAST_CHUNK : grain;
-    int64_t chunks = (n + p->grain - 1) / p->grain, left = -1;
+    int64_t n = p->n, left = -1;
+    p->grain = tree_even_grain(n, LEAST_CHUNK, p->c->n_workers, 2);
+    int64_t chunks = (n + p->grain - 1) / p->grain;
     p->n_left = host->alloc(host, (uint64_t)chunks * 3 * sizeof *p->n_left);
     if (!p->n_left)
         return -1;
@@ -221,7 +221,7 @@ static int64_t divide_parallel(partition *p) {
 }
 
 int64_t packed_partition(tree_context *c, const tree_item *item, const tree_item *child,
-                         int64_t *histogram, int32_t worker) {
+                         int64_t *histogram, int alone, int32_t worker) {
     const lathe_bins *bins = c->bins;
     int32_t feature = item->split.feature;
     partition p = {.c = c, .n = item->end - item->begin, .child = child->side};
@@ -239,7 +239,7 @@ int64_t packed_partition(tree_context *c, const tree_item *item, const tree_item
     if (histogram)
         packed_clear(c, histogram, p.narrow);
     int worth = histogram ? p.n * c->packed_features >= PACKED_PARALLEL : p.n >= PARALLEL_ROWS;
-    if (worth && p.n > LEAST_CHUNK && c->n_workers > 1) {
+    if (worth && alone && p.n >= 2 * LEAST_CHUNK && c->n_workers > 1) {
         int64_t left = divide_parallel(&p);
         if (left >= 0)
             return left;

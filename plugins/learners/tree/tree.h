@@ -264,6 +264,7 @@ typedef struct tree_context {
     tree_slots slots;      /* narrow cells in packed mode */
     tree_slots wide_slots; /* packed mode: of nodes of too many rows for narrow cells */
     int64_t slot_words;    /* of this fit */
+    int64_t n_cells;       /* that are in use of them */
     int64_t *partial;      /* [n_partial, slot_words] of the chunks of a parallel build */
     int64_t n_partial;
     int partial_busy;
@@ -311,6 +312,14 @@ static inline uint64_t tree_mix(uint64_t x) {
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
     x = (x ^ x >> 27) * 0x94d049bb133111ebu;
     return x ^ x >> 31;
+}
+
+/* A grain, of `least` at least, that divides n evenly among the workers, into so many chunks each at most. */
+static inline int64_t tree_even_grain(int64_t n, int64_t least, int32_t workers, int64_t each) {
+    int64_t chunks = n / least < each * workers ? n / least : each * workers;
+    if (chunks > workers)
+        chunks -= chunks % workers;
+    return chunks > 1 ? (n + chunks - 1) / chunks : n > 1 ? n : 1;
 }
 
 static inline int tree_bin_is_left(const uint64_t *bins, int b) {
@@ -401,6 +410,7 @@ typedef struct tree_expansion {
     int32_t small_slot; /* for the histogram of the smaller child, -1: none */
     int32_t large_slot;
     int32_t last;
+    int32_t alone; /* no other expansion keeps the threads as busy at the same time */
 } tree_expansion;
 void tree_expand(tree_context *c, const tree_expansion *x, int32_t worker);
 /* Takes and gives back places for histograms; one thread. */
