@@ -6,6 +6,10 @@
 
 #include <string.h>
 
+#define MOST_ROUGH_L2 0x1p40 /* in units of h: far from where a float overflows */
+
+enum { NEAR = 16 /* scores that are looked at together */ };
+
 #define INLINE static inline __attribute__((always_inline))
 
 /* ---- rounding at random ---------------------------------------------------------------------- */
@@ -124,22 +128,101 @@ INLINE double above_2_52(uint64_t bits) {
     return x;
 }
 
-INLINE double best_narrow(const packed_node *node, const int64_t *cells, int n, int64_t first,
-                          int count_is_h, int gini, int *position, int64_t *left) {
-    uint64_t sum[PACKED_BINS], v = (uint64_t)first;
+/* Score of the cut after these narrow cells. */
+INLINE double score_narrow(packed_node all, uint64_t sum, int count_is_h, int gini) {
+    double g = above_2_52(sum >> 40 ^ 0x800000u) - (0x1p52 + 0x1p23);
+    double h = above_2_52(sum >> 16 & 0xffffffu) - 0x1p52;
+    double count = count_is_h ? h : above_2_52(sum & 0xffffu) - 0x1p52;
+    return score_of(all, gini, g, h, count);
+}
+
+INLINE double best_narrow(const packed_node *node, const uint64_t *sum, int n, int count_is_h,
+                          int gini, int *position) {
     double score[PACKED_BINS];
     packed_node all = *node;
+    for (int b = 0; b < n; b++)
+        score[b] = score_narrow(all, sum[b], count_is_h, gini);
+    return first_greatest(score, n, position);
+}
+
+/* What a side of a cut must have at least, as a whole number; h above 0 where nothing is added to it. */
+INLINE int32_t whole_least(double least) {
+    int32_t whole = least < 0x1p30 ? (int32_t)least : 1 << 30;
+    return whole + ((double)whole < least);
+}
+
+/* The bits of the scores in float, which are in the order of the scores; -1: not allowed. The fields of narrow cells are
+ * whole numbers below 2^24, which floats hold, on both sides of the cut; nothing cancels after that. So a score is within
+ * 12 * 2^-24 of itself: two roundings with l2, three products, a sum, a product and a quotient of these. */
+INLINE void score_roughly(const packed_node *node, const uint64_t *sum, int n, int32_t *bits) {
+    int32_t g[PACKED_BINS], h[PACKED_BINS], count[PACKED_BINS];
+    int32_t all_g = (int32_t)node->g, all_h = (int32_t)node->h, all_count = (int32_t)node->count;
+    int32_t least_count = whole_least(node->min_rows), least_h = whole_least(node->min_hessian);
+    float l2 = (float)node->l2;
+    least_h = least_h < 1 && !(node->l2 > 0) ? 1 : least_h;
+    for (int b = 0; b < n; b++) {
+        uint32_t high = (uint32_t)(sum[b] >> 32), low = (uint32_t)sum[b];
+        g[b] = (int32_t)high >> 8;
+        h[b] = (int32_t)((high << 16 | low >> 16) & 0xffffff);
+        count[b] = (int32_t)(low & 0xffff);
+    }
+    for (int b = 0; b < n; b++) {
+        int32_t other_h = all_h - h[b], other_count = all_count - count[b];
+        float gl = (float)g[b], gr = (float)(all_g - g[b]);
+        float x = (float)h[b] + l2, y = (float)other_h + l2;
+        float score = (gl * gl * y + gr * gr * x) / (x * y);
+        int32_t few = count[b] < other_count ? count[b] : other_count, one;
+        int32_t low = h[b] < other_h ? h[b] : other_h;
+        memcpy(&one, &score, sizeof one);
+        bits[b] = ((few >= least_count) & (low >= least_h)) ? one : -1;
+    }
+}
+
+/* The same as best_narrow, of sums of squares: twice as many scores at a time in float, and in double those alone that
+ * come near the greatest. */
+INLINE double best_squares(const packed_node *node, const uint64_t *sum, int n, int *position) {
+    int32_t bits[PACKED_BINS + NEAR], top = -1, low;
+    packed_node all = *node;
+    double best = -1;
+    float near;
+    score_roughly(node, sum, n, bits);
+    for (int b = 0; b < n; b++)
+        top = bits[b] > top ? bits[b] : top;
+    for (int l = 0; l < NEAR; l++)
+        bits[n + l] = -1;
+    *position = -1;
+    if (top < 0)
+        return -1;
+    memcpy(&near, &top, sizeof near);
+    near *= 1.0f - 0x1p-18f; /* more than twice that far */
+    memcpy(&low, &near, sizeof low);
+    for (int b = 0; b < n; b += NEAR) {
+        int32_t any = 0;
+        for (int l = 0; l < NEAR; l++)
+            any |= bits[b + l] >= low;
+        for (int i = b; any && i < b + NEAR; i++) {
+            if (bits[i] < low || (i > 0 && sum[i] == sum[i - 1])) /* the first of equal ones */
+                continue;
+            double score = score_narrow(all, sum[i], 0, 0);
+            if (score > best) {
+                best = score;
+                *position = i;
+            }
+        }
+    }
+    return best;
+}
+
+INLINE double best_cut(const packed_node *node, const int64_t *cells, int n, int64_t first,
+                       int count_is_h, int gini, int *position, int64_t *left) {
+    uint64_t sum[PACKED_BINS], v = (uint64_t)first;
     for (int b = 0; b < n; b++) {
         v += (uint64_t)cells[b];
         sum[b] = v;
     }
-    for (int b = 0; b < n; b++) {
-        double g = above_2_52(sum[b] >> 40 ^ 0x800000u) - (0x1p52 + 0x1p23);
-        double h = above_2_52(sum[b] >> 16 & 0xffffffu) - 0x1p52;
-        double count = count_is_h ? h : above_2_52(sum[b] & 0xffffu) - 0x1p52;
-        score[b] = score_of(all, gini, g, h, count);
-    }
-    double best = first_greatest(score, n, position);
+    double best = !gini && node->l2 < MOST_ROUGH_L2
+                      ? best_squares(node, sum, n, position)
+                      : best_narrow(node, sum, n, count_is_h, gini, position);
     if (best >= 0)
         *left = (int64_t)sum[*position];
     return best;
@@ -181,9 +264,9 @@ INLINE double best_of_counts(const uint32_t *sums, int n, uint32_t all, int32_t 
                                            int64_t first, int count_is_h, int *position,           \
                                            int64_t *left) {                                        \
         if (count_is_h)                                                                            \
-            return best_narrow(node, cells, n, first, 1, 1, position, left);                       \
-        return node->gini ? best_narrow(node, cells, n, first, 0, 1, position, left)               \
-                          : best_narrow(node, cells, n, first, 0, 0, position, left);              \
+            return best_cut(node, cells, n, first, 1, 1, position, left);                          \
+        return node->gini ? best_cut(node, cells, n, first, 0, 1, position, left)                  \
+                          : best_cut(node, cells, n, first, 0, 0, position, left);                 \
     }                                                                                              \
     attribute static double counts_##level(const uint32_t *sums, int n, uint32_t all,              \
                                            int32_t least, int *position) {                         \
