@@ -8,9 +8,10 @@
 #include <unistd.h>
 
 #define MAGIC UINT64_C(0x316c6c6163657231) /* "1recall1" */
+#define LARGEST_LINES ((int64_t)LATHE_SLOTS_WORKERS * LATHE_RECALL_LINES)
 #define LARGEST                                                                                    \
     (sizeof(kept_head) + LATHE_SLOTS_MODELS * LATHE_SLOTS_NAME +                                   \
-     (size_t)LATHE_SLOTS_WORKERS * LATHE_RECALL_LINES * sizeof(kept_line))
+     2 * (size_t)LARGEST_LINES * sizeof(kept_line))
 
 /* The file: a head, the names of versions, lines. It is of this machine: nobody else reads it. */
 typedef struct kept_head {
@@ -46,7 +47,7 @@ static int64_t put_table(lathe_slots *slots, int w, lathe_buf *out) {
                           .label = a.label,
                           .n = a.n,
                           .labelled = atomic_load(&table[i].labelled),
-                          .table = w};
+                          .table = w % lathe_slots_count(slots)};
         memcpy(line.values, a.values, (size_t)a.n * sizeof *a.values);
         lathe_buf_append(out, &line, sizeof line);
         n++;
@@ -56,11 +57,11 @@ static int64_t put_table(lathe_slots *slots, int w, lathe_buf *out) {
 
 int32_t lathe_recall_save(lathe_slots *slots, const char (*names)[LATHE_SLOTS_NAME], int count,
                           const char *path, lathe_error *err) {
-    kept_head head = {.magic = MAGIC, .names = count, .tables = lathe_slots_recalls(slots)};
+    kept_head head = {.magic = MAGIC, .names = count, .tables = lathe_slots_count(slots)};
     lathe_buf out = {0};
     lathe_buf_append(&out, &head, sizeof head);
     lathe_buf_append(&out, names, (size_t)count * LATHE_SLOTS_NAME);
-    for (int w = 0; w < head.tables; w++)
+    for (int w = lathe_slots_recalls(slots) - 1; w >= 0; w--) /* those of before first */
         head.lines += put_table(slots, w, &out);
     int32_t rc = out.failed ? lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory") : LATHE_OK;
     if (rc == LATHE_OK && head.lines > 0) {
@@ -112,7 +113,7 @@ static int32_t take_all(lathe_slots *slots, const char *text, size_t len,
         memcpy(&head, text, sizeof head);
     if (len < sizeof head || head.magic != MAGIC || head.names < 0 ||
         head.names > LATHE_SLOTS_MODELS || head.tables < 1 || head.tables > LATHE_SLOTS_WORKERS ||
-        head.lines < 0 || head.lines > (int64_t)head.tables * LATHE_RECALL_LINES ||
+        head.lines < 0 || head.lines > 2 * LARGEST_LINES ||
         len != sizeof head + (size_t)head.names * LATHE_SLOTS_NAME +
                    (size_t)head.lines * sizeof line ||
         head.check != check_of(text, len))

@@ -184,6 +184,30 @@ START_TEST(kept_over_an_orderly_end) {
 }
 END_TEST
 
+/* What is never told goes from service to service, with what each answers. */
+START_TEST(kept_over_many_ends) {
+    lathe_error err = {0};
+    lathe_recall_answer a;
+    int64_t taken = 0;
+    char id[32];
+    snprintf(file, sizeof file, "/tmp/lathe-recall-%d", (int)getpid());
+    for (int k = 0; k < 70; k++) {
+        snprintf(id, sizeof id, "request-%d", k);
+        note(k % 2, key_of("e", id, 0), 1000 + k, k);
+        ck_assert_int_eq(lathe_recall_save(slots, names, 8, file, &err), LATHE_OK);
+        teardown();
+        setup();
+        ck_assert_int_eq(lathe_recall_load(slots, names, 8, file, &taken, &err), LATHE_OK);
+        ck_assert_int_eq(taken, k + 1);
+    }
+    for (int k = 0; k < 70; k++) {
+        snprintf(id, sizeof id, "request-%d", k);
+        ck_assert_int_eq(lathe_recall_find(slots, key_of("e", id, 0), &a), LATHE_RECALL_NEW);
+        ck_assert_int_eq(a.label, k);
+    }
+}
+END_TEST
+
 /* Cut short, or another's: told, and gone. */
 START_TEST(broken_files_are_forgotten) {
     lathe_error err = {0};
@@ -222,6 +246,7 @@ int main(void) {
     tcase_add_test(c, nonsense_is_no_answer);
     tcase_add_test(c, found_whole);
     tcase_add_test(c, kept_over_an_orderly_end);
+    tcase_add_test(c, kept_over_many_ends);
     tcase_add_test(c, broken_files_are_forgotten);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
