@@ -44,6 +44,8 @@ typedef struct watch_quality {
 
 /* What a canary asked for. */
 typedef struct watch_trial {
+    uint64_t
+        number; /* no two are alike: an answer may come when the same version is on trial again */
     lathe_trial_limits limits;
     lathe_trial_verdict verdict;
     lathe_live_total *begun[WATCH_PARTS]; /* NULL: not yet, or no such part */
@@ -96,6 +98,7 @@ typedef struct watch_job {
     uv_work_t work;
     watch_item *item;
     watch_task task;
+    uint64_t trial;         /* that the item was on when it was asked; 0: none */
     bool whole;             /* of WATCH_READ: the profile also where the document watches nothing */
     int64_t rows, begun_us; /* of what is asked about */
     int64_t labelled[2];
@@ -113,6 +116,7 @@ struct lathe_watches {
     uint64_t generation;                     /* that routes are of */
     const cJSON *routes[LATHE_SLOTS_MODELS]; /* NULL: it is not served */
     uint64_t failures;
+    uint64_t trials; /* begun so far */
     uint64_t labels[LATHE_LABEL_COUNT];
     bool looked;     /* for versions that have labels */
     cJSON *labelled; /* {"model@version": true}, of before the service started */
@@ -130,6 +134,8 @@ int32_t watch_read(watch_item *item, bool whole, lathe_error *err);
 void watch_close_parts(watch_item *item);
 void watch_free_item(watch_item *item);
 void watch_free_trial(watch_trial *trial);
+/* The trial that the job asked for; NULL: it has ended, or another has begun. */
+watch_trial *watch_trial_of(const watch_job *job);
 /* Adds up what the workers have counted. */
 void watch_sum(watch_item *item);
 /* Served rows so far, cheaply. */
@@ -153,7 +159,7 @@ void watch_judge(watch_item *item, watch_job *job);
 bool watch_quality_is_due(const watch_item *item);
 bool watch_compare_is_due(const watch_item *item, const watch_item *base);
 void watch_take_quality(watch_item *item, const watch_job *job);
-void watch_take_comparison(watch_item *item, const watch_job *job);
+void watch_take_comparison(const watch_job *job);
 /* Labelled answers given at or after a time. */
 int64_t watch_labelled_since(const watch_item *item, int64_t when_ms);
 /* ---- labels.c ---- */

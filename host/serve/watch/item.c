@@ -108,6 +108,11 @@ void watch_close_parts(watch_item *item) {
         free_part(&item->parts[i]);
 }
 
+watch_trial *watch_trial_of(const watch_job *job) {
+    watch_trial *trial = job->item->trial;
+    return trial != NULL && trial->number == job->trial ? trial : NULL;
+}
+
 void watch_free_trial(watch_trial *trial) {
     for (int i = 0; trial != NULL && i < WATCH_PARTS; i++)
         lathe_live_total_free(trial->begun[i]);

@@ -213,11 +213,11 @@ void watch_take_quality(watch_item *item, const watch_job *job) {
                change == LATHE_ALARM_RAISED, NULL, message, quality);
 }
 
-void watch_take_comparison(watch_item *item, const watch_job *job) {
+void watch_take_comparison(const watch_job *job) {
     const cJSON *quality = lathe_json_get(job->answer, "quality");
-    watch_trial *t = item->trial;
-    if (t == NULL || !t->limits.compares || t->compared_ns == 0)
-        return; /* it has ended, or begun anew */
+    watch_trial *t = watch_trial_of(job);
+    if (t == NULL)
+        return;
     memcpy(t->compared, job->labelled, sizeof t->compared);
     t->verdict.labelled = job->labelled[0];
     const double errors[2] = {value_at(quality, "errors", 0), value_at(quality, "errors", 1)};

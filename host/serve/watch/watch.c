@@ -136,12 +136,13 @@ static void after_reading(watch_item *item, const watch_job *job) {
     begin_trial(item);
 }
 
-static void after_trial(watch_item *item, const watch_job *job) {
+static void after_trial(const watch_job *job) {
     static const char *const names[LATHE_TRIAL_GUARDS] = {"feature_drift", "output_drift"};
     const cJSON *guards = lathe_json_get(job->answer, "guards");
-    if (item->trial == NULL || !item->trial->counting)
-        return; /* it has ended, or begun anew */
-    lathe_trial_verdict *v = &item->trial->verdict;
+    watch_trial *trial = watch_trial_of(job);
+    if (trial == NULL)
+        return;
+    lathe_trial_verdict *v = &trial->verdict;
     v->rows = job->rows;
     for (int g = 0; g < LATHE_TRIAL_GUARDS; g++) {
         const cJSON *found = lathe_json_get(guards, names[g]);
@@ -186,11 +187,11 @@ static void after_job(uv_work_t *work, int status) {
     if (job->rc == LATHE_OK && job->task == WATCH_WINDOW)
         watch_judge(item, job);
     if (job->rc == LATHE_OK && job->task == WATCH_TRIAL)
-        after_trial(item, job);
+        after_trial(job);
     if (job->rc == LATHE_OK && job->task == WATCH_QUALITY)
         watch_take_quality(item, job);
     if (job->rc == LATHE_OK && job->task == WATCH_COMPARE)
-        watch_take_comparison(item, job);
+        watch_take_comparison(job);
     free_job(job);
     if (!all->s->draining)
         watch_pass(all);
@@ -229,6 +230,7 @@ static bool start_job(watch_item *item, watch_task task) {
     if (job == NULL)
         return false;
     *job = (watch_job){.item = item, .task = task, .whole = item->trial != NULL};
+    job->trial = item->trial != NULL ? item->trial->number : 0;
     job->work.data = job;
     if (prepare(item, job) != LATHE_OK ||
         uv_queue_work(&item->all->s->loop, &job->work, run_job, after_job) != 0) {
@@ -307,6 +309,7 @@ int32_t lathe_watches_try(lathe_watches *all, const char *model, int64_t version
     watch_trial *trial = served ? calloc(1, sizeof *trial) : NULL;
     if (trial == NULL)
         return lathe_fail(err, LATHE_E_STATE, step, "%s cannot be watched yet", step);
+    trial->number = ++all->trials;
     trial->limits = *limits;
     trial->since_ms = lathe_wall_us() / 1000;
     watch_free_trial(item->trial);
