@@ -1,5 +1,6 @@
 /* Between the brackets: blanks, words, strings and numbers by RFC 8259's rules, and the messages. */
 #include "base/json_reader.h"
+#include "base/number.h"
 #include "base/utf8.h"
 
 #include <errno.h>
@@ -263,6 +264,12 @@ bool lathe_jsonr_scan_number(json_reader *r, double *value, json_place *place) {
             "'%.*s' is not a number in JSON: digits, then perhaps a fraction and an "
             "exponent, with no '+', leading 0 or bare '.'",
             word > 0 ? word : 1, r->p);
+    lathe_number read;
+    if (!integer && lathe_number_read(r->p, end, &read) == end) {
+        *value = read.value;
+        r->p = end;
+        return true;
+    }
     lathe_buf_clear(&r->scratch);
     lathe_buf_append(&r->scratch, r->p, (size_t)(end - r->p));
     if (r->scratch.failed)

@@ -35,7 +35,7 @@ void lathe_live_add(const lathe_live *live, void *region, const lathe_table *row
 
 /* Rows that come one by one wait until there are LATHE_LIVE_WAITING, since counting many at once costs a fraction: the
  * edges and counts of a feature are fetched once. */
-#define LATHE_LIVE_WAITING 256
+#define LATHE_LIVE_WAITING 512
 typedef struct lathe_live_waiting lathe_live_waiting;
 lathe_live_waiting *lathe_live_waiting_new(const lathe_live *live); /* NULL: out of memory */
 void lathe_live_waiting_free(lathe_live_waiting *waiting);          /* NULL is fine */

@@ -1,5 +1,5 @@
 /* The inference protocol on bytes: numbers both ways, requests of every form into the same bits, answers, refusals. */
-#include "serve/oip/number.h"
+#include "base/number.h"
 #include "serve/oip/oip.h"
 #include "support_model.h"
 

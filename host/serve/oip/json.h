@@ -5,7 +5,7 @@
 #ifndef LATHE_SERVE_OIP_JSON_H
 #define LATHE_SERVE_OIP_JSON_H
 
-#include "serve/oip/number.h"
+#include "base/number.h"
 
 #include <lathe/abi.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "serve/oip/number.h"
+#include "base/number.h"
 
 #include <float.h>
 #include <math.h>

@@ -1,11 +1,11 @@
-/* serve/oip/number.h: decimal numbers and floats, both ways, for inference bodies. [serve] [any]
+/* base/number.h: decimal numbers and floats, both ways, for inference bodies and documents full of numbers. [serve] [any]
  *
  * Reading is exact: the double nearest to the text, ties to even, as strtod in the C locale, for every text. Up to 19
  * digits and 27 decimal places go by one 128-bit division; the rest (a millionth of real bodies) by strtod. Writing is
  * the shortest text that reads back as the same float.
  */
-#ifndef LATHE_SERVE_OIP_NUMBER_H
-#define LATHE_SERVE_OIP_NUMBER_H
+#ifndef LATHE_BASE_NUMBER_H
+#define LATHE_BASE_NUMBER_H
 
 #include <stdbool.h>
 #include <stddef.h>
