@@ -28,6 +28,9 @@
 #define NAP_MS 2
 #define NAPS 50            /* before it sleeps until it is woken */
 #define SLEEP_NS 100000000 /* or for so long: the waking is not fenced, and may be missed */
+#define STRETCH (2 * RING) /* copies without a pause, after which it looks whether it is in the way */
+#define REST 8             /* times as long as those took, if it is */
+#define MAX_REST_MS 1000
 #define HOLDS 8
 
 /* What copies refer to. */
@@ -384,16 +387,48 @@ static void wait_for_work(infer_shadows *s, unsigned tail, int *naps) {
     *naps = 0;
 }
 
+/* ---- not being in the way: the shadow thread ---- */
+
+/* Even the lowest priority is in the way where all processors are busy: it comes in whenever the serving thread waits for a
+ * moment, and each time the processor changes over, and its caches. Most copies are dropped then anyway, so a few more
+ * cost the comparison nothing: having worked for a stretch without catching up, and without a processor of its own, it rests. */
+typedef struct stretch {
+    int copies;
+    int64_t wall, cpu; /* when it began, ns */
+} stretch;
+
+static int64_t thread_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void begin_stretch(stretch *h) {
+    *h = (stretch){0, lathe_now_ns(), thread_ns()};
+}
+
+static void end_stretch(const infer_shadows *s, stretch *h) {
+    const int64_t wall = lathe_now_ns() - h->wall, cpu = thread_ns() - h->cpu;
+    int64_t ms = cpu < wall - wall / 8 ? REST * wall / 1000000 : 0;
+    ms = ms < MAX_REST_MS ? ms : MAX_REST_MS;
+    for (; ms > 0 && !atomic_load(&s->stop); ms -= NAP_MS)
+        uv_sleep(NAP_MS);
+    begin_stretch(h);
+}
+
 static void shadow_thread(void *arg) {
     infer_shadows *s = arg;
     const struct sched_param none = {0};
     int naps = 0;
     pthread_setschedparam(pthread_self(), SCHED_IDLE, &none); /* at worst the usual priority */
     infer_thread(s->w);
+    stretch h;
+    begin_stretch(&h);
     while (!atomic_load(&s->stop)) {
         const unsigned tail = atomic_load_explicit(&s->tail, memory_order_relaxed);
         if (atomic_load_explicit(&s->head, memory_order_acquire) == tail) {
             wait_for_work(s, tail, &naps);
+            begin_stretch(&h);
             continue;
         }
         shadow_copy *c = &s->ring[tail % RING];
@@ -404,6 +439,8 @@ static void shadow_thread(void *arg) {
             work(s, c);
         shrink(c);
         atomic_store_explicit(&s->tail, tail + 1, memory_order_release);
+        if (++h.copies == STRETCH)
+            end_stretch(s, &h);
     }
 }
 
