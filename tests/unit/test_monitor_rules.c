@@ -1,6 +1,6 @@
 /* Validation rules: each rule by action, settings by column, first places, messages. */
 #include "base/json.h"
-#include "monitor/rules.h"
+#include "monitor/bounds.h"
 
 #include <check.h>
 #include <math.h>
@@ -206,6 +206,51 @@ START_TEST(settings_that_do_not_fit) {
 }
 END_TEST
 
+/* The numbers of a row held against their bounds at once, then its other columns: what the rules say of the row. */
+static bool check_by_bounds(const lathe_bounds *bounds, int64_t row, uint8_t *mark,
+                            lathe_rule_report *out) {
+    _Alignas(32) const double numbers[4] = {gap[row], age[row], (double)rooms[row]};
+    return lathe_bounds_hold(bounds, numbers)
+               ? lathe_rules_check_others(rules, &table, row, mark, out)
+               : lathe_rules_check(rules, &table, row, 1, mark, out);
+}
+
+START_TEST(rows_by_their_bounds) {
+    static const char *const settings[] = {
+        NULL, "\"pass\"",
+        "{\"range\": \"reject\", \"margin\": 0.1, \"columns\": {\"gap\": \"pass\"}}"};
+    const int64_t some[3] = {GAP, AGE, ROOMS};
+    for (size_t k = 0; k < sizeof settings / sizeof *settings; k++) {
+        lathe_bounds *bounds;
+        begin();
+        use(settings[k]);
+        ok(lathe_bounds_new(rules, some, 3, &bounds, &err));
+        ck_assert_ptr_nonnull(bounds);
+        age[1] = 90.0001;
+        age[2] = (double)NAN;
+        age[3] = (double)INFINITY;
+        age[4] = 95;
+        gap[5] = (double)NAN;
+        rooms[6] = 0;
+        colour[7] = 2;
+        for (int64_t row = 0; row < N; row++) {
+            lathe_rule_report want, got;
+            uint8_t mark[2] = {0, 0};
+            const bool fired = lathe_rules_check(rules, &table, row, 1, &mark[0], &want);
+            ck_assert(check_by_bounds(bounds, row, &mark[1], &got) == fired);
+            ck_assert_uint_eq(mark[0], mark[1]);
+            if (fired)
+                ck_assert_mem_eq(&want, &got, sizeof want);
+        }
+        lathe_bounds_free(bounds);
+        /* a rule about a number that is not among them */
+        ok(lathe_bounds_new(rules, some, 1, &bounds, &err));
+        ck_assert((bounds == NULL) == (k != 1));
+        lathe_bounds_free(bounds);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("rules");
     TCase *c = tcase_create("rules");
@@ -217,6 +262,7 @@ int main(void) {
     tcase_add_test(c, settings_by_rule_and_column);
     tcase_add_test(c, marks_of_types_count);
     tcase_add_test(c, settings_that_do_not_fit);
+    tcase_add_test(c, rows_by_their_bounds);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

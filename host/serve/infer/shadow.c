@@ -28,8 +28,9 @@
 #define NAP_MS 2
 #define NAPS 50            /* before it sleeps until it is woken */
 #define SLEEP_NS 100000000 /* or for so long: the waking is not fenced, and may be missed */
-#define STRETCH (2 * RING) /* copies without a pause, after which it looks whether it is in the way */
-#define REST 8             /* times as long as those took, if it is */
+#define STRETCH                                                                                    \
+    (2 * RING) /* copies without a pause, after which it looks whether it is in the way */
+#define REST 8 /* times as long as those took, if it is */
 #define MAX_REST_MS 1000
 #define HOLDS 8
 
