@@ -191,6 +191,51 @@ START_TEST(few_levels_that_are_whole) {
 }
 END_TEST
 
+/* Tight cells do not know the number of rows. A few heavy rows, all on one side of a good cut, look like many. */
+START_TEST(few_levels_and_few_rows) {
+    const int64_t n = 30000, min_rows = 30;
+    rows r = make_rows(n, LATHE_TASK_REGRESSION);
+    for (int64_t i = 0; i < n; i++) {
+        int heavy = i % 1500 == 7;
+        r.x[i * F] = heavy ? 100 : r.x[i * F];
+        r.g[i] = heavy ? -2 : (float)(0.3 * (some(8, i) - 0.5) - 0.02 * r.y[i]);
+        r.h[i] = heavy ? 1 : 0.04F;
+    }
+    lathe_dataset *data = make_data(LATHE_TASK_REGRESSION, 0, n, F, r.x, r.y, NULL, NULL);
+    lathe_fit fit = {.struct_size = LATHE_SIZED(lathe_fit),
+                     .key = 3,
+                     .gradient = r.g,
+                     .hessian = r.h,
+                     .gradient_stride = 1};
+    lathe_open open = {
+        .struct_size = LATHE_SIZED(lathe_open), .task = LATHE_TASK_REGRESSION, .data = data};
+    lathe_error err = {0};
+    lathe_instance tree;
+    void *context = NULL;
+    int64_t n_leaves = 0, *count = calloc((size_t)n, sizeof *count);
+    int32_t *leaf = malloc((size_t)n * sizeof *leaf);
+    ck_assert(leaf && count);
+    fixture_create(&fx, LEARNER, "{\"tree\": {\"gradient_levels\": 4, \"min_rows\": 30}}",
+                   LATHE_TASK_REGRESSION, &tree);
+    const lathe_learner *t = learner_of(&tree);
+    fixture_ok(t->open(tree.self, &open, &context, &err), &err, "open");
+    fixture_ok(t->fit(tree.self, context, &fit, &err), &err, "fit");
+    fixture_ok(t->leaves(tree.self, context, leaf, &n_leaves, &err), &err, "leaves");
+    for (int64_t i = 0; i < n; i++)
+        count[leaf[i]]++;
+    ck_assert_int_gt(n_leaves, 20);
+    for (int64_t k = 0; k < n_leaves; k++)
+        ck_assert_msg(count[k] >= min_rows, "leaf %lld has %lld rows", (long long)k,
+                      (long long)count[k]);
+    t->close(tree.self, context);
+    lathe_instance_destroy(&tree);
+    fixture_datasets(&fx)->release(data);
+    free(leaf);
+    free(count);
+    free_rows(&r);
+}
+END_TEST
+
 /* Few levels: not the same tree, but one that learns. */
 START_TEST(few_levels) {
     const int64_t n = 20000;
@@ -255,6 +300,7 @@ int main(void) {
     tcase_add_test(c, gradients_that_are_levels);
     tcase_add_test(c, rounded_gradients);
     tcase_add_test(c, few_levels_that_are_whole);
+    tcase_add_test(c, few_levels_and_few_rows);
     tcase_add_test(c, few_levels);
     tcase_add_test(c, gradients_out_of_range);
     suite_add_tcase(s, c);

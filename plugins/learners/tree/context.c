@@ -10,7 +10,7 @@ enum {
     MAX_SLOT_BYTES = 96 << 20,
     MIN_SLOTS = 4,
     MAX_SLOTS = 4096,
-    MAX_WIDE_SLOTS = 64,
+    MAX_WIDE_SLOTS = 1024,
     MAX_PARTIAL = 31,
     COLUMN_ROWS = 1 << 16 /* at most, for bins by columns beside those by rows */
 };
@@ -225,13 +225,20 @@ static void choose_columns(tree_context *c) {
         c->packed_stride = c->bundles->stride;
         c->packed_features = c->bundles->n_columns;
     }
-    c->slot_words = c->packed_features * PACKED_BINS;
+    c->is_tight = c->is_short && !c->bundled && !c->monotone;
+    for (int64_t j = 0; j < c->n_fit_features; j++)
+        c->is_tight &= lathe_bin_feature_at(c->bins, c->feature[j])->type == LATHE_FEATURE_NUMERIC;
+    if (c->is_tight)
+        c->narrow_count = c->block_rows = c->tight_count;
+    c->slot_words =
+        c->packed_features * PACKED_BINS * packed_cell_bytes(c, 1) / (int64_t)sizeof(int64_t);
 }
 
 static int32_t choose_features(tree_context *c, const lathe_fit *fit, lathe_error *err) {
     int64_t n = fit->features ? fit->n_features_used : c->n_features;
     uint64_t cells = 0;
     c->n_fit_features = 0;
+    c->is_tight = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t f = fit->features ? fit->features[i] : i;
         if (f < 0 || f >= c->n_features || (i > 0 && fit->features && f <= fit->features[i - 1]))

@@ -38,27 +38,18 @@ static int32_t slot_take(const tree_context *c, tree_slots *s) {
     return s->n_made++;
 }
 
-/* In exact mode all cells are alike. */
-static int is_narrow(const tree_context *c, int64_t count) {
-    return !c->packed || count <= c->narrow_count;
+static tree_slots *slots_of(tree_context *c, const tree_item *item) {
+    return item->is_wide ? &c->wide_slots : &c->slots;
 }
 
-static tree_slots *slots_of(tree_context *c, int64_t count) {
-    return is_narrow(c, count) ? &c->slots : &c->wide_slots;
-}
-
-static int64_t *words_of(tree_context *c, int64_t count, int32_t slot) {
-    return slot < 0 ? NULL : slots_of(c, count)->slot[slot];
-}
-
-static void slot_give(tree_context *c, int64_t count, int32_t slot) {
-    tree_slots *s = slots_of(c, count);
-    if (slot >= 0)
-        s->is_free[s->n_free++] = slot;
+static int64_t *words_of(tree_context *c, const tree_item *item, int32_t slot) {
+    return slot < 0 ? NULL : slots_of(c, item)->slot[slot];
 }
 
 void tree_item_release(tree_context *c, tree_item *item) {
-    slot_give(c, tree_count(c, item->sum.hc), item->histogram);
+    tree_slots *s = slots_of(c, item);
+    if (item->histogram >= 0)
+        s->is_free[s->n_free++] = item->histogram;
     item->histogram = -1;
 }
 
@@ -80,19 +71,41 @@ static int wants_histogram(const tree_context *c, int64_t rows, int32_t depth) {
            c->per_split == c->n_fit_features && may_split(c, rows, depth);
 }
 
-static int64_t count_of(const tree_context *c, int32_t item) {
-    return tree_count(c, c->item[item].sum.hc);
+static int64_t size_of(const tree_context *c, int32_t item) {
+    return tree_size(c, c->item[item].sum.hc);
 }
 
 static tree_item *small_child(const tree_context *c, int32_t first) {
-    return &c->item[first + (count_of(c, first) > count_of(c, first + 1))];
+    return &c->item[first + (size_of(c, first) > size_of(c, first + 1))];
 }
 
 static tree_item *large_child(const tree_context *c, int32_t first) {
-    return &c->item[first + (count_of(c, first) <= count_of(c, first + 1))];
+    return &c->item[first + (size_of(c, first) <= size_of(c, first + 1))];
 }
 
-static void new_child(const tree_item *parent, tree_item *item, tree_cell sum, int32_t side) {
+/* Rows of a child, for the choice of what to keep of it: where they are not counted yet, by its share of the weight. */
+static int64_t rows_of(const tree_context *c, const tree_item *parent, const tree_item *child) {
+    int64_t all = tree_count(c, parent->sum.hc), weight = parent->sum.hc >> c->count_bits;
+    if (!c->is_tight)
+        return tree_count(c, child->sum.hc);
+    return weight > 0
+               ? (int64_t)((double)all * (double)(child->sum.hc >> c->count_bits) / (double)weight)
+               : all;
+}
+
+/* Sums without the number of rows, which the division of the rows will tell. */
+static tree_cell uncounted(const tree_context *c, tree_cell sum) {
+    sum.hc = sum.hc >> c->count_bits << c->count_bits;
+    return sum;
+}
+
+static int is_wide(const tree_context *c, const tree_item *parent, const tree_item *child) {
+    const tree_item *most = c->is_tight ? parent : child; /* is the child's number known? */
+    return c->packed && tree_count(c, most->sum.hc) > c->narrow_count;
+}
+
+static void new_child(const tree_context *c, const tree_item *parent, tree_item *item,
+                      tree_cell sum, int32_t side) {
     memset(item, 0, sizeof *item);
     item->sum = sum;
     item->depth = parent->depth + 1;
@@ -102,41 +115,40 @@ static void new_child(const tree_item *parent, tree_item *item, tree_cell sum, i
     item->histogram = -1;
     item->children = -1;
     item->key = tree_mix(parent->key + (uint64_t)side + 1);
+    item->is_wide = is_wide(c, parent, item);
 }
 
 void tree_expansion_reserve(tree_context *c, tree_expansion *x) {
     tree_item *item = &c->item[x->item];
     tree_cell l = item->split.left, r = {item->sum.g - l.g, item->sum.hc - l.hc};
     x->small_slot = x->large_slot = -1;
-    new_child(item, &c->item[x->first], l, 0);
-    new_child(item, &c->item[x->first + 1], r, 1);
+    if (c->is_tight) {
+        l = uncounted(c, l);
+        r = uncounted(c, r);
+    }
+    new_child(c, item, &c->item[x->first], l, 0);
+    new_child(c, item, &c->item[x->first + 1], r, 1);
     item->children = x->first;
     if (c->monotone)
         tree_bounds_hand_down(c, item, &c->item[x->first], &c->item[x->first + 1]);
-    int64_t all = tree_count(c, item->sum.hc), few = count_of(c, x->first), many = all - few;
-    if (few > many) {
-        int64_t swap = few;
-        few = many;
-        many = swap;
-    }
+    const tree_item *small = small_child(c, x->first), *large = large_child(c, x->first);
     int32_t depth = item->depth + 1;
-    if (x->last || !wants_histogram(c, many, depth))
+    if (x->last || !wants_histogram(c, rows_of(c, item, large), depth))
         return;
     int has = item->histogram >= 0;
-    if (has || wants_histogram(c, few, depth))
-        x->small_slot = slot_take(c, slots_of(c, few));
-    if (has && is_narrow(c, all) == is_narrow(c, many) && x->small_slot >= 0)
+    if (has || wants_histogram(c, rows_of(c, item, small), depth))
+        x->small_slot = slot_take(c, slots_of(c, small));
+    if (has && item->is_wide == large->is_wide && x->small_slot >= 0)
         x->large_slot = item->histogram;
     else
-        x->large_slot = slot_take(c, slots_of(c, many));
+        x->large_slot = slot_take(c, slots_of(c, large));
 }
 
 void tree_expansion_settle(tree_context *c, const tree_expansion *x) {
     tree_item *item = &c->item[x->item];
     tree_item *small = small_child(c, x->first), *large = large_child(c, x->first);
     int taken =
-        item->histogram >= 0 && x->large_slot == item->histogram &&
-        is_narrow(c, tree_count(c, item->sum.hc)) == is_narrow(c, tree_count(c, large->sum.hc));
+        item->histogram >= 0 && x->large_slot == item->histogram && item->is_wide == large->is_wide;
     if (taken)
         item->histogram = -1;
     tree_item_release(c, item);
@@ -160,8 +172,7 @@ static void build(tree_context *c, const tree_item *item, int64_t *histogram, in
 static void subtract(tree_context *c, const tree_item *item, int64_t *from, const tree_item *large,
                      int64_t *to, const tree_item *small, const int64_t *other) {
     if (c->packed)
-        packed_subtract(c, from, packed_is_narrow(c, item), to, packed_is_narrow(c, large), other,
-                        packed_is_narrow(c, small));
+        packed_subtract(c, from, !item->is_wide, to, !large->is_wide, other, !small->is_wide);
     else
         tree_histogram_subtract(c, from, other);
 }
@@ -217,14 +228,18 @@ void tree_expand(tree_context *c, const tree_expansion *x, int32_t worker) {
     tree_item *left = &c->item[x->first], *right = left + 1;
     tree_item *small = small_child(c, x->first), *large = large_child(c, x->first);
     children k = {.c = c, .item = item, .small = small, .large = large};
-    k.of_small = words_of(c, tree_count(c, small->sum.hc), x->small_slot);
-    k.of_large = words_of(c, tree_count(c, large->sum.hc), x->large_slot);
-    k.of_item = words_of(c, tree_count(c, item->sum.hc), item->histogram);
+    k.of_small = words_of(c, small, x->small_slot);
+    k.of_large = words_of(c, large, x->large_slot);
+    k.of_item = words_of(c, item, item->histogram);
     int64_t n = c->packed ? packed_partition(c, item, small, k.of_small, x->alone, worker)
                           : tree_partition(c, item);
     left->begin = item->begin;
     left->end = right->begin = item->begin + n;
     right->end = item->end;
+    if (c->is_tight) {
+        left->sum.hc += n;
+        right->sum.hc += right->end - right->begin;
+    }
     if (x->last)
         return;
     if (k.of_small && !c->packed)
@@ -245,9 +260,10 @@ void tree_start_root(tree_context *c) {
     root->low = -INFINITY;
     root->high = INFINITY;
     int64_t rows = tree_count(c, root->sum.hc);
+    root->is_wide = c->packed && rows > c->narrow_count;
     if (wants_histogram(c, rows, 0))
-        root->histogram = slot_take(c, slots_of(c, rows));
-    int64_t *words = words_of(c, rows, root->histogram);
+        root->histogram = slot_take(c, slots_of(c, root));
+    int64_t *words = words_of(c, root, root->histogram);
     if (words)
         build(c, root, words, 0);
     if (tree_item_may_split(c, root))

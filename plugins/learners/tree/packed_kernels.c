@@ -228,6 +228,28 @@ INLINE double best_cut(const packed_node *node, const int64_t *cells, int n, int
     return best;
 }
 
+/* 64 bits: g signed above 32 bits of h. */
+INLINE double best_tight(const packed_node *node, const void *cells, int is_wide, int n,
+                         int64_t first, int *position, int64_t *left) {
+    uint64_t sum[PACKED_BINS], v = (uint64_t)first;
+    double score[PACKED_BINS];
+    packed_node all = *node;
+    for (int b = 0; b < n; b++) {
+        v += is_wide ? ((const uint64_t *)cells)[b]
+                     : (uint64_t)packed_loosen(((const uint32_t *)cells)[b]);
+        sum[b] = v;
+    }
+    for (int b = 0; b < n; b++) {
+        double g = above_2_52(sum[b] >> 32 ^ 0x80000000u) - (0x1p52 + 0x1p31);
+        double h = above_2_52(sum[b] & 0xffffffffu) - 0x1p52;
+        score[b] = score_of(all, 0, g, h, h * all.rows_per_h);
+    }
+    double best = first_greatest(score, n, position);
+    if (best >= 0)
+        *left = (int64_t)sum[*position];
+    return best;
+}
+
 INLINE double best_of_counts(const uint32_t *sums, int n, uint32_t all, int32_t least,
                              int *position) {
     double score[PACKED_BINS];
@@ -268,12 +290,17 @@ INLINE double best_of_counts(const uint32_t *sums, int n, uint32_t all, int32_t 
         return node->gini ? best_cut(node, cells, n, first, 0, 1, position, left)                  \
                           : best_cut(node, cells, n, first, 0, 0, position, left);                 \
     }                                                                                              \
+    attribute static double tight_##level(const packed_node *node, const void *cells, int is_wide, \
+                                          int n, int64_t first, int *position, int64_t *left) {    \
+        return is_wide ? best_tight(node, cells, 1, n, first, position, left)                      \
+                       : best_tight(node, cells, 0, n, first, position, left);                     \
+    }                                                                                              \
     attribute static double counts_##level(const uint32_t *sums, int n, uint32_t all,              \
                                            int32_t least, int *position) {                         \
         return best_of_counts(sums, n, all, least, position);                                      \
     }                                                                                              \
-    static const packed_kernels kernels_##level = {round_##level, weigh_##level, wide_##level,     \
-                                                   narrow_##level, counts_##level}
+    static const packed_kernels kernels_##level = {round_##level,  weigh_##level, wide_##level,    \
+                                                   narrow_##level, tight_##level, counts_##level}
 
 KERNELS(plain, );
 

@@ -148,6 +148,8 @@ static int set_levels(load *l, int64_t n_chunks) {
     }
     if (!c->is_gradient) /* a weight stands in both fields */
         h_most = g_most;
+    int64_t g_room = 32767 / (g_most > 0 ? g_most : 1), h_room = 65535 / (h_most > 0 ? h_most : 1);
+    c->tight_count = (int32_t)(g_room < h_room ? g_room : h_room);
     c->count_bits = bits_for(l->n);
     while (h_most * l->n >= (int64_t)1 << (62 - c->count_bits))
         h_most /= 2;
@@ -163,6 +165,7 @@ static int set_levels(load *l, int64_t n_chunks) {
     l->rounding.h_scale = (float)h_scale;
     l->rounding.g_most = (int32_t)g_most;
     l->rounding.h_most = (int32_t)h_most;
+    c->h_most = h_most;
     int exact = 62 - c->count_bits < 46 ? 62 - c->count_bits : 46;
     c->g_scale = power_of(g_max, exact);
     c->h_scale = power_of(h_max, exact);

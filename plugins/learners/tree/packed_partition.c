@@ -233,7 +233,7 @@ int64_t packed_partition(tree_context *c, const tree_item *item, const tree_item
     p.stride = p.bins ? 1 : bins->row_stride;
     p.bins = p.bins ? p.bins : bins->rows + feature;
     p.histogram = histogram;
-    p.narrow = packed_is_narrow(c, child);
+    p.narrow = !child->is_wide;
     for (int b = 0; b < PACKED_BINS; b++)
         p.is_left[b] = (uint8_t)tree_bin_is_left(item->split.left_bins, b);
     if (histogram)

@@ -152,9 +152,8 @@ static void set_missing_bin(const lathe_bin_feature *f, tree_split *s) {
 void tree_finish_numeric(const tree_context *c, const tree_item *item, tree_split *s,
                          const uint8_t *list, int n, int position, int has_missing) {
     const lathe_bin_feature *f = lathe_bin_feature_at(c->bins, s->feature);
-    int64_t rows = tree_count(c, s->left.hc);
     if (!has_missing) /* nothing to learn from: the larger side */
-        s->missing_left = 2 * rows > tree_count(c, item->sum.hc);
+        s->missing_left = 2 * tree_size(c, s->left.hc) > tree_size(c, item->sum.hc);
     s->is_category = 0;
     s->bin = f->n_edges;
     if (position + 1 < n)

@@ -131,7 +131,7 @@ int64_t tree_subtree_rows(const tree_context *c) {
 }
 
 int tree_subtree_suits(const tree_context *c, const tree_item *item) {
-    return c->has_subtrees && (!c->packed || packed_is_narrow(c, item)) &&
+    return c->has_subtrees && (!c->packed || !item->is_wide) &&
            item->end - item->begin <= tree_subtree_rows(c);
 }
 

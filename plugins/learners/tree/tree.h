@@ -3,7 +3,7 @@
  *
  *   tree.c      parameters, method table, open, fit, close
  *   rows.c      which rows are in the bag, and their statistics as integers
- *   packed.c, packed_load.c, packed_partition.c, packed_leaves.c, packed_kernels.c   the fast
+ *   packed.c, packed_search.c, packed_load.c, packed_partition.c, packed_leaves.c, packed_kernels.c   the fast
  *               way: small integers, several to a word
  *   bundle.c    sparse features that share a column
  *   columns.c   columns of the features that divide the most rows
@@ -153,6 +153,7 @@ typedef struct tree_item {
     int32_t side;
     int32_t leaf;      /* its number once it is one, else -1 */
     int32_t histogram; /* slot, -1: none */
+    int32_t is_wide;   /* its histogram has wide cells */
     int32_t children;  /* number of the first of two items, once it is expanded; else -1 */
     int64_t order;     /* of becoming a leaf; breaks ties */
     uint64_t key;      /* of the features it draws */
@@ -226,6 +227,9 @@ typedef struct tree_context {
     int32_t narrow_count;    /* rows, repeats counted, of a node with narrow cells, at most */
     int32_t block_rows;      /* entries of which the sums fit into narrow cells */
     int32_t is_short;        /* entries have 4 bytes */
+    int32_t is_tight;        /* cells have no number of rows */
+    int32_t tight_count;     /* narrow_count of such cells */
+    int64_t h_most;          /* levels of a hessian */
     int32_t entry_bytes;     /* that there is room for */
     void *entry;             /* [n_rows] as rows */
     void *entry_spare;       /* [n_rows] */
@@ -294,6 +298,11 @@ typedef struct tree_context {
 
 static inline int64_t tree_count(const tree_context *c, int64_t hc) {
     return hc & (((int64_t)1 << c->count_bits) - 1);
+}
+
+/* Of the sides of a split the larger one has more rows; where their number is not known yet, more weight. */
+static inline int64_t tree_size(const tree_context *c, int64_t hc) {
+    return c->is_tight ? hc >> c->count_bits : tree_count(c, hc);
 }
 
 static inline double tree_weight(const tree_context *c, int64_t hc) {
