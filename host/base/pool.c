@@ -23,6 +23,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MAX_THREADS 1024
 #define SPIN_NS 100000 /* twice what a wake-up costs on a virtual machine */
@@ -247,12 +248,19 @@ static bool start_thread(lathe_pool *pool, int32_t worker) {
     return true;
 }
 
+/* No more than the cores, unless LATHE_OVERSUBSCRIBE asks for it; 0: not a number of threads. */
+static int threads_for(int asked, int cores) {
+    if (asked < 0 || asked > MAX_THREADS)
+        return 0;
+    const char *more = getenv("LATHE_OVERSUBSCRIBE");
+    if (asked > 0 && (asked <= cores || (more != NULL && strcmp(more, "1") == 0)))
+        return asked;
+    return cores < MAX_THREADS ? cores : MAX_THREADS;
+}
+
 lathe_pool *lathe_pool_new_with(int n_threads, lathe_pool_start_fn on_start, void *user) {
-    int cores = lathe_cpu_count();
-    int n = n_threads == 0 ? cores : n_threads;
-    if (n > MAX_THREADS && n_threads == 0)
-        n = MAX_THREADS;
-    if (n < 1 || n > MAX_THREADS)
+    int cores = lathe_cpu_count(), n = threads_for(n_threads, cores);
+    if (n == 0)
         return NULL;
     lathe_pool *pool = calloc(1, sizeof *pool + (size_t)(n - 1) * sizeof pool->threads[0]);
     if (pool == NULL)

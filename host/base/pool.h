@@ -1,5 +1,9 @@
 /* base/pool.h: the compute pool: one a process, fixed chunks, results that do not depend on the threads.
  *
+ * A pool has at most as many threads as the process has cores (affinity and control groups counted): further ones
+ * would only push the others aside, and each has scratch memory. With LATHE_OVERSUBSCRIBE=1 in the environment it has
+ * as many as asked for, so that a test on a small machine meets the orders of a large one.
+ *
  * A pool of n threads has n - 1 threads of its own; the n-th is whoever calls lathe_pool_run. So a pool of 1
  * has no thread at all and runs everything in the caller. Never more than n threads compute at once: where
  * several outside threads call at the same time, one of them computes and the others wait for their
@@ -33,7 +37,8 @@ typedef int32_t (*lathe_pool_fn)(void *user, int64_t begin, int64_t end, int32_t
 /* Called once in each of the pool's own threads, before its first chunk: for a signal stack, a name, a slot. */
 typedef void (*lathe_pool_start_fn)(void *user, int32_t worker);
 
-/* A pool of `n_threads` (at least 1, at most 1024; 0: the cores available). NULL: no memory or no threads.
+/* A pool of `n_threads`, or of the cores available where they are fewer (at least 1, at most 1024; 0: the cores).
+ * NULL: a number out of range, no memory or no threads.
  * Its threads take no signals but those of faults. [any] */
 lathe_pool *lathe_pool_new(int n_threads);
 lathe_pool *lathe_pool_new_with(int n_threads, lathe_pool_start_fn on_start, void *user);

@@ -1,5 +1,6 @@
 /* base: the compute pool: every chunk once, fixed bounds, nesting, errors, many callers, thread count. */
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "base/pool.h"
 
 #include <check.h>
@@ -265,6 +266,27 @@ START_TEST(threads_tell_when_they_start) {
 }
 END_TEST
 
+/* Beyond the cores no thread is started, unless the environment asks for them. */
+START_TEST(threads_are_no_more_than_the_cores) {
+    int cores = lathe_cpu_count();
+    unsetenv("LATHE_OVERSUBSCRIBE");
+    const int asked[] = {0, 1, cores, cores + 1, 1024};
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        lathe_pool *pool = lathe_pool_new(asked[i]);
+        ck_assert_int_eq(lathe_pool_workers(pool), i == 1 ? 1 : cores);
+        lathe_pool_free(pool);
+    }
+    setenv("LATHE_OVERSUBSCRIBE", "1", 1);
+    lathe_pool *pool = lathe_pool_new(cores + 1);
+    ck_assert_int_eq(lathe_pool_workers(pool), cores + 1);
+    lathe_pool_free(pool);
+    setenv("LATHE_OVERSUBSCRIBE", "0", 1);
+    pool = lathe_pool_new(cores + 1);
+    ck_assert_int_eq(lathe_pool_workers(pool), cores);
+    lathe_pool_free(pool);
+}
+END_TEST
+
 static int32_t nothing(void *user, int64_t begin, int64_t end, int32_t worker) {
     (void)user;
     (void)begin;
@@ -298,6 +320,7 @@ int main(void) {
     tcase_add_loop_test(tc, many_callers_never_make_more_threads, 1, MOST + 1);
     tcase_add_test(tc, sums_do_not_depend_on_the_threads);
     tcase_add_test(tc, threads_tell_when_they_start);
+    tcase_add_test(tc, threads_are_no_more_than_the_cores);
     tcase_add_test(tc, idle_threads_sleep);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
