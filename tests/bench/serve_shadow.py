@@ -2,8 +2,10 @@
 as JSON) under two names; the endpoint "on" has the other model as a shadow, "off" has none. Load alternates between the two in
 slices over the same connections, as of `./dev bench overhead`; then wrk alternates between them for latencies.
 
-    64 connections, as fast as they can    nothing is idle, so most copies are dropped, which is counted
-    1 connection                           the shadow has time for every copy
+    64 connections, as fast as they can    nothing is idle: the shadow works by stretches and rests between, and what it
+                                           does not come to is dropped, which is counted
+    1 connection                           the same on two processors, which the client and the worker keep busy; with a
+                                           third one the shadow has time for every copy
     serving thread                         its own processor time a request: copying body and prediction, which is all
                                            that an answer waits for
 
