@@ -14,6 +14,9 @@
  *
  * Any loss with gradient and hessian serves, and any learner: one that takes no gradients is fitted
  * to the target -g/h with weight h. A row that counts c times has c times the weight.
+ *
+ * The training loss that is told is that of some thousand rows spread over the data: it is for the eye alone. The
+ * validation loss, which stops a fit early, is that of all its rows.
  */
 #include "gbdt.h"
 

@@ -3,7 +3,9 @@
 
 enum {
     ROWS_GRAIN = 4096,
-    LOSS_VALUES = 1 << 13 /* the training loss is that of rows with about so many scores */
+    LOSS_VALUES =
+        1
+        << 13 /* the training loss is that of rows with about so many scores, spread over the data */
 };
 
 /* ---- renewing leaves ------------------------------------------------------------------------- */
