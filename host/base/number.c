@@ -235,17 +235,21 @@ size_t lathe_int_write(int64_t value, char *out) {
     return len;
 }
 
+/* The float nearest to digits * 10^exponent, by the library. */
+static float float_of(uint64_t digits, int exponent) {
+    char text[40];
+    size_t len = lathe_int_write((int64_t)digits, text);
+    text[len++] = 'e';
+    len += lathe_int_write(exponent, text + len);
+    text[len] = '\0';
+    return strtof(text, NULL);
+}
+
 /* Is the float nearest to digits * 10^exponent this one? A decimal goes to double exactly rounded; where that double lies
  * on the border between two floats, the sign of what was cut off decides, which strtof knows. */
 static bool reads_back(uint64_t digits, int exponent, float want) {
-    if (exponent <= -POWERS || exponent >= POWERS) {
-        char text[40];
-        size_t len = lathe_int_write((int64_t)digits, text);
-        text[len++] = 'e';
-        len += lathe_int_write(exponent, text + len);
-        text[len] = '\0';
-        return strtof(text, NULL) == want;
-    }
+    if (exponent <= -POWERS || exponent >= POWERS)
+        return float_of(digits, exponent) == want;
     /* want's neighbours in double are far off: the decimal reads back where it lies strictly within half a float's step */
     const double value = scale(digits, exponent);
     if ((float)value != want)
@@ -254,12 +258,7 @@ static bool reads_back(uint64_t digits, int exponent, float want) {
     memcpy(&bits, &value, sizeof bits);
     if ((bits & 0x1FFFFFFF) != 0x10000000) /* not half way between two floats */
         return true;
-    char text[40];
-    size_t len = lathe_int_write((int64_t)digits, text);
-    text[len++] = 'e';
-    len += lathe_int_write(exponent, text + len);
-    text[len] = '\0';
-    return strtof(text, NULL) == want;
+    return float_of(digits, exponent) == want;
 }
 
 /* x / 10^exponent as a whole number; powers of ten up to 10^22 are exact, the others close enough for 9 digits. */

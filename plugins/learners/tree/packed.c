@@ -192,10 +192,6 @@ void packed_build(tree_context *c, const tree_item *item, int64_t *histogram, in
         build_chunk(&b, i, n - i < grain ? n : i + grain, worker);
 }
 
-static tree_cell cell_of(const tree_context *c, const int64_t *h, int64_t i, int narrow) {
-    return narrow ? packed_widen(c, h[i]) : ((const tree_cell *)(const void *)h)[i];
-}
-
 static void subtract_tight(const int64_t *from, int from_is_narrow, int64_t *to, int to_is_narrow,
                            const int64_t *other, int other_is_narrow, int64_t begin, int64_t end) {
     const uint32_t *from_tight = (const uint32_t *)(const void *)from;
@@ -228,7 +224,7 @@ void packed_subtract(const tree_context *c, int64_t *from, int from_is_narrow, i
         for (int64_t i = begin; from_is_narrow && i < end; i++) /* then all are */
             to[i] = from[i] - other[i];
         for (int64_t i = begin; !from_is_narrow && i < end; i++) {
-            tree_cell a = cell_of(c, from, i, 0), b = cell_of(c, other, i, other_is_narrow);
+            tree_cell a = packed_cell(c, from, i, 0), b = packed_cell(c, other, i, other_is_narrow);
             a.g -= b.g;
             a.hc -= b.hc;
             if (to_is_narrow)

@@ -170,6 +170,12 @@ static inline tree_cell packed_widen(const tree_context *c, int64_t v) {
     return cell;
 }
 
+/* Cell i of a histogram whose cells have their number of rows. */
+static inline tree_cell packed_cell(const tree_context *c, const int64_t *h, int64_t i,
+                                    int narrow) {
+    return narrow ? packed_widen(c, h[i]) : ((const tree_cell *)(const void *)h)[i];
+}
+
 static inline int64_t packed_narrow(const tree_context *c, tree_cell cell) {
     return cell.g * ((int64_t)1 << 40) + (cell.hc >> c->count_bits) * 65536 +
            tree_count(c, cell.hc);

@@ -9,10 +9,6 @@ enum {
     ROOT_CELLS = 512 /* whose search is worth several threads */
 };
 
-static tree_cell cell_of(const tree_context *c, const int64_t *h, int64_t i, int narrow) {
-    return narrow ? packed_widen(c, h[i]) : ((const tree_cell *)(const void *)h)[i];
-}
-
 /* ---- some features --------------------------------------------------------------------------- */
 
 static inline void add_drawn(const tree_context *c, const void *e, int64_t n,
@@ -162,7 +158,7 @@ static void try_cuts(cut *t, int n_cuts, int missing) {
 static int is_empty(const cut *t, int b) {
     if (t->tight)
         return cell_at(t, b) == 0;
-    return cell_of(t->c, t->cells, b, t->narrow).hc == 0;
+    return packed_cell(t->c, t->cells, b, t->narrow).hc == 0;
 }
 
 /* Fills in what scan.c's helper wants: the list of the occupied bins about the cut. */
@@ -185,7 +181,7 @@ static int search_wide(const cut *t, tree_split *s) {
     const tree_context *c = t->c;
     int n = 0, n_bins = lathe_bin_feature_at(c->bins, s->feature)->n_bins;
     for (int b = 0; b < n_bins; b++) {
-        cells[b] = cell_of(c, t->cells, b, t->narrow);
+        cells[b] = packed_cell(c, t->cells, b, t->narrow);
         bins[n] = (uint8_t)b;
         n += cells[b].hc != 0;
     }
