@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
-#include "serve/supervisor.h"
+#include "serve/supervisor/supervisor.h"
 
 #include <fcntl.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "cli/cli.h"
-#include "serve/supervisor.h"
+#include "serve/supervisor/supervisor.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static const char usage_head[] =
     "spoken: the log names\n"
     "those that changed and wait for the next start.\n"
     "\n"
-    "  --config FILE              JSON; see host/serve/config.h for all of it\n"
+    "  --config FILE              JSON; see host/serve/config/config.h for all of it\n"
     "  --check-config             read it, tell every fault, and end\n"
     "  --insecure                 serve other machines without tokens\n";
 

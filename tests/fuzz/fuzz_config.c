@@ -1,6 +1,6 @@
 /* Configurations of the service: refused with a reason and left as they were, or within their bounds. */
 #include "fuzz.h"
-#include "serve/config.h"
+#include "serve/config/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     lathe_diags diags = {0};

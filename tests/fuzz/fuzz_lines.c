@@ -5,7 +5,7 @@
 #include "base/hash.h"
 #include "fuzz.h"
 #include "pipeline/parent_internal.h"
-#include "serve/worker_line.h"
+#include "serve/supervisor/worker_line.h"
 
 #include <errno.h>
 #include <fcntl.h>

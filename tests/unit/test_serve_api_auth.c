@@ -1,7 +1,7 @@
 /* The control plane behind tokens: which role each route needs, who is noted as having done what. The HTTP layer is
  * taken out: exchanges are made here. */
 #include "base/log.h"
-#include "serve/internal.h"
+#include "serve/supervisor/internal.h"
 #include "support_store.h"
 
 #include <stdarg.h>

@@ -300,16 +300,15 @@ static bool admit(api_call *c) {
     return false;
 }
 
-static void take(lathe_supervisor *s, lathe_exchange *exchange, bool local) {
+/* NULL: it is answered. */
+static api_call *new_call(lathe_supervisor *s, lathe_exchange *exchange, bool local) {
     const lathe_http_request *request = lathe_http_get(exchange);
     lathe_arena *arena = lathe_arena_new();
     api_call *c = arena ? lathe_arena_alloc(arena, sizeof *c) : NULL;
-    char allow[120], headers[160];
-    bool known = false;
     if (c == NULL) {
         lathe_arena_free(arena);
         lathe_http_fail(exchange, 503, NULL, "out of memory");
-        return;
+        return NULL;
     }
     *c = (api_call){.s = s,
                     .exchange = exchange,
@@ -322,6 +321,16 @@ static void take(lathe_supervisor *s, lathe_exchange *exchange, bool local) {
                     .len = request->body_len,
                     .local = local,
                     .head = strcmp(request->method, "HEAD") == 0};
+    return c;
+}
+
+static void take(lathe_supervisor *s, lathe_exchange *exchange, bool local) {
+    const lathe_http_request *request = lathe_http_get(exchange);
+    api_call *c = new_call(s, exchange, local);
+    char allow[120], headers[160];
+    bool known = false;
+    if (c == NULL)
+        return;
     if (split_path(c, request->path))
         c->route = api_find(request->method, c->part, c->n_parts, &known, allow, sizeof allow);
     if (!admit(c)) {

@@ -20,7 +20,7 @@
 #define LATHE_SERVE_API_H
 
 #include "plugin/catalogue.h"
-#include "serve/internal.h"
+#include "serve/supervisor/internal.h"
 
 #include <cjson/cJSON.h>
 

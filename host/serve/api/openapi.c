@@ -38,28 +38,38 @@ static void add_text_rules(cJSON *out, const api_field *f) {
     cJSON_AddStringToObject(out, "pattern", TEXT_PATTERN);
 }
 
+static void add_pattern(cJSON *out, const char *pattern) {
+    cJSON_AddStringToObject(out, "type", "string");
+    cJSON_AddStringToObject(out, "pattern", pattern);
+}
+
+static void add_number_rules(cJSON *out, const api_field *f) {
+    cJSON_AddStringToObject(out, "type", f->type == API_INT ? "integer" : "number");
+    if (f->min != 0 || f->max != 0) {
+        cJSON_AddNumberToObject(out, "minimum", f->min);
+        cJSON_AddNumberToObject(out, "maximum", f->max);
+    }
+}
+
 static cJSON *field_schema(const api_field *f) {
     cJSON *out = cJSON_CreateObject();
+    if ((f->type == API_OBJECT || f->type == API_ANY) && f->schema != NULL) {
+        cJSON_Delete(out);
+        return reference(f->schema);
+    }
     switch (f->type) {
     case API_NAME:
-        cJSON_AddStringToObject(out, "type", "string");
-        cJSON_AddStringToObject(out, "pattern", NAME_PATTERN);
+        add_pattern(out, NAME_PATTERN);
         break;
     case API_ALIAS:
-        cJSON_AddStringToObject(out, "type", "string");
-        cJSON_AddStringToObject(out, "pattern", ALIAS_PATTERN);
+        add_pattern(out, ALIAS_PATTERN);
         break;
     case API_DIGITS:
-        cJSON_AddStringToObject(out, "type", "string");
-        cJSON_AddStringToObject(out, "pattern", "^[0-9]{1,18}$");
+        add_pattern(out, "^[0-9]{1,18}$");
         break;
     case API_INT:
     case API_NUMBER:
-        cJSON_AddStringToObject(out, "type", f->type == API_INT ? "integer" : "number");
-        if (f->min != 0 || f->max != 0) {
-            cJSON_AddNumberToObject(out, "minimum", f->min);
-            cJSON_AddNumberToObject(out, "maximum", f->max);
-        }
+        add_number_rules(out, f);
         break;
     case API_BOOL:
         cJSON_AddStringToObject(out, "type", "boolean");
@@ -68,13 +78,9 @@ static cJSON *field_schema(const api_field *f) {
         cJSON_AddItemToObject(out, "enum", choices(f->choices));
         break;
     case API_OBJECT:
+        cJSON_AddStringToObject(out, "type", "object");
+        break;
     case API_ANY:
-        if (f->schema != NULL) {
-            cJSON_Delete(out);
-            return reference(f->schema);
-        }
-        if (f->type == API_OBJECT)
-            cJSON_AddStringToObject(out, "type", "object");
         break;
     case API_TEXTS:
         cJSON_AddStringToObject(out, "type", "array");

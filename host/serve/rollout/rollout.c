@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "plugin/crumbs.h"
-#include "serve/internal.h"
+#include "serve/supervisor/internal.h"
 
 #include <inttypes.h>
 #include <math.h>

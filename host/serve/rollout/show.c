@@ -1,6 +1,6 @@
 /* Rollouts as JSON and as metrics. */
 #include "base/clock.h"
-#include "serve/internal.h"
+#include "serve/supervisor/internal.h"
 
 #include <inttypes.h>
 #include <math.h>

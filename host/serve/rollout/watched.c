@@ -1,5 +1,5 @@
 /* Guards of what a canary serves: asked of serve/watch, and what it found. */
-#include "serve/internal.h"
+#include "serve/supervisor/internal.h"
 
 #include <math.h>
 #include <stdio.h>

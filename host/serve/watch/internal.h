@@ -5,8 +5,8 @@
 #include "monitor/alarm.h"
 #include "monitor/live.h"
 #include "monitor/worse.h"
-#include "serve/internal.h"
 #include "serve/recall.h"
+#include "serve/supervisor/internal.h"
 #include "serve/watch/watch.h"
 
 /* Features, or answers: layout, sums. baseline NULL: the model has none. */

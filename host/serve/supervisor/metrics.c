@@ -1,7 +1,7 @@
 /* Prometheus text format 0.0.4: https://prometheus.io/docs/instrumenting/exposition_formats/ */
 #include "base/clock.h"
 #include "base/cpu.h"
-#include "serve/internal.h"
+#include "serve/supervisor/internal.h"
 
 #include <inttypes.h>
 #include <string.h>

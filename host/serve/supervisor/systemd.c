@@ -1,4 +1,4 @@
-#include "serve/systemd.h"
+#include "serve/supervisor/systemd.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* serve/routes.h: which names are served by which model versions: from the store, for the workers. [loop] */
+/* serve/supervisor/routes.h: which names are served by which model versions: from the store, for the workers. [loop] */
 #ifndef LATHE_SERVE_ROUTES_H
 #define LATHE_SERVE_ROUTES_H
 

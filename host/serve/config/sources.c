@@ -1,4 +1,4 @@
-#include "serve/sources.h"
+#include "serve/config/sources.h"
 
 #include "base/json.h"
 #include "plugin/catalogue.h"

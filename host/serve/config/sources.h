@@ -1,4 +1,4 @@
-/* serve/sources.h: which kinds of sources the documents may use that a role submits.
+/* serve/config/sources.h: which kinds of sources the documents may use that a role submits.
  *
  * The configuration's "sources" has a list of names, short or full, for a role: {"operate": ["csv", "idx"]}. A role that is not
  * named may use them all; an empty list allows none. [any]

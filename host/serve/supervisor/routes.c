@@ -1,4 +1,4 @@
-#include "serve/routes.h"
+#include "serve/supervisor/routes.h"
 
 #include "base/json.h"
 #include "base/log.h"

@@ -1,4 +1,4 @@
-#include "serve/worker_line.h"
+#include "serve/supervisor/worker_line.h"
 
 #include "base/json.h"
 

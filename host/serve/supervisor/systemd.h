@@ -1,4 +1,4 @@
-/* serve/systemd.h: what a service manager hands over and wants to hear, without its library.
+/* serve/supervisor/systemd.h: what a service manager hands over and wants to hear, without its library.
  *
  * sd_notify(3): datagrams to the unix socket $NOTIFY_SOCKET (a path, or "@name": abstract): READY=1, RELOADING=1, STOPPING=1,
  * WATCHDOG=1, STATUS=…; nothing happens where there is no socket. sd_listen_fds(3): sockets from descriptor 3 on, $LISTEN_FDS

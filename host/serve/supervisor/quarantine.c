@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "serve/internal.h"
+#include "serve/supervisor/internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -54,7 +54,8 @@ void lathe_quarantine_crashed(lathe_supervisor *s, const char *step) {
         if (!cJSON_IsString(name) || !serves(route, step) ||
             lathe_json_get(s->unloaded, name->valuestring) != NULL)
             continue;
-        cJSON_AddTrueToObject(s->unloaded, name->valuestring);
+        cJSON_AddItemToObject(s->unloaded, name->valuestring,
+                              cJSON_Duplicate(lathe_json_get(route, "project"), 1));
         any = true;
         lathe_log(
             LATHE_LEVEL_ERROR, "serve",

@@ -1,4 +1,4 @@
-/* serve/worker_line.h: what an inference worker says, one line of it (serve/protocol.h). A worker runs foreign code: any bytes
+/* serve/supervisor/worker_line.h: what an inference worker says, one line of it (serve/protocol.h). A worker runs foreign code: any bytes
  * may come, and a member of the wrong type counts as none. [any] */
 #ifndef LATHE_SERVE_WORKER_LINE_H
 #define LATHE_SERVE_WORKER_LINE_H

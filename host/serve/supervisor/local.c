@@ -1,7 +1,7 @@
 /* The home's own socket: the control API for whoever may write the home anyway, by the file's permissions. */
 #include "base/fs.h"
 #include "base/log.h"
-#include "serve/internal.h"
+#include "serve/supervisor/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* Answers that wait for labels, from the service before and for the next. */
 #include "base/fs.h"
 #include "base/log.h"
-#include "serve/internal.h"
 #include "serve/recall.h"
+#include "serve/supervisor/internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

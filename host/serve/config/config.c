@@ -1,4 +1,4 @@
-#include "serve/config.h"
+#include "serve/config/config.h"
 
 #include "base/cpu.h"
 #include "base/log.h"

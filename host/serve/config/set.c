@@ -1,6 +1,6 @@
 /* Settings one by one, as flags (--log-level warn) and the environment ($LATHE_SERVE_LOG_LEVEL) give them. */
 #include "base/nearest.h"
-#include "serve/config.h"
+#include "serve/config/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>

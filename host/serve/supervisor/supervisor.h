@@ -1,4 +1,4 @@
-/* serve/supervisor.h: the process that owns sockets, store and counters, and loads no foreign code.
+/* serve/supervisor/supervisor.h: the process that owns sockets, store and counters, and loads no foreign code.
  *
  * It starts one inference worker a slot, gives each a listening socket of its own on the shared port (SO_REUSEPORT), keeps
  * their routes in step with the store, replaces a worker that crashed, hung or grew past its limit (the socket, with
@@ -7,9 +7,9 @@
 #ifndef LATHE_SERVE_SUPERVISOR_H
 #define LATHE_SERVE_SUPERVISOR_H
 
-#include "serve/config.h"
-#include "serve/routes.h"
+#include "serve/config/config.h"
 #include "serve/slots.h"
+#include "serve/supervisor/routes.h"
 #include "store/store.h"
 
 typedef struct lathe_supervisor lathe_supervisor;

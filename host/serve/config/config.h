@@ -1,10 +1,10 @@
-/* serve/config.h: what `lathe serve` is told: a JSON file, the environment, flags; later ones win.
+/* serve/config/config.h: what `lathe serve` is told: a JSON file, the environment, flags; later ones win.
  *
  * All are validated like a pipeline: every fault at once, in the file with line, column and JSON Pointer. SIGHUP reads them
  * again: a key that is gone has its default again; "listen", "inference", "workers", "insecure" and whether there is TLS stay
  * until the next start, which the log tells.
  *   {"listen": "127.0.0.1:8080", "inference": "127.0.0.1:8000", "workers": 2, "data_roots": ["/srv/data"],
- *    "backups": "/srv/backups", "sources": {"operate": ["csv"]},            serve/sources.h
+ *    "backups": "/srv/backups", "sources": {"operate": ["csv"]},            serve/config/sources.h
  *    "runs": {"concurrent": 1, "queue": 100, "threads": 2},
  *    "limits": {"body_mb": 64, "connections": 1024, "head_seconds": 10, "body_seconds": 60, "idle_seconds": 75,
  *               "worker_memory_mb": 4096, "hang_seconds": 10},
@@ -18,8 +18,8 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "serve/config/sources.h"
 #include "serve/http/http.h"
-#include "serve/sources.h"
 
 typedef struct lathe_serve_config {
     const char *listen;    /* control plane, "ADDRESS:PORT"; port 0: any */

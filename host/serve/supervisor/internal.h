@@ -1,6 +1,6 @@
-/* serve/internal.h: the supervisor's own state, shared by its files. [loop] */
-#ifndef LATHE_SERVE_INTERNAL_H
-#define LATHE_SERVE_INTERNAL_H
+/* serve/supervisor/internal.h: the supervisor's own state, shared by its files. [loop] */
+#ifndef LATHE_SERVE_SUPERVISOR_INTERNAL_H
+#define LATHE_SERVE_SUPERVISOR_INTERNAL_H
 
 #include "pipeline/lines.h"
 #include "serve/api/sse.h"
@@ -9,9 +9,9 @@
 #include "serve/metering.h"
 #include "serve/queue/queue.h"
 #include "serve/rollout/rollout.h"
-#include "serve/routes.h"
-#include "serve/supervisor.h"
-#include "serve/systemd.h"
+#include "serve/supervisor/routes.h"
+#include "serve/supervisor/supervisor.h"
+#include "serve/supervisor/systemd.h"
 #include "serve/tls.h"
 #include "serve/watch/watch.h"
 
@@ -98,41 +98,70 @@ struct lathe_supervisor {
     int lane_running[3], lane_waiting[3];
 };
 
-/* ---- workers.c ---- */
-/* Processes with sockets that have no address yet: their start takes as long as the opening of the store. */
-int32_t lathe_workers_start(lathe_supervisor *s, lathe_error *err);
-void lathe_workers_greet(lathe_supervisor *s); /* they may read the plugins' cache */
-int32_t lathe_workers_listen(lathe_supervisor *s, lathe_error *err);
-void lathe_workers_send(lathe_supervisor *s, const cJSON *message); /* to all that run */
-void lathe_workers_send_tls(lathe_supervisor *s);    /* certificate and key are to be read again */
-void lathe_workers_send_limits(lathe_supervisor *s); /* of HTTP */
-void lathe_workers_send_auth(lathe_supervisor *s);   /* the tokens, to all that run */
-/* The log's threshold, here and in all workers; below 0: nothing changes. */
-void lathe_workers_set_log_level(lathe_supervisor *s, int level);
-void lathe_workers_check(lathe_supervisor *s); /* hung, too large: killed */
-void lathe_workers_drain(lathe_supervisor *s);
-/* quarantine.c: this step ended a worker ("": nobody knows); too often, and its routes are unloaded. */
-void lathe_quarantine_crashed(lathe_supervisor *s, const char *step);
-int lathe_workers_alive(const lathe_supervisor *s);
-int lathe_workers_ready(const lathe_supervisor *s);
-void lathe_workers_kill(lathe_supervisor *s);
-/* A worker has ended; the supervisor goes on with its shutdown. */
-void lathe_supervisor_worker_gone(lathe_supervisor *s);
-
 /* ---- supervisor.c ---- */
+lathe_queue_settings lathe_supervisor_queue_settings(const lathe_supervisor *s);
+
+/* ---- ports.c ---- */
+/* The control plane's is served, the workers' sockets get their address. */
+int32_t lathe_supervisor_open_ports(lathe_supervisor *s, lathe_error *err);
+
+/* ---- generations.c ---- */
 /* Reads the routes anew and sends them. done (may be NULL) is called when all workers serve them, or after 30 s. */
 int32_t lathe_supervisor_reroute(lathe_supervisor *s, void (*done)(void *user, bool reached),
                                  void *user, lathe_error *err);
+/* A worker has said how far it is: who waited for that is told. */
 void lathe_supervisor_reached(lathe_supervisor *s);
+
+/* ---- admin.c ---- */
 /* An administrative verb that a worker forwards: load, unload. LATHE_E_NOT_FOUND where who asks may not see the name. */
 int32_t lathe_supervisor_admin(lathe_supervisor *s, const char *verb, const char *name,
                                const lathe_auth_who *who, void (*done)(void *user, bool reached),
                                void *user, lathe_error *err);
-
 /* What follows is done by this one, until it is called with NULL: the service itself. "" and NULL are the same. */
 int32_t lathe_supervisor_act_as(lathe_supervisor *s, const char *actor, lathe_error *err);
 /* Reads the tokens anew and sends them. A reroute after it tells when all workers have them. */
 int32_t lathe_supervisor_reauth(lathe_supervisor *s, lathe_error *err);
+/* When tokens were used last. It is only told: a failure is logged, and the next call tries again. */
+void lathe_supervisor_save_used(lathe_supervisor *s);
+
+/* ---- reload.c, stop.c ---- */
+void lathe_supervisor_on_hup(uv_signal_t *signal, int number);
+void lathe_supervisor_on_term(uv_signal_t *signal, int number);
+/* A worker, or a server of the control plane, has ended; the loop stops after the last. */
+void lathe_supervisor_worker_gone(lathe_supervisor *s);
+
+/* ---- worker_sockets.c ---- */
+/* One a worker, which inherits it before it has an address. */
+int32_t lathe_workers_make_sockets(lathe_supervisor *s, lathe_error *err);
+int32_t lathe_workers_listen(lathe_supervisor *s, lathe_error *err);
+
+/* ---- workers.c ---- */
+/* Processes with sockets that have no address yet: their start takes as long as the opening of the store. */
+int32_t lathe_workers_start(lathe_supervisor *s, lathe_error *err);
+void lathe_workers_greet(lathe_supervisor *s); /* they may read the plugins' cache */
+void lathe_workers_check(lathe_supervisor *s); /* hung, too large: killed */
+void lathe_workers_drain(lathe_supervisor *s);
+void lathe_workers_kill(lathe_supervisor *s);
+int lathe_workers_alive(const lathe_supervisor *s);
+int lathe_workers_ready(const lathe_supervisor *s);
+
+/* ---- worker_send.c ---- */
+void lathe_worker_send(lathe_worker *worker, const cJSON *message); /* nothing where none runs */
+void lathe_workers_send(lathe_supervisor *s, const cJSON *message); /* to all that run */
+void lathe_worker_greet(lathe_worker *worker);                      /* its first line */
+void lathe_worker_send_auth(lathe_worker *worker);
+void lathe_workers_send_auth(lathe_supervisor *s);   /* the tokens, to all that run */
+void lathe_workers_send_tls(lathe_supervisor *s);    /* certificate and key are to be read again */
+void lathe_workers_send_limits(lathe_supervisor *s); /* of HTTP */
+/* The log's threshold, here and in all workers; below 0: nothing changes. */
+void lathe_workers_set_log_level(lathe_supervisor *s, int level);
+
+/* ---- worker_receive.c ---- */
+bool lathe_worker_on_line(void *worker, const char *text, size_t len);
+
+/* ---- quarantine.c ---- */
+/* This step ended a worker ("": nobody knows); too often, and its routes are unloaded. */
+void lathe_quarantine_crashed(lathe_supervisor *s, const char *step);
 
 /* ---- answers.c ---- */
 /* Answers that wait for labels: those of the service before, once there are routes; what there is for the next, at the end. A
