@@ -61,7 +61,7 @@ def check_loop(service):
     checks.that("a crash loop ends", wait_until(taken_out, 30))
     checks.that("its name is not served", wait_until(lambda: poison(service) in (404, 503)))
     checks.equal("as one that was unloaded", poison(service), 503)
-    index = {m["name"]: m for m in service.ask(service.inference, "POST", "/v2/repository/index", {})[1]}
+    index = {m["name"]: m for m in json.loads(service.ask(service.inference, "POST", "/v2/repository/index", {})[2])}
     checks.equal("the index tells", index["s"].get("reason"), "unloaded")
     checks.that("others are", wait_until(lambda: ask(connect(service), "e") == 200))
     before = restarts(service)
