@@ -50,6 +50,7 @@ typedef struct lathe_diags {
     size_t count;
     size_t cap;
     size_t more;
+    bool no_memory; /* one of them is that memory was out, whatever the document is like */
 } lathe_diags;
 
 #define LATHE_DIAGS_MAX 200
@@ -175,5 +176,12 @@ void lathe_json_print(const lathe_json *doc, const cJSON *node, lathe_buf *out);
 
 /* Adds JSON text as a member; text that is none, or NULL, is left out. */
 void lathe_json_add_text(cJSON *object, const char *key, const char *text);
+
+/* ---- memory ---- */
+
+/* Once, before the first tree of the process, and before its second thread. */
+void lathe_json_watch_memory(void);
+/* How often cJSON got no memory in this thread since: a tree made between two equal numbers is whole. */
+uint64_t lathe_json_refused(void);
 
 #endif

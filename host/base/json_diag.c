@@ -205,6 +205,8 @@ void lathe_diags_print(const lathe_diags *diags, FILE *stream) {
 int32_t lathe_diags_error(const lathe_diags *diags, int32_t code, lathe_error *err) {
     if (!lathe_diags_any(diags))
         return LATHE_OK;
+    if (diags->no_memory)
+        code = LATHE_E_MEMORY;
     if (diags->count == 0)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory while noting %zu errors",
                           diags->more);

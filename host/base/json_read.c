@@ -289,6 +289,8 @@ lathe_json *lathe_json_parse_limited(const char *text, size_t len, const char *f
         limits != NULL && limits->max_depth > 0 ? limits->max_depth : LATHE_JSON_MAX_DEPTH;
     lathe_json *doc = lathe_json_new(file);
     if (doc == NULL || !lathe_jsonr_scan_prepare()) {
+        if (diags != NULL)
+            diags->no_memory = true;
         lathe_diag_add_at(diags, file, 0, 0, NULL, "out of memory while reading the document");
         lathe_json_free(doc);
         return NULL;

@@ -48,6 +48,8 @@ bool lathe_jsonr_fail(json_reader *r, const char *at, const char *fmt, ...) {
 }
 
 bool lathe_jsonr_fail_memory(json_reader *r) {
+    if (r->diags != NULL)
+        r->diags->no_memory = true;
     return lathe_jsonr_fail(r, r->p, "out of memory while reading the document");
 }
 

@@ -72,6 +72,10 @@ int32_t cli_open_catalogue(const char *home, bool rescan, lathe_catalogue **cata
 
 /* Prints a tree as one line of JSON on stdout. */
 void cli_print_json(const cJSON *tree);
+/* Likewise, but for people to read: indented, unless `json`. */
+void cli_print_tree(const cJSON *tree, bool json);
+/* Memory was out for a part of what was printed, which is missing in it. */
+bool cli_output_is_short(void);
 
 /* A table of text columns, aligned; numbers to the right where every cell of a column is one. NULL cells are blank. */
 void cli_print_table(const char *const *cells, size_t n_rows, size_t n_columns);

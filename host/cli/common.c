@@ -94,11 +94,29 @@ int32_t cli_open_catalogue(const char *home, bool rescan, lathe_catalogue **cata
     return rc;
 }
 
+static bool is_short; /* the text of a tree could not be made */
+
 void cli_print_json(const cJSON *tree) {
     lathe_buf text = {0};
     lathe_json_print(NULL, tree, &text);
+    is_short = is_short || text.failed;
     puts(lathe_buf_str(&text));
     lathe_buf_free(&text);
+}
+
+void cli_print_tree(const cJSON *tree, bool json) {
+    if (json) {
+        cli_print_json(tree);
+        return;
+    }
+    char *text = cJSON_Print(tree);
+    is_short = is_short || text == NULL;
+    puts(text != NULL ? text : "");
+    cJSON_free(text);
+}
+
+bool cli_output_is_short(void) {
+    return is_short || lathe_json_refused() > 0;
 }
 
 /* Characters that a terminal shows: code points. */

@@ -120,13 +120,7 @@ static int cmd_show(endpoints_call *c) {
         cJSON_AddStringToObject(item, "reason", m->reason);
         cJSON_AddItemToArray(history, item);
     }
-    if (c->options[OPT_JSON].seen) {
-        cli_print_json(out);
-    } else {
-        char *text = cJSON_Print(out);
-        puts(text ? text : "");
-        cJSON_free(text);
-    }
+    cli_print_tree(out, c->options[OPT_JSON].seen);
     cJSON_Delete(out);
     return EXIT_DONE;
 }
@@ -346,13 +340,9 @@ static int show_there(endpoints_call *c) {
     cJSON *answer;
     char *path = remote_path("/api/v1/endpoints/%", c->endpoint);
     int code = remote_ask(c->service, "GET", path, NULL, &answer);
-    char *text = code == EXIT_DONE && !c->options[OPT_JSON].seen ? cJSON_Print(answer) : NULL;
     free(path);
-    if (text != NULL)
-        puts(text);
-    else if (code == EXIT_DONE)
-        cli_print_json(answer);
-    cJSON_free(text);
+    if (code == EXIT_DONE)
+        cli_print_tree(answer, c->options[OPT_JSON].seen);
     cJSON_Delete(answer);
     return code;
 }

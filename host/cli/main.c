@@ -102,17 +102,20 @@ static int run_command(size_t i, int argc, char **argv) {
 /* What was printed must have arrived: a full disk may not look like success. A reader that has left is no
  * failure: it saw what it wanted. */
 static int finish(int code) {
-    bool lost = ferror(stdout) != 0;
+    bool lost = ferror(stdout) != 0 || cli_output_is_short();
     int why = fflush(stdout) != 0 ? errno : 0;
     if ((!lost && why == 0) || why == EPIPE || code == EXIT_FAILED)
         return code;
     fprintf(stderr, "lathe: the output could not be written whole%s%s\n", why != 0 ? ": " : "",
-            why != 0 ? strerror(why) : "");
+            why != 0                ? strerror(why)
+            : cli_output_is_short() ? ": out of memory"
+                                    : "");
     return code == EXIT_DONE ? EXIT_FAILED : code;
 }
 
 int main(int argc, char **argv) {
     const char *names[sizeof commands / sizeof *commands];
+    lathe_json_watch_memory();
     if (argc < 2) {
         fputs(usage, stderr);
         return EXIT_USAGE;

@@ -135,12 +135,15 @@ static int cmd_list(models_call *c) {
 static int cmd_show(models_call *c) {
     lathe_version_record v;
     const char *path;
-    cJSON *file = NULL;
+    cJSON *file = NULL, *lineage = NULL;
     if (lathe_store_version(c->store, c->ref, c->arena, &v, &c->err) != LATHE_OK ||
         lathe_store_artifact_path(c->store, v.sha256, false, c->arena, &path, &c->err) !=
             LATHE_OK ||
-        lathe_model_describe(path, &file, &c->err) != LATHE_OK)
+        lathe_model_describe(path, &file, &c->err) != LATHE_OK ||
+        (lineage = lathe_store_lineage(c->store, &v, c->arena, &c->err)) == NULL) {
+        cJSON_Delete(file);
         return cli_error(&c->err);
+    }
     cJSON *out = version_json(&v);
     cJSON_AddStringToObject(out, "file", path);
     cJSON_AddItemToObject(out, "plugins", cJSON_DetachItemFromObjectCaseSensitive(file, "plugins"));
@@ -151,16 +154,8 @@ static int cmd_show(models_call *c) {
         if (extra != NULL)
             cJSON_AddItemToObject(out, extras[i], extra);
     }
-    cJSON *lineage = lathe_store_lineage(c->store, &v, c->arena, &c->err);
-    if (lineage != NULL)
-        cJSON_AddItemToObject(out, "lineage", lineage);
-    if (c->options[OPT_JSON].seen) {
-        cli_print_json(out);
-    } else {
-        char *text = cJSON_Print(out);
-        puts(text ? text : "");
-        cJSON_free(text);
-    }
+    cJSON_AddItemToObject(out, "lineage", lineage);
+    cli_print_tree(out, c->options[OPT_JSON].seen);
     cJSON_Delete(out);
     cJSON_Delete(file);
     return EXIT_DONE;

@@ -141,7 +141,10 @@ static int32_t put_rows(prediction_run *run, const lathe_model_info *info,
 /* The model's own source settings (missing texts, delimiter, declared types) with another path, where its document
  * reads csv; else a plain csv. */
 static int32_t make_source(prediction_run *run, const char *path, lathe_error *err) {
-    cJSON *document = lathe_model_document(run->model, LATHE_MODEL_DOCUMENT);
+    cJSON *document;
+    int32_t rc = lathe_model_document(run->model, LATHE_MODEL_DOCUMENT, &document, err);
+    if (rc != LATHE_OK)
+        return rc;
     const cJSON *source = lathe_json_get(lathe_json_get(document, "prepare"), "source");
     const cJSON *trained = lathe_json_get(source, "csv");
     cJSON *params = cJSON_CreateObject();
@@ -158,8 +161,7 @@ static int32_t make_source(prediction_run *run, const char *path, lathe_error *e
     cJSON_Delete(params);
     const lathe_binder binder = {.catalogue = run->setup.catalogue, .load = true};
     lathe_component *component = NULL;
-    int32_t rc =
-        lathe_bind_text(&binder, LATHE_KIND_SOURCE, "csv", lathe_buf_str(&text), &component, err);
+    rc = lathe_bind_text(&binder, LATHE_KIND_SOURCE, "csv", lathe_buf_str(&text), &component, err);
     lathe_buf_free(&text);
     if (rc == LATHE_OK)
         rc = lathe_instance_create(run->setup.runtime, component, 0, NULL, &run->source, err);

@@ -270,13 +270,7 @@ void remote_table(const cJSON *list, const char *columns) {
 }
 
 int remote_print(remote_call *c, cJSON *tree) {
-    if (c->json) {
-        cli_print_json(tree);
-    } else {
-        char *text = cJSON_Print(tree);
-        puts(text ? text : "");
-        cJSON_free(text);
-    }
+    cli_print_tree(tree, c->json);
     cJSON_Delete(tree);
     return EXIT_DONE;
 }

@@ -62,14 +62,8 @@ static cJSON *run_json(const lathe_run_record *r) {
     return out;
 }
 
-static void print_tree(cJSON *tree, bool compact) {
-    if (compact) {
-        cli_print_json(tree);
-    } else {
-        char *text = cJSON_Print(tree);
-        puts(text ? text : "");
-        cJSON_free(text);
-    }
+static void print_tree(cJSON *tree, bool json) {
+    cli_print_tree(tree, json);
     cJSON_Delete(tree);
 }
 

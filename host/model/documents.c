@@ -32,16 +32,32 @@ int32_t lathe_documents_put_large(lathe_st_writer *w, const char *key, const cJS
     return rc == LATHE_OK ? lathe_st_add(w, name, LATHE_UINT, 8, 1, &bytes, text->data, err) : rc;
 }
 
-cJSON *lathe_documents_get(const lathe_st_file *file, const char *key) {
+int32_t lathe_documents_get(const lathe_st_file *file, const char *key, cJSON **tree,
+                            lathe_error *err) {
     char name[128];
     const char *text = lathe_st_get_meta(file, key);
     size_t len = text ? strlen(text) : 0;
+    lathe_error why = {0};
+    *tree = NULL;
     snprintf(name, sizeof name, "%s.json", key);
     const lathe_st_tensor *large = text ? NULL : lathe_st_find(file, name);
-    if (large != NULL && lathe_st_check(large, NULL) == LATHE_OK) {
+    if (large != NULL) {
+        int32_t rc = lathe_st_check(large, err);
+        if (rc != LATHE_OK)
+            return rc;
         text = large->data;
         len = (size_t)large->bytes;
     }
+    if (text == NULL)
+        return LATHE_OK;
     const lathe_json_limits limits = {.no_places = true};
-    return text ? lathe_json_take(lathe_json_read(text, len, NULL, &limits, NULL)) : NULL;
+    *tree = lathe_json_take(lathe_json_read(text, len, NULL, &limits, &why));
+    if (*tree != NULL)
+        return LATHE_OK;
+    if (why.code == LATHE_E_MEMORY)
+        return lathe_fail(err, LATHE_E_MEMORY, lathe_st_path(file), "out of memory for its \"%s\"",
+                          key);
+    return lathe_fail(err, LATHE_E_CORRUPT, lathe_st_path(file),
+                      "this is no intact model file: its \"%s\" is no JSON (%.120s)", key,
+                      why.message);
 }

@@ -11,7 +11,8 @@ int32_t lathe_documents_put(lathe_st_writer *w, const char *key, const cJSON *tr
 /* As a tensor; `text` is the caller's and must live until the file is written. A NULL tree is left out. */
 int32_t lathe_documents_put_large(lathe_st_writer *w, const char *key, const cJSON *tree,
                                   lathe_buf *text, lathe_error *err);
-/* From either place, a tree of the caller's; NULL where it is absent or broken. */
-cJSON *lathe_documents_get(const lathe_st_file *file, const char *key);
+/* From either place, a tree of the caller's; NULL where it is absent. LATHE_E_CORRUPT: it is there and broken. */
+int32_t lathe_documents_get(const lathe_st_file *file, const char *key, cJSON **tree,
+                            lathe_error *err);
 
 #endif

@@ -244,11 +244,12 @@ int32_t lathe_model_open_head(lathe_runtime *runtime, const char *path, lathe_mo
     cJSON *head = NULL, *schema = NULL;
     int32_t rc = m->arena ? open_file(path, &m->file, err)
                           : lathe_fail(err, LATHE_E_MEMORY, path, "out of memory");
-    if (rc == LATHE_OK) {
-        head = lathe_documents_get(m->file, "lathe");
-        schema = lathe_documents_get(m->file, "schema");
+    if (rc == LATHE_OK)
+        rc = lathe_documents_get(m->file, "lathe", &head, err);
+    if (rc == LATHE_OK)
+        rc = lathe_documents_get(m->file, "schema", &schema, err);
+    if (rc == LATHE_OK)
         rc = read_head(path, head, m->arena, &m->info, err);
-    }
     if (rc == LATHE_OK &&
         ((m->n_transforms = int_of(head, "transforms", 0, MAX_TRANSFORMS)) < 0 || schema == NULL))
         rc = corrupt(path, err, "its schema or number of transforms is missing");
@@ -302,9 +303,10 @@ void lathe_model_close(lathe_model *m) {
     free(m);
 }
 
-cJSON *lathe_model_document(const lathe_model *m, lathe_model_part part) {
+int32_t lathe_model_document(const lathe_model *m, lathe_model_part part, cJSON **tree,
+                             lathe_error *err) {
     static const char *const keys[] = {"document", "metrics", "baseline"};
-    return lathe_documents_get(m->file, keys[part]);
+    return lathe_documents_get(m->file, keys[part], tree, err);
 }
 
 const lathe_model_info *lathe_model_get_info(const lathe_model *m) {
@@ -321,6 +323,18 @@ const lathe_instance *lathe_model_learner(const lathe_model *m) {
 
 /* ---- without plugins ---- */
 
+/* One document of the file as a member; what it does not have is left out. */
+static int32_t add_document(const lathe_st_file *file, const char *key, const char *name,
+                            cJSON *object, lathe_error *err) {
+    cJSON *tree = NULL;
+    int32_t rc = lathe_documents_get(file, key, &tree, err);
+    if (rc == LATHE_OK && tree != NULL && !cJSON_AddItemToObject(object, name, tree)) {
+        cJSON_Delete(tree);
+        rc = lathe_fail(err, LATHE_E_MEMORY, lathe_st_path(file), "out of memory");
+    }
+    return rc;
+}
+
 int32_t lathe_model_describe(const char *path, cJSON **description, lathe_error *err) {
     lathe_st_file *file;
     lathe_model_info info = {0};
@@ -334,20 +348,16 @@ int32_t lathe_model_describe(const char *path, cJSON **description, lathe_error 
         return rc;
     }
     static const char *const keys[] = {"plugins", "schema", "metrics", "document", "baseline"};
-    cJSON *head = lathe_documents_get(file, "lathe");
-    rc = read_head(path, head, arena, &info, err);
-    for (size_t i = 0; rc == LATHE_OK && i < sizeof keys / sizeof *keys; i++) {
-        cJSON *tree = lathe_documents_get(file, keys[i]);
-        if (tree != NULL)
-            cJSON_AddItemToObject(head, keys[i], tree);
-    }
+    cJSON *head = NULL;
+    rc = lathe_documents_get(file, "lathe", &head, err);
+    if (rc == LATHE_OK)
+        rc = read_head(path, head, arena, &info, err);
+    for (size_t i = 0; rc == LATHE_OK && i < sizeof keys / sizeof *keys; i++)
+        rc = add_document(file, keys[i], keys[i], head, err);
     const cJSON *meta;
     cJSON_ArrayForEach(meta, lathe_st_metadata(file)) {
-        if (rc == LATHE_OK && strncmp(meta->string, "extra:", 6) == 0) {
-            cJSON *tree = lathe_documents_get(file, meta->string);
-            if (tree != NULL)
-                cJSON_AddItemToObject(head, meta->string + 6, tree);
-        }
+        if (rc == LATHE_OK && strncmp(meta->string, "extra:", 6) == 0)
+            rc = add_document(file, meta->string, meta->string + 6, head, err);
     }
     lathe_st_close(file);
     lathe_arena_free(arena);

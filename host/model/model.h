@@ -81,8 +81,9 @@ typedef enum lathe_model_part {
     LATHE_MODEL_METRICS,
     LATHE_MODEL_BASELINE /* for lathe_baseline_from_json; megabytes where there are many features */
 } lathe_model_part;
-/* Reads one of its documents: a tree of the caller's. NULL: it has none. [any] */
-cJSON *lathe_model_document(const lathe_model *model, lathe_model_part part);
+/* Reads one of its documents: *tree is the caller's, NULL where it has none. LATHE_E_CORRUPT: it is damaged. [any] */
+int32_t lathe_model_document(const lathe_model *model, lathe_model_part part, cJSON **tree,
+                             lathe_error *err);
 
 /* Its parts, for what calls their tables directly (serve/infer/plan.h); they live as long as the model. [any] */
 const lathe_chain *lathe_model_chain(const lathe_model *model);

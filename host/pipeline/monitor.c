@@ -221,7 +221,9 @@ static int32_t open_replay(replay *r, lathe_error *err) {
     lathe_job *job = r->job;
     const lathe_monitor_stage *stage = &job->pipeline->monitor;
     int32_t rc = lathe_model_open(job->runtime, job->model_path, &r->model, err);
-    cJSON *baseline = rc == LATHE_OK ? lathe_model_document(r->model, LATHE_MODEL_BASELINE) : NULL;
+    cJSON *baseline = NULL;
+    if (rc == LATHE_OK)
+        rc = lathe_model_document(r->model, LATHE_MODEL_BASELINE, &baseline, err);
     if (rc == LATHE_OK)
         rc = lathe_baseline_from_json(baseline, &r->baseline, err);
     cJSON_Delete(baseline);

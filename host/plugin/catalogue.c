@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,10 +50,22 @@ static bool is_plugin_name(const char *name) {
     return name[0] != '.' && n > 3 && strcmp(name + n - 3, ".so") == 0;
 }
 
+/* A note: nothing is left out silently. */
+LATHE_PRINTF(2, 3) static void tell(listing *l, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    l->no_memory |= !add_note(l->c, lathe_arena_vprintf(l->c->arena, fmt, ap));
+    va_end(ap);
+}
+
 /* Adds one file unless it is listed already (one folder given twice) or is no regular file. */
 static void add_file(listing *l, const char *path, bool builtin) {
     struct stat st;
-    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+    if (stat(path, &st) != 0) {
+        tell(l, "the plugin %s cannot be examined, so it is not in use: %s", path, strerror(errno));
+        return;
+    }
+    if (!S_ISREG(st.st_mode))
         return;
     for (size_t i = 0; i < l->n; i++)
         if (strcmp(l->files[i].file.path, path) == 0)
@@ -80,19 +93,11 @@ static void add_file(listing *l, const char *path, bool builtin) {
         l->n++;
 }
 
-static void list_folder(listing *l, const char *dir, bool builtin) {
-    lathe_error err = {0};
-    char *real = NULL, **names = NULL;
+/* The paths of the plugins in an open folder, in the order of their names; malloc'ed. */
+static char **read_folder(listing *l, DIR *d, const char *real, size_t *count) {
+    char **names = NULL;
     size_t n = 0, cap = 0;
-    DIR *d = lathe_path_real(dir, &real, &err) == LATHE_OK ? opendir(real) : NULL;
-    if (d == NULL) {
-        l->no_memory |= !add_note(
-            l->c, lathe_arena_printf(l->c->arena, "the plugin folder %s cannot be read: %s", dir,
-                                     real != NULL ? strerror(errno) : err.message));
-        free(real);
-        return;
-    }
-    for (struct dirent *e; (e = readdir(d)) != NULL && n < MAX_FILES;) {
+    for (struct dirent *e; (errno = 0, e = readdir(d)) != NULL;) {
         if (!is_plugin_name(e->d_name))
             continue;
         if (n == cap) {
@@ -107,11 +112,33 @@ static void list_folder(listing *l, const char *dir, bool builtin) {
             break;
         n++;
     }
-    closedir(d);
+    if (errno != 0)
+        tell(l, "the plugin folder %s cannot be read whole: %s", real, strerror(errno));
     if (n > 0)
         qsort(names, n, sizeof *names, by_text);
+    *count = n;
+    return names;
+}
+
+static void list_folder(listing *l, const char *dir, bool builtin) {
+    lathe_error err = {0};
+    char *real = NULL;
+    size_t n = 0;
+    DIR *d = lathe_path_real(dir, &real, &err) == LATHE_OK ? opendir(real) : NULL;
+    if (d == NULL) {
+        tell(l, "the plugin folder %s cannot be read: %s", dir,
+             real != NULL ? strerror(errno) : err.message);
+        free(real);
+        return;
+    }
+    char **names = read_folder(l, d, real, &n);
+    closedir(d);
+    if (n > MAX_FILES)
+        tell(l, "the plugin folder %s holds %zu plugins; those after the first %d are not in use",
+             real, n, MAX_FILES);
     for (size_t i = 0; i < n; i++) {
-        add_file(l, names[i], builtin);
+        if (i < MAX_FILES)
+            add_file(l, names[i], builtin);
         free(names[i]);
     }
     free(names);

@@ -126,6 +126,14 @@ int32_t lathe_store_artifact_commit(lathe_store *store, const char *staged, cons
     return rc;
 }
 
+void lathe_store_keep(lathe_store *store) {
+    pthread_rwlock_rdlock(store->keeping);
+}
+
+void lathe_store_keep_end(lathe_store *store) {
+    pthread_rwlock_unlock(store->keeping);
+}
+
 /* ---- out ---- */
 
 static int32_t fail_content(const char *path, const char *have, lathe_error *err) {
@@ -138,8 +146,10 @@ static int32_t fail_content(const char *path, const char *have, lathe_error *err
 
 static int32_t check_file(const char *path, const char *sha256, int64_t bytes, bool whole,
                           lathe_error *err) {
-    struct stat st;
-    if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode))
+    struct stat st = {0};
+    if (lstat(path, &st) != 0 && errno != ENOENT && errno != ENOTDIR)
+        return lathe_fail_errno(err, errno, path, "the artifact's file cannot be examined");
+    if (!S_ISREG(st.st_mode))
         return lathe_fail(err, LATHE_E_CORRUPT, path,
                           "the artifact's file is missing; restore it from a backup");
     if (st.st_size != bytes)

@@ -42,6 +42,12 @@ int32_t lathe_store_artifact_import(lathe_store *store, const char *path, const 
                                     const char *kind, char sha256[LATHE_SHA256_HEX], int64_t *bytes,
                                     lathe_error *err);
 
+/* From before a commit or import until what refers to it is registered, where gc may run through another connection of this
+ * process (lathe_store_open_beside) meanwhile: gc waits until the end, so that it takes nothing for a stray that is on its way
+ * in. Several may keep at a time; the same thread must end it. */
+void lathe_store_keep(lathe_store *store);
+void lathe_store_keep_end(lathe_store *store);
+
 /* The file of an artifact, for mapping. Checks that it is there and as long as it should be; with `verify`
  * its whole content.
  *   LATHE_E_NOT_FOUND  unknown to the store

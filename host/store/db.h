@@ -16,6 +16,7 @@
 
 #include "store/store.h"
 
+#include <pthread.h>
 #include <sqlite3.h>
 
 #define LATHE_SCHEMA_VERSION 5
@@ -33,6 +34,9 @@ struct lathe_store {
     int depth;      /* of nested transactions */
     bool doomed;    /* an inner transaction was rolled back: the outer one cannot commit */
     uint64_t temps; /* counts temporary files, for their names */
+    /* Held for reading while something stored is not referred to yet (lathe_store_keep), for writing by gc: one for all
+     * connections of a home, the owner's. */
+    pthread_rwlock_t own_keeping, *keeping;
 };
 
 /* Turns the database's last failure into an error of ours. */

@@ -51,7 +51,7 @@ static int32_t take_stray(void *user, const char *path, int64_t bytes, lathe_err
     return s->remove ? lathe_remove_tree(path, err) : LATHE_OK;
 }
 
-int32_t lathe_store_gc(lathe_store *store, const lathe_gc_options *options, lathe_gc_result *result,
+static int32_t collect(lathe_store *store, const lathe_gc_options *options, lathe_gc_result *result,
                        lathe_error *err) {
     static const lathe_gc_options none;
     const lathe_gc_options *o = options != NULL ? options : &none;
@@ -78,5 +78,13 @@ int32_t lathe_store_gc(lathe_store *store, const lathe_gc_options *options, lath
     r.bytes = s.bytes;
     if (rc == LATHE_OK && result != NULL)
         *result = r;
+    return rc;
+}
+
+int32_t lathe_store_gc(lathe_store *store, const lathe_gc_options *options, lathe_gc_result *result,
+                       lathe_error *err) {
+    pthread_rwlock_wrlock(store->keeping);
+    const int32_t rc = collect(store, options, result, err);
+    pthread_rwlock_unlock(store->keeping);
     return rc;
 }

@@ -342,6 +342,8 @@ int32_t lathe_store_open(const char *home, lathe_store_mode mode, lathe_store **
         return lathe_fail(err, LATHE_E_MEMORY, "home", "out of memory");
     s->lock_fd = -1;
     s->mode = mode;
+    pthread_rwlock_init(&s->own_keeping, NULL);
+    s->keeping = &s->own_keeping;
     int32_t rc = lathe_store_home_path(home, &s->home, err);
     if (rc == LATHE_OK && (s->db_path = lathe_path_join(s->home, "lathe.db")) == NULL)
         rc = lathe_fail(err, LATHE_E_MEMORY, "home", "out of memory");
@@ -367,6 +369,7 @@ int32_t lathe_store_open_beside(const lathe_store *owner, lathe_store **store, l
         return lathe_fail(err, LATHE_E_MEMORY, "home", "out of memory");
     s->lock_fd = -1; // the owner's lock holds for both
     s->mode = owner->mode;
+    s->keeping = owner->keeping;
     s->temps = (atomic_fetch_add(&connections, 1) + 1)
                << 32; // its temporary files have other names
     s->home = strdup(owner->home);
@@ -391,6 +394,8 @@ void lathe_store_close(lathe_store *store) {
     sqlite3_close_v2(store->db);
     if (store->lock_fd >= 0)
         close(store->lock_fd);
+    if (store->keeping == &store->own_keeping)
+        pthread_rwlock_destroy(&store->own_keeping);
     free(store->actor);
     free(store->scope);
     free(store->db_path);

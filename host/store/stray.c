@@ -4,6 +4,7 @@
 #include "store/db.h"
 #include "store/files.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,8 +33,10 @@ static int32_t report(walk *w, const char *folder, const char *name, lathe_error
     if (path == NULL)
         return lathe_db_oom(w->store, err);
     int32_t rc = LATHE_OK;
-    if (lstat(path, &st) == 0) // else it has just gone
+    if (lstat(path, &st) == 0)
         rc = w->fn(w->user, path, S_ISREG(st.st_mode) ? st.st_size : 0, err);
+    else if (errno != ENOENT) // else it has just gone
+        rc = lathe_fail_errno(err, errno, path, "the file cannot be examined");
     free(path);
     return rc;
 }
@@ -49,8 +52,15 @@ static int32_t visit_folder(void *user, const char *folder, const char *name, la
     char *path = lathe_path_join(folder, name);
     if (path == NULL)
         return lathe_db_oom(w->store, err);
-    int32_t rc = lathe_is_dir(path) ? lathe_each_name(path, visit_file, w, err)
-                                    : report(w, folder, name, err);
+    struct stat st;
+    int32_t rc;
+    // What cannot be examined is no stray: gc would remove a folder full of artifacts.
+    if (lstat(path, &st) != 0)
+        rc = errno == ENOENT ? LATHE_OK
+                             : lathe_fail_errno(err, errno, path, "the folder cannot be examined");
+    else
+        rc = S_ISDIR(st.st_mode) ? lathe_each_name(path, visit_file, w, err)
+                                 : report(w, folder, name, err);
     free(path);
     return rc;
 }

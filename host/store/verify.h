@@ -48,8 +48,8 @@ typedef struct lathe_gc_result {
 
 /* Removes what nothing refers to. Versions, runs and their files always stay. options may be NULL: no step goes
  * but for its own sake. Rows go first, in one transaction, then the files: a crash between leaves stray files for
- * the next gc. Not while a commit's result waits to be referred to (artifact_commit, then
- * version_register): call it between jobs. */
+ * the next gc. While a commit's result waits to be referred to (artifact_commit, then version_register), whoever
+ * brings it in must keep gc waiting by lathe_store_keep(), or it is called between jobs. */
 int32_t lathe_store_gc(lathe_store *store, const lathe_gc_options *options, lathe_gc_result *result,
                        lathe_error *err);
 

@@ -17,8 +17,13 @@ static void use(const char *path) {
     (void)lathe_model_verify(path, &err);
     int32_t rc = lathe_model_open(p->runtime, path, &model, &err);
     if (rc == LATHE_OK) {
-        for (int part = LATHE_MODEL_DOCUMENT; part <= LATHE_MODEL_BASELINE; part++)
-            cJSON_Delete(lathe_model_document(model, (lathe_model_part)part));
+        for (int part = LATHE_MODEL_DOCUMENT; part <= LATHE_MODEL_BASELINE; part++) {
+            cJSON *tree = NULL;
+            FUZZ_CHECK(lathe_model_document(model, (lathe_model_part)part, &tree, &err) ==
+                           LATHE_OK ||
+                       (tree == NULL && err.message[0] != 0));
+            cJSON_Delete(tree);
+        }
         rc = lathe_plan_new(model, 4, &plan, &err);
     }
     if (rc == LATHE_OK)

@@ -267,7 +267,8 @@ START_TEST(what_it_says_of_itself) {
         ck_assert_int_lt(strcmp(info->classes[c - 1], info->classes[c]), 0);
     ck_assert_int_eq(info->positive, models[_i].n_classes == 2 ? 1 : -1);
     for (int part = LATHE_MODEL_DOCUMENT; part <= LATHE_MODEL_BASELINE; part++) {
-        cJSON *tree = lathe_model_document(model, (lathe_model_part)part);
+        cJSON *tree;
+        ck_ok(lathe_model_document(model, (lathe_model_part)part, &tree, &err));
         ck_assert(cJSON_IsObject(tree));
         cJSON_Delete(tree);
     }
@@ -427,6 +428,44 @@ START_TEST(right_sums_are_made) {
 }
 END_TEST
 
+/* Damage where nothing is looked at when the model is opened: whoever asks is told, and does not take it for a model without. */
+START_TEST(a_damaged_document_is_not_absent) {
+    lathe_model *model;
+    lathe_st_file *file;
+    cJSON *tree;
+    write_bytes(files[_i], lengths[_i]);
+    ck_ok(lathe_st_open(path, &file, &err));
+    const lathe_st_tensor *t = lathe_st_find(file, "baseline.json");
+    ck_assert_ptr_nonnull(t);
+    /* the data ends where the file ends */
+    const lathe_st_tensor *last = lathe_st_at(file, lathe_st_count(file) - 1);
+    const size_t at = lengths[_i] - (size_t)((const uint8_t *)last->data + last->bytes -
+                                             (const uint8_t *)t->data);
+    lathe_st_close(file);
+    uint8_t *raw = malloc(lengths[_i]);
+    memcpy(raw, files[_i], lengths[_i]);
+    raw[at + 1] ^= 1;
+    write_bytes(raw, lengths[_i]);
+    ck_ok(lathe_model_open(fx.runtime, path, &model, &err));
+    ck_assert_int_eq(lathe_model_document(model, LATHE_MODEL_BASELINE, &tree, &err),
+                     LATHE_E_CORRUPT);
+    ck_assert_ptr_null(tree);
+    ck_assert_ptr_nonnull(strstr(err.message, "checksum"));
+    ck_ok(lathe_model_document(model, LATHE_MODEL_DOCUMENT, &tree, &err));
+    cJSON_Delete(tree);
+    lathe_model_close(model);
+    ck_assert_int_eq(lathe_model_describe(path, &tree, &err), LATHE_E_CORRUPT);
+    /* whole, but no JSON */
+    raw[at] = '(';
+    make_sums_right(raw, lengths[_i]);
+    write_bytes(raw, lengths[_i]);
+    lathe_error_clear(&err);
+    ck_assert_int_eq(lathe_model_describe(path, &tree, &err), LATHE_E_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(err.message, "is no JSON"));
+    free(raw);
+}
+END_TEST
+
 /* Each tensor filled with what it should not hold: NaN, large indices, negative ones, noise. */
 START_TEST(tensors_may_hold_anything) {
     rows r;
@@ -518,6 +557,7 @@ int main(void) {
     tcase_add_loop_test(tc, opened_in_two_halves, 0, N_MODELS);
     tcase_add_test(tc, latencies_are_measured);
     tcase_add_loop_test(tc, right_sums_are_made, 0, N_MODELS);
+    tcase_add_loop_test(tc, a_damaged_document_is_not_absent, 0, N_MODELS);
     tcase_add_loop_test(tc, tensors_may_hold_anything, 0, N_MODELS);
     tcase_add_loop_test(tc, descriptions_may_say_anything, 0, N_MODELS);
     suite_add_tcase(suite, tc);

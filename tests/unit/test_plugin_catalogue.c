@@ -275,6 +275,15 @@ START_TEST(folders) {
     ck_assert_uint_eq(lathe_catalogue_note_count(c), 1);
     ck_assert_ptr_nonnull(strstr(lathe_catalogue_note_at(c, 0), "/nowhere/at/all"));
     lathe_catalogue_close(c);
+    char link[128]; /* to nothing: nothing is left out silently */
+    snprintf(link, sizeof link, "%s/gone.so", other);
+    ck_assert_int_eq(symlink("/nowhere/gone.so", link), 0);
+    ck_assert_int_eq(lathe_catalogue_open(&o, &c, &err), LATHE_OK);
+    ck_assert_uint_eq(lathe_catalogue_file_count(c), 1);
+    ck_assert_uint_eq(lathe_catalogue_note_count(c), 3); /* in each of the two mentions */
+    ck_assert_ptr_nonnull(strstr(lathe_catalogue_note_at(c, 0), "gone.so"));
+    ck_assert_int_eq(unlink(link), 0);
+    lathe_catalogue_close(c);
     setenv("LATHE_PLUGIN_PATH", other, 1);
     o = (lathe_catalogue_options){.builtin_dir = dir};
     ck_assert_int_eq(lathe_catalogue_open(&o, &c, &err), LATHE_OK);

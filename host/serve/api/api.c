@@ -139,7 +139,10 @@ static int32_t run(api_call *c, const char *query) {
         rc = api_read_body(c->text, c->len, r->body, &c->body, &c->err);
     if (rc != LATHE_OK)
         return rc;
+    const uint64_t refused = lathe_json_refused();
     rc = (c->streams ? r->stream : r->run)(c);
+    if (lathe_json_refused() != refused) /* the answer lacks members */
+        c->out.failed = true;
     /* what the fields allow and a rule beyond them does not */
     if (rc == LATHE_E_INVALID && c->status == 0)
         c->status = 422;

@@ -146,6 +146,7 @@ static int32_t import_file(api_call *c, const char *path, int64_t *version, char
         c->status = 422;
         return rc;
     }
+    lathe_store_keep(c->store); /* gc is a call like this one */
     rc = lathe_store_artifact_import(c->store, path, NULL, "model", sha256, NULL, &c->err);
     const lathe_version_new info = {.model = api_part(c, "model"),
                                     .project = c->who.project[0] ? c->who.project : NULL,
@@ -161,6 +162,7 @@ static int32_t import_file(api_call *c, const char *path, int64_t *version, char
         rc = lathe_fits_check(c->store, &fits, NULL, &c->err);
     if (rc == LATHE_OK)
         rc = lathe_store_version_register(c->store, &info, version, &c->err);
+    lathe_store_keep_end(c->store);
     cJSON_Delete(file);
     return rc;
 }

@@ -52,10 +52,10 @@ static int32_t read_profile(lathe_door *door, lathe_error *err) {
     lathe_error warning = {0};
     if (door->baseline != NULL)
         return LATHE_OK;
-    cJSON *profile = lathe_model_document(door->model, LATHE_MODEL_BASELINE);
+    cJSON *profile = NULL;
+    int32_t rc = lathe_model_document(door->model, LATHE_MODEL_BASELINE, &profile, &warning);
     const cJSON *outputs = lathe_json_get(profile, "outputs");
-    int32_t rc = LATHE_OK;
-    if (door->answered == NULL && outputs != NULL)
+    if (rc == LATHE_OK && door->answered == NULL && outputs != NULL)
         rc = lathe_baseline_from_json(outputs, &door->answered, &warning);
     if (rc == LATHE_OK)
         rc = lathe_baseline_from_json(profile, &door->baseline, &warning);
@@ -124,6 +124,7 @@ static int32_t make_statistics(lathe_door *door, const cJSON *settings, lathe_er
 }
 
 int32_t lathe_door_furnish(lathe_door *door, lathe_error *err) {
+    lathe_error warning = {0};
     int32_t rc = LATHE_OK;
     cJSON *document = NULL;
     const cJSON *settings = door->settings;
@@ -133,10 +134,12 @@ int32_t lathe_door_furnish(lathe_door *door, lathe_error *err) {
         return LATHE_OK;
     }
     if (settings == NULL) {
-        document = lathe_model_document(door->model, LATHE_MODEL_DOCUMENT);
+        rc = lathe_model_document(door->model, LATHE_MODEL_DOCUMENT, &document, &warning);
+        rc = tell(door, rc, &warning, err);
         settings = lathe_json_get(lathe_json_get(document, "deploy"), "validation");
     }
-    rc = read_profile(door, err);
+    if (rc == LATHE_OK)
+        rc = read_profile(door, err);
     if (rc == LATHE_OK)
         rc = make_rules(door, settings, err);
     if (rc == LATHE_OK)
