@@ -2,7 +2,7 @@
  * held against the goal, registered, and, where the goal is met, put behind the endpoint. */
 #include "base/clock.h"
 #include "monitor/outputs.h"
-#include "pipeline/job.h"
+#include "pipeline/predict.h"
 #include "pipeline/score.h"
 
 #include <math.h>
@@ -179,25 +179,8 @@ static int32_t prove(lathe_job *job, int64_t *checked, lathe_error *err) {
     /* the folds' predictions come from other fits: there the reloaded model is compared with the fitted one */
     const lathe_prediction *expected = &job->trained[job->selected].predictions[p];
     if (rc == LATHE_OK && job->parts[p].n == 0) {
-        lathe_frame *prepared = NULL;
-        lathe_dataset *data = NULL;
-        lathe_tensor x;
-        rc = lathe_chain_apply(job->chain, rows, &prepared, err);
-        const lathe_dataset_source source = {.table = prepared ? lathe_frame_table(prepared) : NULL,
-                                             .target_column = -1,
-                                             .task = job->task,
-                                             .n_classes = job->n_classes};
-        if (rc == LATHE_OK)
-            rc = lathe_dataset_from_table(job->pool, &source, &data, err);
-        if (rc == LATHE_OK)
-            rc = lathe_datasets_service()->matrix(data, &x, err);
-        if (rc == LATHE_OK)
-            rc = lathe_learner_predict(job->runtime, &job->trained[job->selected].learner,
-                                       job->task, job->n_classes, (const float *)x.data, x.shape[0],
-                                       x.strides[0], &again, err);
+        rc = lathe_job_predict_raw(job, &job->trained[job->selected].learner, rows, &again, err);
         expected = &again;
-        lathe_dataset_release(data);
-        lathe_frame_free(prepared);
     }
     if (rc == LATHE_OK && !same_bits(&now, 0, expected, *checked))
         rc = lathe_fail(

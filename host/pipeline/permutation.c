@@ -1,6 +1,7 @@
 /* Permutation importance; see importance.h. */
 #include "base/rng.h"
 #include "pipeline/importance.h"
+#include "pipeline/predict.h"
 #include "pipeline/score.h"
 
 #include <math.h>
@@ -72,23 +73,8 @@ static int32_t choose_rows(permutation *p, lathe_error *err) {
 static int32_t score_repeats(const permutation *p, const lathe_frame *frame,
                              double score[LATHE_PERMUTATION_REPEATS], lathe_error *err) {
     lathe_job *job = p->job;
-    lathe_frame *prepared = NULL;
-    lathe_dataset *data = NULL;
     lathe_prediction all = {0};
-    lathe_tensor x;
-    int32_t rc = lathe_chain_apply(job->chain, frame, &prepared, err);
-    const lathe_dataset_source source = {.table = prepared ? lathe_frame_table(prepared) : NULL,
-                                         .target_column = -1,
-                                         .task = job->task,
-                                         .n_classes = job->n_classes};
-    if (rc == LATHE_OK)
-        rc = lathe_dataset_from_table(job->pool, &source, &data, err);
-    if (rc == LATHE_OK)
-        rc = lathe_datasets_service()->matrix(data, &x, err);
-    if (rc == LATHE_OK)
-        rc = lathe_learner_predict(job->runtime, &p->trained->learner, job->task, job->n_classes,
-                                   (const float *)((const char *)x.data + x.byte_offset),
-                                   x.shape[0], x.strides[0], &all, err);
+    int32_t rc = lathe_job_predict_raw(job, &p->trained->learner, frame, &all, err);
     for (int64_t r = 0; rc == LATHE_OK && r < LATHE_PERMUTATION_REPEATS; r++) {
         const lathe_prediction one = {
             .n = p->n,
@@ -102,8 +88,6 @@ static int32_t score_repeats(const permutation *p, const lathe_frame *frame,
             score[r] = scores.values[0];
     }
     lathe_prediction_free(&all);
-    lathe_dataset_release(data);
-    lathe_frame_free(prepared);
     return rc;
 }
 

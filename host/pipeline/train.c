@@ -6,6 +6,7 @@
 #include "pipeline/digest.h"
 #include "pipeline/folds.h"
 #include "pipeline/importance.h"
+#include "pipeline/predict.h"
 #include "pipeline/score.h"
 #include "plugin/call.h"
 
@@ -30,17 +31,6 @@ static int32_t fit_on(lathe_job *job, const lathe_instance *learner, const lathe
     rc = lathe_call_fit(learner, context, &fit, err);
     lathe_call_close(learner, context);
     return rc;
-}
-
-static int32_t predict_on(lathe_job *job, const lathe_instance *learner, const lathe_dataset *data,
-                          lathe_prediction *prediction, lathe_error *err) {
-    lathe_tensor x;
-    int32_t rc = lathe_datasets_service()->matrix(data, &x, err);
-    if (rc != LATHE_OK)
-        return rc;
-    const float *matrix = (const float *)((const char *)x.data + x.byte_offset);
-    return lathe_learner_predict(job->runtime, learner, job->task, job->n_classes, matrix,
-                                 x.shape[0], x.strides[0], prediction, err);
 }
 
 static int32_t make_learner(lathe_job *job, const lathe_trained *t, const lathe_dataset *data,
@@ -117,7 +107,7 @@ static int32_t run_fold(lathe_job *job, lathe_trained *t, const int32_t *fold, i
     if (rc == LATHE_OK && n_out > 0)
         rc = fit_on(job, &learner, in, NULL, lathe_rng_key(key, "fold", (uint64_t)f), err);
     if (rc == LATHE_OK && n_out > 0)
-        rc = predict_on(job, &learner, out, &some, err);
+        rc = lathe_job_predict(job, &learner, out, &some, err);
     if (rc == LATHE_OK && n_out > 0)
         scatter(&t->predictions[PART_VALIDATION], &some, rows_out);
     lathe_prediction_free(&some);
@@ -155,7 +145,7 @@ static int32_t fit_candidate(lathe_job *job, lathe_trained *t, lathe_error *err)
     t->curves = take_curves(job);
     for (int p = PART_VALIDATION; rc == LATHE_OK && p < N_PARTS; p++)
         if (parts[p].n > 0)
-            rc = predict_on(job, &t->learner, parts[p].data, &t->predictions[p], err);
+            rc = lathe_job_predict(job, &t->learner, parts[p].data, &t->predictions[p], err);
     if (rc == LATHE_OK && parts[PART_VALIDATION].n == 0)
         rc = cross_validate(job, t, key, err);
     cJSON_Delete(take_curves(job));
