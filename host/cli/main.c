@@ -1,4 +1,5 @@
 /* `lathe`: one program, one file a subcommand. */
+#include "base/json.h"
 #include "base/nearest.h"
 #include "cli/cli.h"
 #include "cli/remote.h"

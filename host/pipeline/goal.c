@@ -80,6 +80,20 @@ static size_t metric_by_name(const lathe_check *c, const lathe_binder *binder, m
     return add_metric(c, list, name, component);
 }
 
+/* One that nobody named, where it is installed. One that is there and cannot be used is told: another would stand in for it. */
+static void usual_metric(const lathe_check *c, const lathe_binder *binder, metric_list *list,
+                         const char *name, const cJSON *goal) {
+    const lathe_plugin *plugin =
+        lathe_catalogue_find(binder->catalogue, LATHE_KIND_METRIC, name, NULL);
+    const lathe_descriptor *loaded;
+    lathe_error err = {0};
+    if (plugin != NULL && binder->load && lathe_catalogue_load(plugin, &loaded, &err) != LATHE_OK)
+        lathe_diag_add(c->diags, c->doc, goal, "the metric \"%s\" cannot be used: %s", name,
+                       err.message);
+    else
+        metric_by_name(c, binder, list, name, NULL);
+}
+
 static lathe_measure measure_of(const char *name) {
     static const struct {
         const char *name;
@@ -208,12 +222,12 @@ void lathe_stage_goal(const lathe_check *c, const lathe_binder *binder, lathe_pi
     if (metric != NULL)
         bind_metric(c, binder, &list, metric);
     else if (goal->task_known)
-        metric_by_name(c, binder, &list, goal->classification ? "log_loss" : "rmse", NULL);
+        usual_metric(c, binder, &list, goal->classification ? "log_loss" : "rmse", node);
     parse_metrics(c, binder, &list, metrics);
     parse_require(c, binder, goal, &list, require);
     const char *const *usual = goal->classification ? usual_classification : usual_regression;
     for (; *usual != NULL && list.count < list.cap; usual++)
-        metric_by_name(c, binder, &list, *usual, NULL);
+        usual_metric(c, binder, &list, *usual, node);
     goal->metrics = list.items;
     goal->n_metrics = list.count;
     if (list.count == 0 && !lathe_diags_any(c->diags))

@@ -49,31 +49,40 @@ atomic_int *lathe_link_stop_flag(lathe_link *link) {
     return &link->stop;
 }
 
-static void write_all(int fd, const char *data, size_t len) {
+static int32_t write_all(int fd, const char *data, size_t len, lathe_error *err) {
     while (len > 0) {
         ssize_t n = write(fd, data, len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return; /* EPIPE: the parent is gone, which the loop notices on standard input */
+            return lathe_fail_errno(err, errno, NULL, "nothing can be said to the parent process");
         data += n;
         len -= (size_t)n;
     }
+    return LATHE_OK;
 }
 
-void lathe_link_emit(lathe_link *link, cJSON *event) {
-    if (event == NULL)
-        return;
+/* Takes the tree over. */
+static int32_t send_line(lathe_link *link, cJSON *event, lathe_error *err) {
     lathe_buf line = {0};
     lathe_json_print(NULL, event, &line);
     lathe_buf_append_char(&line, '\n');
     cJSON_Delete(event);
-    if (!line.failed) {
+    int32_t rc;
+    if (line.failed) {
+        rc = lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for a line to the parent");
+    } else {
         uv_mutex_lock(&link->write_lock);
-        write_all(link->events_fd, line.data, line.len);
+        rc = write_all(link->events_fd, line.data, line.len, err);
         uv_mutex_unlock(&link->write_lock);
     }
     lathe_buf_free(&line);
+    return rc;
+}
+
+void lathe_link_emit(lathe_link *link, cJSON *event) {
+    if (event != NULL) /* EPIPE: the parent is gone, which the loop notices on standard input */
+        send_line(link, event, NULL);
 }
 
 /* Turns a reply's "error" member into *err. */
@@ -98,8 +107,13 @@ cJSON *lathe_link_ask(lathe_link *link, cJSON *question, lathe_error *err) {
     uv_mutex_lock(&link->lock);
     int64_t ask = ++link->next_ask;
     uv_mutex_unlock(&link->lock);
-    cJSON_AddNumberToObject(question, "ask", (double)ask);
-    lathe_link_emit(link, question);
+    if (cJSON_AddNumberToObject(question, "ask", (double)ask) == NULL) {
+        cJSON_Delete(question);
+        lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for a question to the parent");
+        return NULL;
+    }
+    if (send_line(link, question, err) != LATHE_OK) /* what was not asked is not answered */
+        return NULL;
 
     uv_mutex_lock(&link->lock);
     while (link->reply == NULL && !link->gone && !atomic_load(&link->stop))

@@ -6,6 +6,8 @@
 #include "pipeline/paths.h"
 
 #include <check.h>
+#include <dirent.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,6 +337,53 @@ START_TEST(documents_stay_in_their_roots) {
 }
 END_TEST
 
+/* ---- plugins that cannot be loaded ---- */
+
+/* The built plugins in a folder of their own, one of them as a file that can be changed. */
+static void copy_plugins(const char *folder, const char *own) {
+    DIR *built = opendir(LATHE_PLUGIN_DIR);
+    ck_assert_ptr_nonnull(built);
+    ck_assert_int_eq(mkdir(folder, 0755), 0);
+    for (struct dirent *e; (e = readdir(built)) != NULL;) {
+        char from[PATH_MAX], to[PATH_MAX], *data;
+        size_t len;
+        if (strstr(e->d_name, ".so") == NULL)
+            continue;
+        snprintf(from, sizeof from, "%s/%s", LATHE_PLUGIN_DIR, e->d_name);
+        snprintf(to, sizeof to, "%s/%s", folder, e->d_name);
+        if (strcmp(e->d_name, own) != 0) {
+            ck_assert_int_eq(symlink(from, to), 0);
+            continue;
+        }
+        ck_assert_int_eq(lathe_read_file(from, (size_t)64 << 20, &data, &len, NULL), LATHE_OK);
+        ck_assert_int_eq(lathe_write_file_atomic(to, data, len, NULL), LATHE_OK);
+        free(data);
+    }
+    closedir(built);
+}
+
+/* Without its metric a goal would go on with the next one, and select by that. */
+START_TEST(a_usual_metric_that_cannot_be_loaded_is_told) {
+    char folder[128], file[160];
+    lathe_error err = {0};
+    lathe_catalogue *own = NULL;
+    put("d.csv");
+    snprintf(folder, sizeof folder, "%s/plugins", dir);
+    snprintf(file, sizeof file, "%s/log_loss.so", folder);
+    copy_plugins(folder, "log_loss.so");
+    const lathe_catalogue_options options = {.builtin_dir = folder, .no_environment = true};
+    ck_assert_msg(lathe_catalogue_open(&options, &own, &err) == LATHE_OK, "%s", err.message);
+    FILE *changed = fopen(file, "ab");
+    ck_assert(changed != NULL && fputc(0, changed) == 0 && fclose(changed) == 0);
+    static const char text[] = DOCUMENT("\"task\": \"classification\"", "\"a\": \"linear\"");
+    const lathe_pipeline_options load = {.catalogue = own, .base_dir = dir, .load = true};
+    ck_assert_ptr_null(lathe_pipeline_parse(text, sizeof text - 1, "p", &load, &diags));
+    ck_assert_ptr_nonnull(strstr(diags.items[0].message, "the metric \"log_loss\" cannot be used"));
+    ck_assert_ptr_nonnull(strstr(diags.items[0].message, "has changed since it was scanned"));
+    lathe_catalogue_close(own);
+}
+END_TEST
+
 /* ---- anything at all ---- */
 
 /* Every prefix has a fault, and every changed byte is survived. */
@@ -417,6 +466,7 @@ int main(void) {
     tcase_add_loop_test(tc, requirements_are_held, 0, COUNT(requirements));
     tcase_add_test(tc, paths_stay_in_their_roots);
     tcase_add_test(tc, documents_stay_in_their_roots);
+    tcase_add_test(tc, a_usual_metric_that_cannot_be_loaded_is_told);
     tcase_add_test(tc, no_text_brings_it_down);
     tcase_add_test(tc, every_value_of_another_type);
     suite_add_tcase(suite, tc);
