@@ -185,6 +185,7 @@ static int32_t take_result(lathe_catalogue *c, lathe_file_record *r, const lathe
     if (text == NULL)
         return LATHE_E_MEMORY;
     r->file.status = s->status;
+    r->unsettled = s->unsettled;
     if (s->status == LATHE_FILE_READY) {
         r->plugins = text;
         r->file.sdk_version = lathe_arena_strdup(c->arena, s->sdk_version);
@@ -214,6 +215,7 @@ static int32_t scan_new(lathe_catalogue *c, const lathe_catalogue_options *o, la
             f->reason = lathe_arena_printf(c->arena, "%s cannot be used: it cannot be read: %s",
                                            f->path, e.message);
             f->digest[0] = '\0';
+            c->files[i].unsettled = true; /* its permissions may change, and it does not */
             continue;
         }
         paths[n] = f->path;

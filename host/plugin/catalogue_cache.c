@@ -26,9 +26,10 @@ static void begin_cache(lathe_jsonw *w, const lathe_file_record *files, size_t n
     char host[128];
     lathe_buf_printf(&text, "%d %s\n", LATHE_CATALOGUE_FORMAT, host_identity(host));
     for (size_t i = 0; i < n; i++)
-        lathe_buf_printf(&text, "%s %lld %lld %llu\n", files[i].file.path,
-                         (long long)files[i].file.size, (long long)files[i].file.mtime_ns,
-                         (unsigned long long)files[i].file.inode);
+        if (!files[i].unsettled)
+            lathe_buf_printf(&text, "%s %lld %lld %llu\n", files[i].file.path,
+                             (long long)files[i].file.size, (long long)files[i].file.mtime_ns,
+                             (unsigned long long)files[i].file.inode);
     lathe_jsonw_begin_object(w);
     if (!text.failed)
         lathe_jsonw_kv_str(w, "stamp", lathe_buf_str(&text));
@@ -149,6 +150,8 @@ int32_t lathe_cache_write(const char *path, const lathe_file_record *files, size
     for (size_t i = 0; i < n; i++) {
         const lathe_plugin_file *f = &files[i].file;
         char inode[24];
+        if (files[i].unsettled)
+            continue;
         snprintf(inode, sizeof inode, "%llu", (unsigned long long)f->inode);
         lathe_jsonw_begin_object(&w);
         lathe_jsonw_kv_str(&w, "path", f->path);

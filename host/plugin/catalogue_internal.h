@@ -16,6 +16,7 @@
 typedef struct lathe_file_record {
     lathe_plugin_file file; /* public */
     const char *plugins; /* its descriptors as a JSON array, in the arena; NULL where not READY */
+    bool unsettled;      /* not for the cache: the next opening looks again */
     /* under the catalogue's lock: */
     bool load_tried;
     int32_t load_code;
@@ -49,7 +50,7 @@ struct lathe_catalogue {
 size_t lathe_cache_read(const char *path, lathe_arena *arena, lathe_file_record *files, size_t n);
 /* Does the cache know all of them? Reads its first line alone. */
 bool lathe_cache_is_warm(const char *path, const lathe_file_record *files, size_t n);
-/* Writes all records. */
+/* Writes all records but the unsettled. */
 int32_t lathe_cache_write(const char *path, const lathe_file_record *files, size_t n,
                           lathe_error *err);
 

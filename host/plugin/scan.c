@@ -179,9 +179,11 @@ typedef struct scan {
     const char *const *files;
     lathe_scan_result *results;
     size_t n;
-    size_t next; /* the file that the child is at */
-    bool begun;  /* it said that it is */
-    bool silent; /* protocol broken */
+    size_t next;    /* the file that the child is at */
+    bool begun;     /* it said that it is */
+    bool silent;    /* protocol broken */
+    int32_t failed; /* the parent's own: LATHE_OK: not */
+    lathe_error *err;
 } scan;
 
 static bool set_text(lathe_scan_result *r, lathe_file_status status, const char *text) {
@@ -199,6 +201,10 @@ static void take_line(scan *s, const char *line, size_t len) {
     const cJSON *root = doc != NULL ? lathe_json_root(doc) : NULL;
     const cJSON *begin = lathe_json_get(root, "begin"), *end = lathe_json_get(root, "end");
     const cJSON *node = begin != NULL ? begin : end;
+    if (err.code == LATHE_E_MEMORY) {
+        s->failed = lathe_fail(s->err, LATHE_E_MEMORY, NULL, "out of memory for the scan");
+        return;
+    }
     if (node == NULL || !lathe_json_int64(doc, node, &index) || index < 0 ||
         (size_t)index != s->next || s->next >= s->n) {
         s->silent = true;
@@ -228,7 +234,7 @@ static void take_line(scan *s, const char *line, size_t len) {
 }
 
 static void take_bytes(scan *s, const char *data, size_t len) {
-    while (len > 0 && !s->silent) {
+    while (len > 0 && !s->silent && s->failed == LATHE_OK) {
         const char *end = memchr(data, '\n', len);
         size_t n = end != NULL ? (size_t)(end - data) : len;
         if (s->line.len + n > MAX_LINE)
@@ -238,7 +244,7 @@ static void take_bytes(scan *s, const char *data, size_t len) {
         if (end == NULL)
             return;
         if (s->line.failed)
-            s->silent = true;
+            s->failed = lathe_fail(s->err, LATHE_E_MEMORY, NULL, "out of memory for the scan");
         else
             take_line(s, lathe_buf_str(&s->line), s->line.len);
         lathe_buf_clear(&s->line);
@@ -261,7 +267,7 @@ static bool read_child(scan *s, int timeout_ms) {
     size_t at = s->next;
     int64_t deadline = lathe_now_ns() + (int64_t)timeout_ms * 1000000;
     struct pollfd fds[2] = {{s->c.out, POLLIN, 0}, {s->c.errors, POLLIN, 0}};
-    while (!s->silent) {
+    while (!s->silent && s->failed == LATHE_OK) {
         if (s->next != at) {
             at = s->next;
             deadline = lathe_now_ns() + (int64_t)timeout_ms * 1000000;
@@ -271,7 +277,7 @@ static bool read_child(scan *s, int timeout_ms) {
             return false;
         int ready = poll(fds, 2, (int)left + 1);
         if (ready < 0 && errno != EINTR)
-            return false;
+            s->failed = lathe_fail_errno(s->err, errno, NULL, "the scanner cannot be heard");
         if (ready <= 0)
             continue;
         if (fds[1].revents != 0) {
@@ -283,6 +289,10 @@ static bool read_child(scan *s, int timeout_ms) {
         }
         if (fds[0].revents != 0) {
             ssize_t n = read(s->c.out, data, sizeof data);
+            if (n < 0 && errno == EINTR)
+                continue;
+            if (n < 0)
+                s->failed = lathe_fail_errno(s->err, errno, NULL, "the scanner cannot be heard");
             if (n <= 0)
                 return true;
             take_bytes(s, data, (size_t)n);
@@ -326,13 +336,20 @@ static void blame(scan *s, bool in_time, int timeout_ms, int status) {
         snprintf(text, sizeof text,
                  "%s cannot be used: loading it took more than %.1f seconds; %s%s%s", path,
                  timeout_ms / 1000.0, advice, said, words);
-    } else if (WIFSIGNALED(status)) {
-        snprintf(text, sizeof text, "%s cannot be used: loading it ended by %s (signal %d); %s%s%s",
-                 path, signal_words(WTERMSIG(status)), WTERMSIG(status), advice, said, words);
-    } else if (s->silent) {
+    } else if (s->silent) { /* and was killed for it */
         snprintf(text, sizeof text,
                  "%s cannot be used: it wrote rubbish in place of its description; %s%s%s", path,
                  advice, said, words);
+    } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+        s->results[s->next].unsettled = true;
+        snprintf(
+            text, sizeof text,
+            "%s cannot be used: the process that loaded it was killed from outside (signal 9), "
+            "perhaps because memory was out; the next start looks at it again%s%s",
+            path, said, words);
+    } else if (WIFSIGNALED(status)) {
+        snprintf(text, sizeof text, "%s cannot be used: loading it ended by %s (signal %d); %s%s%s",
+                 path, signal_words(WTERMSIG(status)), WTERMSIG(status), advice, said, words);
     } else {
         snprintf(text, sizeof text,
                  "%s cannot be used: loading it ended the process with exit code %d; %s%s%s", path,
@@ -345,18 +362,18 @@ static void blame(scan *s, bool in_time, int timeout_ms, int status) {
  * error). */
 static int32_t scan_some(const char *scanner, int timeout_ms, const char *const *files, size_t n,
                          lathe_scan_result *results, size_t *done, lathe_error *err) {
-    scan s = {.files = files, .results = results, .n = n};
+    scan s = {.files = files, .results = results, .n = n, .err = err};
     int32_t rc = start_child(scanner, files, n, &s.c, err);
     if (rc != LATHE_OK)
         return rc;
     bool in_time = read_child(&s, timeout_ms);
     bool complete = s.next == n;
-    if (!in_time || s.silent || complete)
+    if (!in_time || s.silent || complete || s.failed != LATHE_OK)
         kill(s.c.pid, SIGKILL); /* a complete child may still hang in a destructor */
     int status = 0;
     while (waitpid(s.c.pid, &status, 0) < 0 && errno == EINTR)
         continue;
-    if (!complete && (s.begun || s.silent)) {
+    if (s.failed == LATHE_OK && !complete && (s.begun || s.silent)) {
         blame(&s, in_time, timeout_ms, status);
         s.next++;
     }
@@ -365,6 +382,8 @@ static int32_t scan_some(const char *scanner, int timeout_ms, const char *const 
     lathe_buf_free(&s.line);
     lathe_buf_free(&s.last_words);
     *done = s.next;
+    if (s.failed != LATHE_OK)
+        return s.failed;
     if (s.next == 0) /* it never began: not a file's fault */
         return lathe_fail(
             err, LATHE_E_IO, scanner,

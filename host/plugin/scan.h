@@ -20,6 +20,7 @@ typedef struct lathe_scan_result {
     lathe_file_status status;
     char *text;
     char *sdk_version; /* malloc'ed; NULL where not READY */
+    bool unsettled;    /* perhaps not the file's fault: to be looked at again */
 } lathe_scan_result;
 
 /* [worker] The child: describes the files on `fd`. What plugins print to stdout goes to stderr.

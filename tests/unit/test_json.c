@@ -443,6 +443,20 @@ START_TEST(files_are_loaded) {
 }
 END_TEST
 
+/* What cJSON leaves out for want of memory is counted, in the thread that wanted it. */
+START_TEST(refused_memory_is_counted) {
+    lathe_json_watch_memory();
+    const uint64_t before = lathe_json_refused();
+    cJSON *tree = cJSON_CreateObject();
+    ck_assert_ptr_nonnull(cJSON_AddStringToObject(tree, "a", "b"));
+    ck_assert_uint_eq(lathe_json_refused(), before);
+    volatile size_t too_much = SIZE_MAX / 2;
+    ck_assert_ptr_null(cJSON_malloc(too_much));
+    ck_assert_uint_eq(lathe_json_refused(), before + 1);
+    cJSON_Delete(tree);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("json");
     TCase *tc = tcase_create("all");
@@ -466,6 +480,7 @@ int main(void) {
     tcase_add_test(tc, canonical_text_is_one_for_equal_documents);
     tcase_add_test(tc, values_are_named_in_messages);
     tcase_add_test(tc, files_are_loaded);
+    tcase_add_test(tc, refused_memory_is_counted);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

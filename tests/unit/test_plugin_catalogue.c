@@ -293,6 +293,49 @@ START_TEST(folders) {
 }
 END_TEST
 
+static lathe_catalogue *scan_by(const char *script) {
+    char scanner[128];
+    lathe_catalogue *c = NULL;
+    lathe_error err = {0};
+    snprintf(scanner, sizeof scanner, "%s/scanner", dir);
+    ck_assert_int_eq(lathe_write_file_atomic(scanner, script, strlen(script), NULL), LATHE_OK);
+    ck_assert_int_eq(chmod(scanner, 0700), 0);
+    lathe_catalogue_options o = {
+        .builtin_dir = dir, .no_environment = true, .cache_file = cache, .scanner = scanner};
+    ck_assert_msg(lathe_catalogue_open(&o, &c, &err) == LATHE_OK, "%s", err.message);
+    return c;
+}
+
+/* What may not be the plugin's fault is no verdict for good. */
+START_TEST(killed_from_outside) {
+    add("probe", "probe");
+    lathe_catalogue *c = scan_by("#!/bin/sh\necho '{\"begin\":0}'\nkill -9 $$\n");
+    ck_assert_int_eq(file_of(c, "probe")->status, LATHE_FILE_CRASHED);
+    ck_assert_ptr_nonnull(strstr(file_of(c, "probe")->reason, "killed from outside"));
+    lathe_catalogue_close(c);
+    const lathe_catalogue_options o = {
+        .builtin_dir = dir, .no_environment = true, .cache_file = cache};
+    ck_assert(!lathe_catalogue_is_warm(&o));
+    c = open_cat(true, false);
+    ck_assert_int_eq(file_of(c, "probe")->status, LATHE_FILE_READY);
+    ck_assert(!file_of(c, "probe")->cached);
+    lathe_catalogue_close(c);
+    ck_assert(lathe_catalogue_is_warm(&o));
+}
+END_TEST
+
+START_TEST(rubbish_is_named) {
+    add("probe", "probe");
+    lathe_catalogue *c = scan_by("#!/bin/sh\necho rubbish\nexec sleep 60\n");
+    ck_assert_int_eq(file_of(c, "probe")->status, LATHE_FILE_CRASHED);
+    ck_assert_ptr_nonnull(strstr(file_of(c, "probe")->reason, "wrote rubbish"));
+    lathe_catalogue_close(c);
+    c = open_cat(true, false);
+    ck_assert(file_of(c, "probe")->cached);
+    lathe_catalogue_close(c);
+}
+END_TEST
+
 /* A scanner that is no scanner is its own fault, not the plugins'. */
 START_TEST(bad_scanner) {
     lathe_catalogue *c = NULL;
@@ -357,6 +400,8 @@ int main(int argc, char **argv) {
     tcase_add_test(t, names);
     tcase_add_test(t, changed_before_load);
     tcase_add_test(t, folders);
+    tcase_add_test(t, killed_from_outside);
+    tcase_add_test(t, rubbish_is_named);
     tcase_add_test(t, bad_scanner);
     tcase_add_test(t, own_scanner);
     tcase_add_test(t, built_plugins);
