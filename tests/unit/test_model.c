@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "model/model.h"
+#include "model/safetensors.h"
 #include "model/st_types.h"
 #include "plugin_fixture.h"
 
