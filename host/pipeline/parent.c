@@ -67,7 +67,8 @@ static void explain_death(lathe_parent *p) {
 /* Ends the worker for a reason of ours. */
 void parent_kill(lathe_parent *p) {
     p->killed = true;
-    uv_process_kill(&p->process, SIGKILL);
+    if (!p->exited) /* its number may be another's by now; its last lines are still read */
+        uv_process_kill(&p->process, SIGKILL);
 }
 
 void parent_flush(lathe_parent *p) {
@@ -153,31 +154,51 @@ static void close_if_done(lathe_parent *p) {
 
 typedef struct line_write {
     uv_write_t request;
+    lathe_parent *parent;
     lathe_buf line;
 } line_write;
 
+/* The worker waits for what it will not hear. One that is gone is noticed by its exit, a handle that closes has no listener. */
+static void fail_to_send(lathe_parent *p, int status) {
+    if (status == UV_EPIPE || status == UV_ECONNRESET || status == UV_ECANCELED)
+        return;
+    if (p->error.code == 0)
+        lathe_fail(&p->error, status == UV_ENOMEM ? LATHE_E_MEMORY : LATHE_E_IO, parent_place(p),
+                   "the worker cannot be answered: %s", uv_strerror(status));
+    parent_kill(p);
+}
+
 static void on_written(uv_write_t *request, int status) {
-    (void)status; /* a worker that is gone is noticed by its exit */
     line_write *w = (line_write *)request;
+    if (status != 0)
+        fail_to_send(w->parent, status);
     lathe_buf_free(&w->line);
     free(w);
 }
 
 /* Sends one line; takes the tree over. */
 void parent_send(lathe_parent *p, cJSON *message) {
-    line_write *w = calloc(1, sizeof *w);
-    if (w == NULL || message == NULL || uv_is_closing((uv_handle_t *)&p->control)) {
-        free(w);
+    if (uv_is_closing((uv_handle_t *)&p->control)) {
         cJSON_Delete(message);
         return;
     }
+    line_write *w = calloc(1, sizeof *w);
+    if (w == NULL || message == NULL) {
+        free(w);
+        cJSON_Delete(message);
+        fail_to_send(p, UV_ENOMEM);
+        return;
+    }
+    w->parent = p;
     lathe_json_print(NULL, message, &w->line);
     lathe_buf_append_char(&w->line, '\n');
     cJSON_Delete(message);
     uv_buf_t buf = uv_buf_init(w->line.data, (unsigned)w->line.len);
-    if (w->line.failed ||
-        uv_write(&w->request, (uv_stream_t *)&p->control, &buf, 1, on_written) != 0)
-        on_written(&w->request, -1);
+    const int status = w->line.failed
+                           ? UV_ENOMEM
+                           : uv_write(&w->request, (uv_stream_t *)&p->control, &buf, 1, on_written);
+    if (status != 0)
+        on_written(&w->request, status);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
