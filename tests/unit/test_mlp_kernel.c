@@ -21,6 +21,7 @@ typedef float vector16_at __attribute__((vector_size(64), aligned(4), may_alias)
 #define STORE(p, v) (*(vector16_at *)(p) = (v))
 #define SPREAD(f) ((V){0} + (f))
 #define FMA(a, b, c) ((a) * (b) + (c))
+#define ACCUMULATE(c, a, b) ((c) = FMA(a, b, c))
 #define MOST 12
 #include "../../plugins/learners/mlp/kernel_body.h"
 

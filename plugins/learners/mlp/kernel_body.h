@@ -1,9 +1,9 @@
 /* kernel_body.h: the products of kernel.h for one kind of CPU; included by kernel.c once for each.
  *
  * Before it: NAME(x), TARGET (a function attribute or nothing), W (floats of a vector), V (its type),
- * LOAD(p), STORE(p, v), SPREAD(f), FMA(a, b, c) = a b + c, MOST (rows of a register block: MOST * 2 + 3
- * vectors are at hand). A register block is MR rows by NV vectors, NV 1 or 2; the row counts are
- * spread evenly over the blocks, so that none is too small to keep the units busy.
+ * LOAD(p), STORE(p, v), SPREAD(f), FMA(a, b, c) = a b + c, ACCUMULATE(c, a, b): c += a b where c is, MOST
+ * (rows of a register block: MOST * 2 + 3 vectors are at hand). A register block is MR rows by NV vectors,
+ * NV 1 or 2; the row counts are spread evenly over the blocks, so that none is too small to keep the units busy.
  */
 
 /* One block of z. x: its first row; w[v], z[v]: where vector v begins; ahead: `step` bytes from one panel of x
@@ -25,9 +25,9 @@ TARGET BLOCK void NAME(rows_block)(const int MR, const int NV, int64_t n, const 
         UNROLL                                                                                     \
         for (int r = 0; r < MR; r++) {                                                             \
             V a = SPREAD(x[r * PANEL + (j)]);                                                      \
-            sum[r][0] = FMA(a, b0, sum[r][0]);                                                     \
+            ACCUMULATE(sum[r][0], a, b0);                                                          \
             if (NV > 1)                                                                            \
-                sum[r][1] = FMA(a, b1, sum[r][1]);                                                 \
+                ACCUMULATE(sum[r][1], a, b1);                                                      \
         }                                                                                          \
     } while (0)
     for (; n >= PANEL; n -= PANEL, x += x_panel, w0 += PANEL * PANEL, w1 += PANEL * PANEL) {
@@ -65,9 +65,9 @@ TARGET BLOCK void NAME(weights_block)(const int MR, const int NV, int64_t rows, 
         UNROLL                                                                                     \
         for (int r = 0; r < MR; r++) {                                                             \
             V a = SPREAD(x[(i)*PANEL + r]);                                                        \
-            sum[r][0] = FMA(a, b0, sum[r][0]);                                                     \
+            ACCUMULATE(sum[r][0], a, b0);                                                          \
             if (NV > 1)                                                                            \
-                sum[r][1] = FMA(a, b1, sum[r][1]);                                                 \
+                ACCUMULATE(sum[r][1], a, b1);                                                      \
         }                                                                                          \
     } while (0)
     for (; rows >= 4; rows -= 4, x += 4 * PANEL, d0 += 4 * PANEL, d1 += 4 * PANEL) {
@@ -248,4 +248,5 @@ TARGET static void NAME(weights)(const weights_product *p) {
 #undef STORE
 #undef SPREAD
 #undef FMA
+#undef ACCUMULATE
 #undef MOST
