@@ -7,7 +7,7 @@
  */
 
 /* One block of z. x: its first row; w[v], z[v]: where vector v begins; ahead: `step` bytes from one panel of x
- * to the next, of which each asks for two lines of w that later blocks read; init: what the sums begin with,
+ * to the next, of which each asks for two lines of w that later blocks read, and for the next of x; init: what the sums begin with,
  * rows init_row floats apart. */
 TARGET BLOCK void NAME(rows_block)(const int MR, const int NV, int64_t n, const float *x,
                                    int64_t x_panel, const float *const *w, uintptr_t ahead,
@@ -33,6 +33,9 @@ TARGET BLOCK void NAME(rows_block)(const int MR, const int NV, int64_t n, const 
     for (; n >= PANEL; n -= PANEL, x += x_panel, w0 += PANEL * PANEL, w1 += PANEL * PANEL) {
         PREFETCH(ahead);
         PREFETCH(ahead + LINE);
+        UNROLL
+        for (int r = 0; r < MR; r++)
+            PREFETCH(x + x_panel + r * PANEL);
         ahead += step;
         for (int j = 0; j < PANEL; j += 4) {
             STEP(j);
