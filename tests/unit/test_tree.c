@@ -532,6 +532,45 @@ START_TEST(order_of_growth_does_not_matter) {
 }
 END_TEST
 
+/* Two features that are the same: each decides about half of the nodes of a tree, but in boosting the first all. */
+START_TEST(ties_are_drawn) {
+    static const char *const uses[] = {
+        "{\"tree\": {\"max_leaves\": null, \"min_rows\": 1}}",
+        "{\"tree\": {\"max_leaves\": 200, \"min_rows\": 1}}",
+        "{\"tree\": {\"max_leaves\": null, \"min_rows\": 1, \"sums\": \"exact\"}}",
+    };
+    static float twice[N * 2], g[N], h[N];
+    for (int i = 0; i < N; i++) {
+        twice[2 * i] = twice[2 * i + 1] = (float)some(80, i);
+        sy[i] = some(81, i) < 0.5;
+        g[i] = sy[i] > 0 ? -1 : 1;
+        h[i] = 1;
+    }
+    for (size_t u = 0; u < sizeof uses / sizeof *uses; u++)
+        for (int task = 0; task < 3; task++) {
+            const int32_t kind = task == 1 ? LATHE_TASK_BINARY : LATHE_TASK_REGRESSION;
+            const lathe_fit fit =
+                task == 2 ? (lathe_fit){.key = 9, .gradient = g, .hessian = h, .gradient_stride = 1}
+                          : (lathe_fit){.key = 9};
+            lathe_dataset *data = make_data(kind, task == 1 ? 2 : 0, N, 2, twice, sy, NULL, NULL);
+            lathe_instance t;
+            lathe_error err = {0};
+            double splits[2];
+            must_fit(LEARNER, uses[u], kind, task == 1 ? 2 : 0, data, &fit, &t);
+            fixture_ok(lathe_call_importance(&t, LATHE_IMPORTANCE_SPLITS, 2, splits, &err), &err,
+                       "splits");
+            ck_assert_double_gt(splits[0], 50);
+            if (task == 2)
+                ck_assert_double_eq(splits[1], 0);
+            else
+                ck_assert_msg(fabs(splits[0] - splits[1]) < 5 * sqrt(splits[0] + splits[1]),
+                              "%s: %g and %g", uses[u], splits[0], splits[1]);
+            lathe_instance_destroy(&t);
+            fixture_datasets(&fx)->release(data);
+        }
+}
+END_TEST
+
 START_TEST(limits_are_kept) {
     signal_data(7, LATHE_TASK_REGRESSION, 0, N, F, sx, sy);
     lathe_dataset *data =
@@ -674,6 +713,7 @@ int main(void) {
     tcase_add_test(c, only_given_features_are_used);
     tcase_add_test(c, fitted_covers_every_row);
     tcase_add_test(c, order_of_growth_does_not_matter);
+    tcase_add_test(c, ties_are_drawn);
     tcase_add_test(c, limits_are_kept);
     tcase_add_test(c, nothing_to_split);
     tcase_add_test(c, bad_input_is_refused);

@@ -7,8 +7,8 @@
  */
 
 /* One block of z. x: its first row; w[v], z[v]: where vector v begins; ahead: `step` bytes from one panel of x
- * to the next, of which each asks for two lines of w that later blocks read, and for the next of x; init: what the sums begin with,
- * rows init_row floats apart. */
+ * to the next, of which each asks for two lines of w that later blocks read, and for the next of x; init:
+ * what the sums begin with, rows init_row floats apart. */
 TARGET BLOCK void NAME(rows_block)(const int MR, const int NV, int64_t n, const float *x,
                                    int64_t x_panel, const float *const *w, uintptr_t ahead,
                                    uintptr_t step, const float *const *init, int64_t init_row,

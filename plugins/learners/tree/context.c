@@ -261,6 +261,7 @@ static int32_t choose_features(tree_context *c, const lathe_fit *fit, lathe_erro
     c->per_split = features_per_split(c->config, n);
     if (c->per_split > c->n_fit_features)
         c->per_split = c->n_fit_features;
+    c->ties_drawn = c->per_split < c->n_fit_features || fit->gradient == NULL;
     if (c->packed)
         choose_columns(c);
     if (c->packed && c->n_used == c->n_rows)

@@ -232,9 +232,9 @@ static cut make_cut(const tree_context *c, const tree_item *item, int tight) {
     return t;
 }
 
-static void take_better(tree_split *best, const tree_split *s) {
-    if (s->gain > best->gain ||
-        (s->gain > 0 && s->gain == best->gain && s->feature < best->feature))
+static void take_better(const tree_context *c, uint64_t key, tree_split *best,
+                        const tree_split *s) {
+    if (tree_is_better(c, key, s->gain, s->feature, best->gain, best->feature))
         *best = *s;
 }
 
@@ -260,7 +260,7 @@ static int32_t search_chunk(void *user, int64_t begin, int64_t end, int32_t work
         if (c->bundled)
             t.cells = tree_bundles_cells(c, r->item, s.feature, r->histogram, t.narrow, scratch);
         search_cells(&t, &s);
-        take_better(best, &s);
+        take_better(c, r->item->key, best, &s);
     }
     return LATHE_OK;
 }
@@ -281,7 +281,7 @@ static void search_histogram(tree_context *c, tree_item *item, const int64_t *hi
     for (int64_t j = 0; !done && j < nf; j += r.grain)
         search_chunk(&r, j, j + r.grain < nf ? j + r.grain : nf, worker);
     for (int64_t j = 0; j < nf; j += r.grain)
-        take_better(&item->split, &best[j / r.grain]);
+        take_better(c, item->key, &item->split, &best[j / r.grain]);
 }
 
 /* The search in sums of the node's rows. */
@@ -306,7 +306,7 @@ static void search_rows(tree_context *c, tree_item *item, int tight, int32_t wor
             tree_split s = {.feature = feature[k]};
             t.cells = scratch + (int64_t)k * PACKED_BINS * (t.narrow || tight ? 1 : 2);
             tree_drawer_tell(&d, search_cells(&t, &s));
-            take_better(&item->split, &s);
+            take_better(c, item->key, &item->split, &s);
         }
         most = d.n_drawn < d.wanted ? most : 1;
     }

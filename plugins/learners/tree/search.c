@@ -3,7 +3,7 @@
  * A node with a histogram is scanned feature by feature. A small one, and one that draws features
  * (Breiman 2001, "Random forests": a fresh random choice at every node), makes each feature's
  * histogram on the way. Both give the same integers, so which way was taken shows in no bit. Ties
- * go to the lower feature.
+ * are decided by tree_is_better.
  */
 #include "packed.h"
 
@@ -96,9 +96,8 @@ static int32_t search_chunk(void *user, int64_t begin, int64_t end, int32_t work
     return LATHE_OK;
 }
 
-static void take_better(tree_split *best, const tree_split *s) {
-    if (s->gain > best->gain ||
-        (s->gain > 0 && s->gain == best->gain && s->feature < best->feature))
+static void take_better(const search *r, tree_split *best, const tree_split *s) {
+    if (tree_is_better(r->c, r->item->key, s->gain, s->feature, best->gain, best->feature))
         *best = *s;
 }
 
@@ -115,7 +114,7 @@ static int search_parallel(search *s, tree_split *best) {
         return 0;
     int done = c->host->parallel_for(c->host, n, grain, search_chunk, s) == LATHE_OK;
     for (int64_t j = 0; done && j < n; j++)
-        take_better(best, &s->found[j]);
+        take_better(s, best, &s->found[j]);
     c->host->free(c->host, s->found);
     return done;
 }
@@ -126,7 +125,7 @@ static void search_here(const search *s, int32_t worker, tree_split *best) {
     for (int32_t j; (j = tree_drawer_next(&d)) >= 0;) {
         tree_split split;
         tree_drawer_tell(&d, search_feature(s, j, worker, &split));
-        take_better(best, &split);
+        take_better(s, best, &split);
     }
 }
 

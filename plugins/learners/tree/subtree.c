@@ -165,9 +165,9 @@ static tree_cell cell_of(const tree_context *c, sub_sum s) {
     return (tree_cell){ones_of(s), (rows_of(s) << c->count_bits) + rows_of(s)};
 }
 
-/* Is this the node's best cut so far? Ties to the lower feature. */
-static int is_better(const sub_cut *best, double gain, int32_t feature) {
-    return gain > best->gain || (gain > 0 && gain == best->gain && feature < best->feature);
+/* Is this the node's best cut so far? */
+static int is_better(const sub_search *s, double gain, int32_t feature) {
+    return tree_is_better(s->c, s->node->key, gain, feature, s->best->gain, s->best->feature);
 }
 
 /* A feature's best cut. */
@@ -199,7 +199,7 @@ static void try_category(const sub_search *s, const sub_sum *cells, const uint8_
     for (int i = 0; i < n; i++)
         wide[bins[i]] = cell_of(c, cells[i]);
     tree_scan(c, &item, feature, wide, bins, n, &split);
-    if (!is_better(s->best, split.gain, feature))
+    if (!is_better(s, split.gain, feature))
         return;
     *s->best = (sub_cut){.gain = split.gain, .feature = feature, .is_category = 1};
     s->best->score = 0; /* numeric features are compared by gain */
@@ -217,7 +217,7 @@ static void try_numeric(const sub_search *s, const lathe_bin_feature *f, const s
     if (l.at < 0 || l.score < s->best->score * (1 - 1e-9)) /* then the gain is less, too */
         return;
     double gain = tree_split_gain(c, cell_of(c, s->node->sum), cell_of(c, l.left));
-    if (!is_better(s->best, gain, feature))
+    if (!is_better(s, gain, feature))
         return;
     s->best->gain = gain;
     s->best->score = l.score;

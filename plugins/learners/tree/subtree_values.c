@@ -125,9 +125,9 @@ static void load(tree_context *c, const tree_item *item) {
 
 /* ---- the best cut of a feature --------------------------------------------------------------- */
 
-/* Is this the node's best cut so far? Ties to the lower feature. */
-static int is_better(const value_cut *best, double gain, int32_t feature) {
-    return gain > best->gain || (gain > 0 && gain == best->gain && feature < best->feature);
+/* Is this the node's best cut so far? */
+static int is_better(const value_search *s, double gain, int32_t feature) {
+    return tree_is_better(s->c, s->node->key, gain, feature, s->best.gain, s->best.feature);
 }
 
 static void try_category(value_search *s, const tree_cell *cells, const uint8_t *bins, int n,
@@ -140,7 +140,7 @@ static void try_category(value_search *s, const tree_cell *cells, const uint8_t 
     for (int i = 0; i < n; i++)
         wide[bins[i]] = cells[i];
     tree_scan(c, &item, feature, wide, bins, n, &split);
-    if (!is_better(&s->best, split.gain, feature))
+    if (!is_better(s, split.gain, feature))
         return;
     /* numeric features are compared by gain: the score is 0 */
     s->best = (value_cut){
@@ -161,7 +161,7 @@ static void try_numeric(value_search *s, const lathe_bin_feature *f, const tree_
     if (l.position < 0 || l.score < s->best.score * (1 - 1e-9)) /* then the gain is less, too */
         return;
     double gain = tree_split_gain(c, s->node->sum, l.left);
-    if (!is_better(&s->best, gain, feature))
+    if (!is_better(s, gain, feature))
         return;
     s->best = (value_cut){.gain = gain,
                           .score = l.score,

@@ -261,6 +261,7 @@ typedef struct tree_context {
     int32_t *feature; /* [n_fit_features] those with two bins and more, ascending */
     int64_t n_fit_features;
     int64_t per_split; /* how many are drawn for a node; n_fit_features: all */
+    int ties_drawn;    /* else the lower feature wins */
     uint32_t *offset;  /* [n_fit_features + 1] first cell of each feature in a histogram */
     int64_t width;     /* int64 words a cell: 2, or the number of classes */
 
@@ -321,6 +322,21 @@ static inline uint64_t tree_mix(uint64_t x) {
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
     x = (x ^ x >> 27) * 0x94d049bb133111ebu;
     return x ^ x >> 31;
+}
+
+/* Is a cut better than the best so far, in the node of this key? Small nodes of a full tree have many cuts of
+ * equal gain. An order of the features that is the node's own decides between them: trees that all prefer the
+ * same features err alike, and their mean is the worse for it. In boosting, whose trees see each other's
+ * errors, the lower feature wins. */
+static inline int tree_is_better(const tree_context *c, uint64_t key, double gain, int32_t feature,
+                                 double best_gain, int32_t best) {
+    if (gain != best_gain || !(gain > 0))
+        return gain > best_gain;
+    if (!c->ties_drawn)
+        return feature < best;
+    uint64_t here = tree_mix(key ^ tree_mix((uint64_t)feature));
+    uint64_t there = tree_mix(key ^ tree_mix((uint64_t)best));
+    return here != there ? here < there : feature < best;
 }
 
 /* A grain, of `least` at least, that divides n evenly among the workers, into so many chunks each at most. */
