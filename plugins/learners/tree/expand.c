@@ -53,6 +53,12 @@ void tree_item_release(tree_context *c, tree_item *item) {
     item->histogram = -1;
 }
 
+void tree_item_forget(tree_context *c, tree_item *item) {
+    tree_item_release(c, item);
+    for (int32_t side = 0; item->children >= 0 && side < 2; side++)
+        tree_item_release(c, &c->item[item->children + side]);
+}
+
 /* ---- which histograms ------------------------------------------------------------------------ */
 
 static int may_split(const tree_context *c, int64_t rows, int32_t depth) {
@@ -213,9 +219,9 @@ static int32_t search_child(void *user, int64_t begin, int64_t end, int32_t work
     return LATHE_OK;
 }
 
-static void search_children(children *k, int32_t worker) {
+static void search_children(children *k, int alone, int32_t worker) {
     const lathe_host *host = k->c->host;
-    int parallel = k->c->n_workers > 1 && k->of_large && k->c->n_cells >= PARALLEL_CELLS;
+    int parallel = alone && k->c->n_workers > 1 && k->of_large && k->c->n_cells >= PARALLEL_CELLS;
     if (parallel && host->parallel_for(host, 2, 1, search_child, k) == LATHE_OK)
         return;
     for (int64_t i = 0; i < 2; i++) /* stopped from outside: what is here is whole all the same */
@@ -244,7 +250,7 @@ void tree_expand(tree_context *c, const tree_expansion *x, int32_t worker) {
         return;
     if (k.of_small && !c->packed)
         build(c, small, k.of_small, worker);
-    search_children(&k, worker);
+    search_children(&k, x->alone, worker);
 }
 
 void tree_start_root(tree_context *c) {

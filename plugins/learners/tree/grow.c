@@ -4,22 +4,22 @@
  * first, Shi 2007, "Best-first decision tree learning"; LightGBM's leaf-wise growth). Without one
  * the order does not matter and the newest is.
  *
- * A split is found out (expanded) apart from being made: the best few leaves are expanded at the
- * same time, on several threads, and then split in the order that best-first wants. Children of
- * great gain may come before a leaf that was expanded already, which then waits, or stays a leaf.
- * So the tree is the one that splitting leaf by leaf would give.
+ * A split is found out (expanded) apart from being made: each of a crew of threads takes the best leaf that nobody has
+ * taken, expands it, and then makes all splits that are known by now, in the order that best-first wants. Nobody waits
+ * for a round of others to end. Children of great gain may come before a leaf that was expanded already, which then
+ * waits, or stays a leaf. So the tree is the one that splitting leaf by leaf would give. A leaf with most of the rows,
+ * as the root, is expanded alone, by all threads.
  */
 #include "packed.h"
 
 #include <math.h>
+#include <sched.h>
 #include <string.h>
 
 enum {
-    ASSIGN_GRAIN = 8192,
-    WALK_ROWS = 16,
-    MAX_EXPANSIONS = 8,
-    MAX_LOOKS = 32, /* leaves of the queue that are looked at for a round */
-    PARALLEL_WORK = 1 << 13
+    CREW_WORK = 1 << 13,  /* row x feature updates that are worth several threads */
+    ALONE_WORK = 1 << 15, /* of one leaf */
+    PATIENCE = 64         /* looks for work before others may have the processor */
 };
 
 /* ---- room ------------------------------------------------------------------------------------ */
@@ -36,16 +36,20 @@ static int32_t grow_array(const lathe_host *host, void **array, uint64_t size, i
     return LATHE_OK;
 }
 
-/* Room for the items of a round of expansions, and one more node. */
+static int has_room(const tree_context *c) {
+    return c->n_items + 2 <= c->item_capacity;
+}
+
+/* Room for the items of an expansion. */
 static int32_t reserve_items(tree_context *c, lathe_error *err) {
     int64_t n = c->n_items, want = c->item_capacity < 64 ? 64 : 2 * c->item_capacity;
-    if (n + 2 * MAX_EXPANSIONS <= c->item_capacity)
-        return tree_reserve_nodes(c, 1, err);
+    if (has_room(c))
+        return LATHE_OK;
     if (grow_array(c->host, (void **)&c->item, sizeof *c->item, n, want) ||
         grow_array(c->host, (void **)&c->heap, sizeof *c->heap, c->n_heap, want))
         return tree_fail(err, LATHE_E_MEMORY, "tree", "no memory for %lld nodes", (long long)want);
     c->item_capacity = want;
-    return tree_reserve_nodes(c, 1, err);
+    return LATHE_OK;
 }
 
 int32_t tree_reserve_nodes(tree_context *c, int64_t more, lathe_error *err) {
@@ -70,144 +74,6 @@ static int32_t reserve_words(tree_context *c, int64_t n, lathe_error *err) {
         return tree_fail(err, LATHE_E_MEMORY, "tree", "no memory for %lld words of categories",
                          (long long)want);
     c->word_capacity = want;
-    return LATHE_OK;
-}
-
-/* ---- which node next ------------------------------------------------------------------------- */
-
-static int comes_before(const tree_context *c, int32_t a, int32_t b) {
-    double x = c->item[a].split.gain, y = c->item[b].split.gain;
-    return x > y || (x == y && c->item[a].order < c->item[b].order);
-}
-
-/* Puts a leaf where it may be, `at` or above. */
-static void queue_place(tree_context *c, int64_t at, int32_t i) {
-    for (; at > 0 && comes_before(c, i, c->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        c->heap[at] = c->heap[(at - 1) / 2];
-    c->heap[at] = i;
-}
-
-static void queue_push(tree_context *c, int32_t i) {
-    int64_t at = c->n_heap++;
-    if (c->config->max_leaves == LATHE_INT_NULL)
-        c->heap[at] = i;
-    else
-        queue_place(c, at, i);
-}
-
-/* Drops the leaves that come after the next `remaining`: they will not be split, so their histograms
- * have places for others. */
-static void queue_drop(tree_context *c, int64_t remaining) {
-    while (c->n_heap > remaining) {
-        int64_t last = c->n_heap / 2; /* the last of all has no children */
-        for (int64_t at = last + 1; at < c->n_heap; at++)
-            if (comes_before(c, c->heap[last], c->heap[at]))
-                last = at;
-        tree_item *item = &c->item[c->heap[last]];
-        tree_item_release(c, item);
-        for (int32_t side = 0; item->children >= 0 && side < 2; side++)
-            tree_item_release(c, &c->item[item->children + side]);
-        queue_place(c, last, c->heap[--c->n_heap]);
-    }
-}
-
-static int32_t queue_pop(tree_context *c) {
-    int32_t last = c->heap[--c->n_heap];
-    if (c->config->max_leaves == LATHE_INT_NULL || c->n_heap == 0)
-        return last;
-    int32_t top = c->heap[0];
-    int64_t at = 0;
-    for (;;) {
-        int64_t kid = 2 * at + 1;
-        if (kid >= c->n_heap)
-            break;
-        if (kid + 1 < c->n_heap && comes_before(c, c->heap[kid + 1], c->heap[kid]))
-            kid++;
-        if (!comes_before(c, c->heap[kid], last))
-            break;
-        c->heap[at] = c->heap[kid];
-        at = kid;
-    }
-    c->heap[at] = last;
-    return top;
-}
-
-/* ---- expanding ------------------------------------------------------------------------------- */
-
-typedef struct expansions {
-    tree_context *c;
-    int64_t n;
-    tree_expansion x[MAX_EXPANSIONS];
-} expansions;
-
-static int32_t expand_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
-    const expansions *r = user;
-    for (int64_t i = begin; i < end; i++)
-        tree_expand(r->c, &r->x[i], worker);
-    return LATHE_OK;
-}
-
-/* How many leaves to expand at once: the fewer splits remain, the likelier that the later ones of
- * them are not wanted. */
-static int64_t round_size(const tree_context *c, int64_t remaining) {
-    int64_t n = remaining / 4 > 2 ? remaining / 4 : 2;
-    n = n < remaining ? n : remaining;
-    n = n < MAX_EXPANSIONS ? n : MAX_EXPANSIONS;
-    n = c->n_workers > 1 ? n : 1;
-    return n < c->n_heap ? n : c->n_heap;
-}
-
-/* Takes from the queue, and puts back, the first leaves that are not yet expanded: those among the next round_size, and
- * where that leaves threads without work some after them that will likely be wanted too. */
-static int64_t find_unexpanded(tree_context *c, int64_t remaining, int32_t *found) {
-    int32_t looked_at[MAX_LOOKS];
-    int64_t size = round_size(c, remaining), most = remaining / 2, n = 0, looked = 0;
-    most = most < c->n_heap ? most : c->n_heap;
-    most = most < MAX_LOOKS ? most : MAX_LOOKS;
-    while (looked < size || (looked < most && n < size && n < c->n_workers)) {
-        int32_t i = queue_pop(c);
-        looked_at[looked++] = i;
-        if (c->item[i].children < 0 && !tree_subtree_suits(c, &c->item[i]))
-            found[n++] = i;
-    }
-    while (looked > 0)
-        queue_push(c, looked_at[--looked]);
-    return n;
-}
-
-/* Expands the next leaves of the queue, where they are not yet; `remaining`: splits to come. */
-static int32_t expand_round(tree_context *c, int64_t remaining, lathe_error *err) {
-    expansions r = {.c = c};
-    int32_t next[MAX_EXPANSIONS];
-    int32_t rc = reserve_items(c, err);
-    if (rc != LATHE_OK)
-        return rc;
-    queue_drop(c, remaining);
-    r.n = find_unexpanded(c, remaining, next);
-    int64_t work = 0, rows = 0;
-    for (int64_t i = 0; i < r.n; i++) {
-        tree_item *item = &c->item[next[i]];
-        tree_expansion *x = &r.x[i];
-        *x = (tree_expansion){.item = next[i], .first = (int32_t)c->n_items};
-        x->last = remaining == 1;
-        c->n_items += 2;
-        tree_expansion_reserve(c, x);
-        rows += item->end - item->begin;
-        work += (item->end - item->begin) * c->per_split + (x->large_slot >= 0 ? c->slot_words : 0);
-    }
-    for (int64_t i = 0; i < r.n; i++) { /* more than 1.25 times a thread's share */
-        const tree_item *item = &c->item[next[i]];
-        r.x[i].alone = 4 * (item->end - item->begin) * c->n_workers > 5 * rows;
-    }
-    if (r.n < 2 || work < PARALLEL_WORK || c->n_workers < 2 ||
-        c->host->parallel_for(c->host, r.n, 1, expand_chunk, &r) != LATHE_OK) {
-        if (c->host->stopped(c->host))
-            return tree_fail(err, LATHE_E_CANCELLED, "tree", "stopped at %lld leaves",
-                             (long long)c->n_nodes + 1);
-        expand_chunk(&r, 0, r.n, 0);
-    }
-    for (int64_t i = 0; i < r.n; i++)
-        tree_expansion_settle(c, &r.x[i]);
     return LATHE_OK;
 }
 
@@ -262,7 +128,9 @@ int32_t tree_make_node(tree_context *c, const tree_split *s, int32_t parent, int
 /* Makes the split of an expanded leaf. */
 static int32_t split_item(tree_context *c, int32_t i, lathe_error *err) {
     tree_item *item = &c->item[i];
-    int32_t rc = tree_make_node(c, &item->split, item->parent, item->side, err);
+    int32_t rc = tree_reserve_nodes(c, 1, err);
+    if (rc == LATHE_OK)
+        rc = tree_make_node(c, &item->split, item->parent, item->side, err);
     if (rc != LATHE_OK)
         return rc;
     item->leaf = -1;
@@ -272,9 +140,170 @@ static int32_t split_item(tree_context *c, int32_t i, lathe_error *err) {
         child->leaf = 0;
         child->order = c->n_leaves++;
         if (child->split.gain > 0)
-            queue_push(c, item->children + side);
+            tree_queue_push(c, item->children + side);
     }
     return LATHE_OK;
+}
+
+/* ---- the crew -------------------------------------------------------------------------------- */
+
+typedef struct growth {
+    tree_context *c;
+    lathe_error *err;
+    int lock; /* of all but the insides of expansions */
+    int32_t rc;
+    int64_t leaves; /* with those to be, if no split were made any more */
+    int64_t max_leaves;
+    int64_t n_taken; /* leaves that are being expanded */
+    int64_t rows_taken;
+    int is_over; /* nobody begins another */
+} growth;
+
+static int64_t rows_of(const tree_item *item) {
+    return item->end - item->begin;
+}
+
+/* Makes the splits that are next and known. */
+static void make_splits(growth *g) {
+    tree_context *c = g->c;
+    while (g->rc == LATHE_OK && g->leaves < g->max_leaves && c->n_heap > 0) {
+        int32_t i = tree_queue_first(c);
+        tree_item *item = &c->item[i];
+        if (tree_subtree_suits(c, item)) {
+            tree_queue_pop(c);
+            item->leaf = -1;
+            g->rc = tree_subtree_grow(c, i, g->err);
+        } else if (item->children >= 0 && !item->is_taken) {
+            tree_queue_pop(c);
+            g->rc = split_item(c, i, g->err);
+        } else {
+            break;
+        }
+        g->leaves++;
+    }
+}
+
+static int is_grown(const growth *g) {
+    return g->rc != LATHE_OK || g->leaves >= g->max_leaves || g->c->n_heap == 0;
+}
+
+/* The leaf to expand next, -1: none now. The fewer splits remain, the likelier that the later ones are not wanted. */
+static int32_t next_leaf(const growth *g) {
+    int64_t remaining = g->max_leaves - g->leaves;
+    return tree_queue_open(g->c, remaining > 4 ? remaining / 2 : remaining > 1 ? 2 : 1);
+}
+
+/* Has the leaf so many of the rows at hand that one thread would be at it when the others are done? */
+static int is_alone(const growth *g, int32_t leaf) {
+    const tree_context *c = g->c;
+    int64_t rows = rows_of(&c->item[leaf]), all = g->rows_taken;
+    if (rows * c->per_split < ALONE_WORK)
+        return 0;
+    for (int64_t at = 0; at < c->n_heap; at++)
+        if (c->item[c->heap[at]].children < 0)
+            all += rows_of(&c->item[c->heap[at]]);
+    return 4 * rows * c->n_workers > 5 * all;
+}
+
+static void take(growth *g, int32_t leaf, tree_expansion *x) {
+    tree_context *c = g->c;
+    *x = (tree_expansion){.item = leaf, .first = (int32_t)c->n_items};
+    x->last = g->max_leaves - g->leaves == 1;
+    c->n_items += 2;
+    tree_expansion_reserve(c, x);
+    c->item[leaf].is_taken = 1;
+    g->n_taken++;
+    g->rows_taken += rows_of(&c->item[leaf]);
+}
+
+static void give_back(growth *g, const tree_expansion *x) {
+    tree_context *c = g->c;
+    tree_item *item = &c->item[x->item];
+    tree_expansion_settle(c, x);
+    item->is_taken = 0;
+    if (item->is_dropped)
+        tree_item_forget(c, item);
+    g->n_taken--;
+    g->rows_taken -= rows_of(item);
+    make_splits(g);
+    if (!is_grown(g))
+        tree_queue_drop(c, g->max_leaves - g->leaves);
+}
+
+/* Without the lock: somebody else has what comes next. */
+static void wait_a_little(growth *g, int *looks) {
+    packed_unlock(&g->lock);
+    if (++*looks > PATIENCE)
+        sched_yield();
+    for (int i = 0; i < 16; i++)
+        tree_relax();
+    packed_lock(&g->lock);
+}
+
+static int32_t work_along(void *user, int64_t begin, int64_t end, int32_t worker) {
+    (void)begin;
+    (void)end;
+    growth *g = user;
+    tree_expansion x;
+    int looks = 0;
+    packed_lock(&g->lock);
+    while (!g->is_over && !is_grown(g)) {
+        int32_t leaf = has_room(g->c) ? next_leaf(g) : -1;
+        if (leaf >= 0 && is_alone(g, leaf)) {
+            g->is_over = 1;
+        } else if (leaf >= 0) {
+            take(g, leaf, &x);
+            packed_unlock(&g->lock);
+            tree_expand(g->c, &x, worker);
+            packed_lock(&g->lock);
+            give_back(g, &x);
+            looks = 0;
+        } else if (g->n_taken > 0) {
+            wait_a_little(g, &looks);
+        } else {
+            g->is_over = 1; /* no room */
+        }
+    }
+    packed_unlock(&g->lock);
+    return LATHE_OK;
+}
+
+/* Is there work for several? */
+static int suits_crew(const growth *g) {
+    const tree_context *c = g->c;
+    int64_t n = 0, rows = 0;
+    for (int64_t at = 0; at < c->n_heap; at++)
+        if (c->item[c->heap[at]].children < 0) {
+            rows += rows_of(&c->item[c->heap[at]]);
+            n++;
+        }
+    return c->n_workers > 1 && n > 1 && rows * c->per_split >= CREW_WORK;
+}
+
+/* Some splits further. */
+static void go_on(growth *g) {
+    tree_context *c = g->c;
+    int32_t leaf = next_leaf(g);
+    tree_expansion x;
+    g->rc = reserve_items(c, g->err);
+    if (g->rc != LATHE_OK)
+        return;
+    if (suits_crew(g) && !is_alone(g, leaf)) {
+        g->is_over = 0;
+        if (c->host->parallel_for(c->host, c->n_workers, 1, work_along, g) == LATHE_OK)
+            return;
+    }
+    if (c->host->stopped(c->host)) {
+        g->rc = tree_fail(g->err, LATHE_E_CANCELLED, "tree", "stopped at %lld leaves",
+                          (long long)g->leaves);
+        return;
+    }
+    if (is_grown(g) || (leaf = next_leaf(g)) < 0)
+        return;
+    take(g, leaf, &x);
+    x.alone = 1;
+    tree_expand(c, &x, 0);
+    give_back(g, &x);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -300,6 +329,7 @@ static void number_leaves(tree_context *c) {
 }
 
 int32_t tree_grow(tree_context *c, lathe_error *err) {
+    growth g = {.c = c, .err = err, .leaves = 1, .max_leaves = c->config->max_leaves};
     c->n_items = 0;
     c->n_heap = 0;
     c->n_nodes = 0;
@@ -307,104 +337,21 @@ int32_t tree_grow(tree_context *c, lathe_error *err) {
     c->n_leaves = 1;
     c->n_sub_leaves = 0;
     c->assigned = 0;
+    if (g.max_leaves == LATHE_INT_NULL)
+        g.max_leaves = INT32_MAX;
     tree_slots_reset(&c->slots);
     tree_slots_reset(&c->wide_slots);
-    int32_t rc = reserve_items(c, err);
-    if (rc != LATHE_OK)
-        return rc;
+    g.rc = reserve_items(c, err);
+    if (g.rc != LATHE_OK)
+        return g.rc;
     tree_start_root(c);
     if (c->item[0].split.gain > 0)
-        queue_push(c, 0);
-    int64_t max_leaves =
-        c->config->max_leaves == LATHE_INT_NULL ? INT32_MAX : c->config->max_leaves;
-    for (int64_t leaves = 1; leaves < max_leaves && c->n_heap > 0; leaves++) {
-        if ((leaves & 255) == 0 && c->host->stopped(c->host))
-            return tree_fail(err, LATHE_E_CANCELLED, "tree", "stopped at %lld leaves",
-                             (long long)leaves);
-        int32_t next = queue_pop(c);
-        if (tree_subtree_suits(c, &c->item[next])) {
-            c->item[next].leaf = -1;
-            rc = tree_subtree_grow(c, next, err);
-            if (rc != LATHE_OK)
-                return rc;
-            continue;
-        }
-        if (c->item[next].children < 0) {
-            queue_push(c, next);
-            rc = expand_round(c, max_leaves - leaves, err);
-            next = queue_pop(c);
-        }
-        if (rc == LATHE_OK)
-            rc = split_item(c, next, err);
-        if (rc == LATHE_OK)
-            rc = reserve_items(c, err);
-        if (rc != LATHE_OK)
-            return rc;
-    }
+        tree_queue_push(c, 0);
+    make_splits(&g);
+    while (!is_grown(&g))
+        go_on(&g);
+    if (g.rc != LATHE_OK)
+        return g.rc;
     number_leaves(c);
-    return LATHE_OK;
-}
-
-/* ---- the leaf of every row ------------------------------------------------------------------- */
-
-/* The leaves of up to WALK_ROWS rows: a step a row in turn, so that the rows' loads overlap; one that is at its leaf
- * stays there, without a branch. */
-static void walk_rows(const tree_context *c, const int32_t *rows, int64_t n) {
-    int32_t at[WALK_ROWS] = {0}, all = 0;
-    while (all >= 0) {
-        all = -1;
-        for (int64_t i = 0; i < n; i++) {
-            int32_t node = at[i] < 0 ? 0 : at[i];
-            uint32_t feature = c->node[node].meta & TREE_FEATURE_MASK;
-            int bin = c->bins->rows[rows[i] * c->bins->row_stride + feature];
-            int32_t next = c->node[node].child[!tree_bin_is_left(c->left_bins[node], bin)];
-            at[i] = at[i] < 0 ? at[i] : next;
-            all &= at[i]; /* negative while all are */
-        }
-    }
-    for (int64_t i = 0; i < n; i++)
-        c->leaf[rows[i]] = ~at[i];
-}
-
-static int32_t assign_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
-    (void)worker;
-    tree_context *c = user;
-    int32_t rows[WALK_ROWS];
-    int64_t n = 0;
-    for (int64_t r = begin; r < end; r++) {
-        if (c->leaf[r] >= 0)
-            continue;
-        rows[n++] = (int32_t)r;
-        if (n < WALK_ROWS)
-            continue;
-        walk_rows(c, rows, n);
-        n = 0;
-    }
-    if (n > 0)
-        walk_rows(c, rows, n);
-    return LATHE_OK;
-}
-
-int32_t tree_assign_leaves(tree_context *c, lathe_error *err) {
-    if (c->assigned)
-        return LATHE_OK;
-    if (!c->leaf)
-        c->leaf = c->host->alloc(c->host, (uint64_t)c->n_rows * sizeof *c->leaf);
-    if (!c->leaf)
-        return tree_fail(err, LATHE_E_MEMORY, "tree", "no memory for the leaves of %lld rows",
-                         (long long)c->n_rows);
-    if (c->n_used < c->n_rows)
-        memset(c->leaf, c->n_nodes == 0 ? 0 : -1, (size_t)c->n_rows * sizeof(int32_t));
-    for (int64_t i = 0; i < c->n_items; i++)
-        if (c->item[i].leaf >= 0)
-            for (int64_t k = c->item[i].begin; k < c->item[i].end; k++)
-                c->leaf[c->packed ? packed_row_at(c, k) : c->rows[k]] = c->item[i].leaf;
-    for (int64_t i = 0; i < c->n_sub_leaves; i++)
-        for (int64_t k = c->sub_leaf[i].begin; k < c->sub_leaf[i].end; k++)
-            c->leaf[c->packed ? packed_row_at(c, k) : c->rows[k]] = c->sub_leaf[i].number;
-    if (c->n_used < c->n_rows &&
-        c->host->parallel_for(c->host, c->n_rows, ASSIGN_GRAIN, assign_chunk, c) != LATHE_OK)
-        assign_chunk(c, 0, c->n_rows, 0);
-    c->assigned = 1;
     return LATHE_OK;
 }

@@ -13,7 +13,10 @@
  *   search.c    the best split of a node
  *   partition.c the rows of a node, divided among its children
  *   subtree.c, subtree_values.c   small nodes grown to their end from copies of their rows
- *   grow.c      growing: which node next, and the histograms of its children
+ *   queue.c     which leaf may be split next
+ *   grow.c      growing, by several threads
+ *   expand.c    the children of a node, and their histograms
+ *   assign.c    the leaf of every row
  *   context.c   what is prepared once for a dataset
  *   model.c     the fitted trees as flat arrays: predict, combine, importance
  *   score.h …   sums of small trees compiled for prediction
@@ -151,13 +154,15 @@ typedef struct tree_item {
     int32_t depth;
     int32_t parent; /* node number, -1: the root */
     int32_t side;
-    int32_t leaf;      /* its number once it is one, else -1 */
-    int32_t histogram; /* slot, -1: none */
-    int32_t is_wide;   /* its histogram has wide cells */
-    int32_t children;  /* number of the first of two items, once it is expanded; else -1 */
-    int64_t order;     /* of becoming a leaf; breaks ties */
-    uint64_t key;      /* of the features it draws */
-    double low, high;  /* of its leaves' values, less the centre; where c->monotone is set */
+    int32_t leaf;       /* its number once it is one, else -1 */
+    int32_t histogram;  /* slot, -1: none */
+    int32_t is_wide;    /* its histogram has wide cells */
+    int32_t children;   /* number of the first of two items, once it is expanded; else -1 */
+    int32_t is_taken;   /* it is being expanded */
+    int32_t is_dropped; /* from the queue: it stays a leaf */
+    int64_t order;      /* of becoming a leaf; breaks ties */
+    uint64_t key;       /* of the features it draws */
+    double low, high;   /* of its leaves' values, less the centre; where c->monotone is set */
     tree_split split;
 } tree_item;
 
@@ -435,7 +440,7 @@ typedef struct tree_expansion {
     int32_t small_slot; /* for the histogram of the smaller child, -1: none */
     int32_t large_slot;
     int32_t last;
-    int32_t alone; /* no other expansion keeps the threads as busy at the same time */
+    int32_t alone; /* no other is under way: all threads may help */
 } tree_expansion;
 void tree_expand(tree_context *c, const tree_expansion *x, int32_t worker);
 /* Takes and gives back places for histograms; one thread. */
@@ -444,6 +449,8 @@ void tree_expansion_settle(tree_context *c, const tree_expansion *x);
 int tree_item_may_split(const tree_context *c, const tree_item *item);
 void tree_slots_reset(tree_slots *s);
 void tree_item_release(tree_context *c, tree_item *item);
+/* Gives back what an expanded or dropped leaf and its children hold: it stays a leaf. */
+void tree_item_forget(tree_context *c, tree_item *item);
 void tree_start_root(tree_context *c);
 
 /* subtree.c: grows all that is below a small node, for trees without a bound on the leaves: of two counted classes, or
@@ -465,9 +472,29 @@ int32_t tree_make_node(tree_context *c, const tree_split *split, int32_t parent,
                        lathe_error *err);
 int32_t tree_reserve_nodes(tree_context *c, int64_t more, lathe_error *err);
 
-/* grow.c: grows c's tree; tree_assign_leaves fills c->leaf for every row of the dataset. */
+/* queue.c: of the leaves that may be split, the next is the first; it is there. */
+void tree_queue_push(tree_context *c, int32_t item);
+int32_t tree_queue_first(const tree_context *c);
+void tree_queue_pop(tree_context *c);
+/* Drops the leaves that come after the next `remaining`. */
+void tree_queue_drop(tree_context *c, int64_t remaining);
+/* The first that is not expanded, nor being so; -1: there is none, or `most` and more come before it. */
+int32_t tree_queue_open(const tree_context *c, int64_t most);
+
+/* grow.c: grows c's tree. */
 int32_t tree_grow(tree_context *c, lathe_error *err);
+
+/* assign.c: fills c->leaf for every row of the dataset. */
 int32_t tree_assign_leaves(tree_context *c, lathe_error *err);
+
+/* In a loop that waits for another thread. */
+static inline void tree_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
 
 /* context.c */
 int32_t tree_open(void *self, const lathe_open *open, void **context, lathe_error *err);

@@ -1,0 +1,86 @@
+/* queue.c: the leaves that may be split, and which is next: that of greatest gain, ties to the older, where the leaves
+ * have a bound; else the newest. */
+#include "tree.h"
+
+static int comes_before(const tree_context *c, int32_t a, int32_t b) {
+    double x = c->item[a].split.gain, y = c->item[b].split.gain;
+    return x > y || (x == y && c->item[a].order < c->item[b].order);
+}
+
+/* Puts a leaf where it may be, `at` or above. */
+static void place(tree_context *c, int64_t at, int32_t i) {
+    for (; at > 0 && comes_before(c, i, c->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        c->heap[at] = c->heap[(at - 1) / 2];
+    c->heap[at] = i;
+}
+
+static int is_bounded(const tree_context *c) {
+    return c->config->max_leaves != LATHE_INT_NULL;
+}
+
+void tree_queue_push(tree_context *c, int32_t i) {
+    int64_t at = c->n_heap++;
+    if (is_bounded(c))
+        place(c, at, i);
+    else
+        c->heap[at] = i;
+}
+
+int32_t tree_queue_first(const tree_context *c) {
+    return c->heap[is_bounded(c) ? 0 : c->n_heap - 1];
+}
+
+void tree_queue_pop(tree_context *c) {
+    int32_t last = c->heap[--c->n_heap];
+    int64_t at = 0;
+    if (!is_bounded(c) || c->n_heap == 0)
+        return;
+    for (;;) {
+        int64_t kid = 2 * at + 1;
+        if (kid >= c->n_heap)
+            break;
+        if (kid + 1 < c->n_heap && comes_before(c, c->heap[kid + 1], c->heap[kid]))
+            kid++;
+        if (!comes_before(c, c->heap[kid], last))
+            break;
+        c->heap[at] = c->heap[kid];
+        at = kid;
+    }
+    c->heap[at] = last;
+}
+
+/* They will not be split, so their histograms have places for others. */
+void tree_queue_drop(tree_context *c, int64_t remaining) {
+    while (c->n_heap > remaining) {
+        int64_t last = c->n_heap / 2; /* the last of all has no children */
+        for (int64_t at = last + 1; at < c->n_heap; at++)
+            if (comes_before(c, c->heap[last], c->heap[at]))
+                last = at;
+        tree_item *item = &c->item[c->heap[last]];
+        item->is_dropped = 1;
+        if (!item->is_taken)
+            tree_item_forget(c, item);
+        place(c, last, c->heap[--c->n_heap]);
+    }
+}
+
+static int is_open(const tree_context *c, int32_t i) {
+    return c->item[i].children < 0 && !tree_subtree_suits(c, &c->item[i]);
+}
+
+int32_t tree_queue_open(const tree_context *c, int64_t most) {
+    int32_t best = -1;
+    int64_t before = 0;
+    if (!is_bounded(c)) {
+        for (int64_t at = c->n_heap; at > 0; at--)
+            if (is_open(c, c->heap[at - 1]))
+                return c->heap[at - 1];
+        return -1;
+    }
+    for (int64_t at = 0; at < c->n_heap; at++)
+        if (is_open(c, c->heap[at]) && (best < 0 || comes_before(c, c->heap[at], best)))
+            best = c->heap[at];
+    for (int64_t at = 0; best >= 0 && at < c->n_heap; at++)
+        before += comes_before(c, c->heap[at], best);
+    return before < most ? best : -1;
+}
