@@ -37,6 +37,7 @@ void tree_close(void *self, void *context) {
     host->free(host, c->packed_scratch);
     tree_bundles_free(host, c->bundles);
     tree_columns_free(host, c->columns);
+    tree_joins_free(host, c->joins);
     tree_subtree_free(host, c->subtree);
     tree_values_free(host, c->subtree_values);
     host->free(host, c->sub_leaf);
@@ -212,7 +213,7 @@ static int64_t features_per_split(const tree_config *config, int64_t n) {
 }
 
 /* What a row adds to in packed mode: bundles, or features. */
-static void choose_columns(tree_context *c) {
+static void choose_columns(tree_context *c, int all) {
     int bundles = c->config->bundle && c->per_split == c->n_fit_features && c->n_fit_features > 0;
     if (bundles && !c->tried_bundles)
         tree_bundles_make(c);
@@ -230,6 +231,10 @@ static void choose_columns(tree_context *c) {
         c->is_tight &= lathe_bin_feature_at(c->bins, c->feature[j])->type == LATHE_FEATURE_NUMERIC;
     if (c->is_tight)
         c->narrow_count = c->block_rows = c->tight_count;
+    int joins = !c->bundled && c->per_split == c->n_fit_features;
+    if (joins && all && !c->tried_joins)
+        tree_joins_make(c);
+    c->joined = joins && c->joins && c->joins->n_parts == c->n_fit_features;
     c->slot_words =
         c->packed_features * PACKED_BINS * packed_cell_bytes(c, 1) / (int64_t)sizeof(int64_t);
 }
@@ -263,7 +268,7 @@ static int32_t choose_features(tree_context *c, const lathe_fit *fit, lathe_erro
         c->per_split = c->n_fit_features;
     c->ties_drawn = c->per_split < c->n_fit_features || fit->gradient == NULL;
     if (c->packed)
-        choose_columns(c);
+        choose_columns(c, !fit->features);
     if (c->packed && c->n_used == c->n_rows)
         tree_columns_choose(c);
     return LATHE_OK;

@@ -54,9 +54,12 @@ void tree_item_release(tree_context *c, tree_item *item) {
 }
 
 void tree_item_forget(tree_context *c, tree_item *item) {
+    item->is_dropped = 1;
+    if (item->is_taken)
+        return;
     tree_item_release(c, item);
     for (int32_t side = 0; item->children >= 0 && side < 2; side++)
-        tree_item_release(c, &c->item[item->children + side]);
+        tree_item_forget(c, &c->item[item->children + side]);
 }
 
 /* ---- which histograms ------------------------------------------------------------------------ */
@@ -246,7 +249,7 @@ void tree_expand(tree_context *c, const tree_expansion *x, int32_t worker) {
         left->sum.hc += n;
         right->sum.hc += right->end - right->begin;
     }
-    if (x->last)
+    if (x->last || (x->is_done && __atomic_load_n(x->is_done, __ATOMIC_RELAXED)))
         return;
     if (k.of_small && !c->packed)
         build(c, small, k.of_small, worker);

@@ -13,13 +13,12 @@
 #include "packed.h"
 
 #include <math.h>
-#include <sched.h>
 #include <string.h>
 
 enum {
     CREW_WORK = 1 << 13,  /* row x feature updates that are worth several threads */
     ALONE_WORK = 1 << 15, /* of one leaf */
-    PATIENCE = 64         /* looks for work before others may have the processor */
+    PATIENCE = 1000       /* looks for work before others may have the processor */
 };
 
 /* ---- room ------------------------------------------------------------------------------------ */
@@ -156,7 +155,9 @@ typedef struct growth {
     int64_t max_leaves;
     int64_t n_taken; /* leaves that are being expanded */
     int64_t rows_taken;
+    int n_away;  /* who had nothing to do and left */
     int is_over; /* nobody begins another */
+    int is_done; /* what is still being expanded is in vain; read without the lock */
 } growth;
 
 static int64_t rows_of(const tree_item *item) {
@@ -221,6 +222,7 @@ static void give_back(growth *g, const tree_expansion *x) {
     tree_item *item = &c->item[x->item];
     tree_expansion_settle(c, x);
     item->is_taken = 0;
+    c->item[x->first].is_ready = c->item[x->first + 1].is_ready = 1;
     if (item->is_dropped)
         tree_item_forget(c, item);
     g->n_taken--;
@@ -228,44 +230,6 @@ static void give_back(growth *g, const tree_expansion *x) {
     make_splits(g);
     if (!is_grown(g))
         tree_queue_drop(c, g->max_leaves - g->leaves);
-}
-
-/* Without the lock: somebody else has what comes next. */
-static void wait_a_little(growth *g, int *looks) {
-    packed_unlock(&g->lock);
-    if (++*looks > PATIENCE)
-        sched_yield();
-    for (int i = 0; i < 16; i++)
-        tree_relax();
-    packed_lock(&g->lock);
-}
-
-static int32_t work_along(void *user, int64_t begin, int64_t end, int32_t worker) {
-    (void)begin;
-    (void)end;
-    growth *g = user;
-    tree_expansion x;
-    int looks = 0;
-    packed_lock(&g->lock);
-    while (!g->is_over && !is_grown(g)) {
-        int32_t leaf = has_room(g->c) ? next_leaf(g) : -1;
-        if (leaf >= 0 && is_alone(g, leaf)) {
-            g->is_over = 1;
-        } else if (leaf >= 0) {
-            take(g, leaf, &x);
-            packed_unlock(&g->lock);
-            tree_expand(g->c, &x, worker);
-            packed_lock(&g->lock);
-            give_back(g, &x);
-            looks = 0;
-        } else if (g->n_taken > 0) {
-            wait_a_little(g, &looks);
-        } else {
-            g->is_over = 1; /* no room */
-        }
-    }
-    packed_unlock(&g->lock);
-    return LATHE_OK;
 }
 
 /* Is there work for several? */
@@ -280,6 +244,52 @@ static int suits_crew(const growth *g) {
     return c->n_workers > 1 && n > 1 && rows * c->per_split >= CREW_WORK;
 }
 
+/* Expands a leaf, without the lock. Who finds himself alone with work for several calls for a new crew. */
+static void expand(growth *g, int32_t leaf, int32_t worker) {
+    tree_expansion x;
+    take(g, leaf, &x);
+    x.is_done = &g->is_done;
+    packed_unlock(&g->lock);
+    tree_expand(g->c, &x, worker);
+    packed_lock(&g->lock);
+    give_back(g, &x);
+    if (is_grown(g))
+        __atomic_store_n(&g->is_done, 1, __ATOMIC_RELAXED);
+    if (g->n_away > 0 && g->n_taken == 0 && suits_crew(g))
+        g->is_over = 1;
+}
+
+/* Without the lock: somebody else has what comes next. Is there hope still? */
+static int wait_a_little(growth *g, int *looks) {
+    packed_unlock(&g->lock);
+    for (int i = 0; i < 16; i++)
+        tree_relax();
+    packed_lock(&g->lock);
+    return ++*looks < PATIENCE;
+}
+
+static int32_t work_along(void *user, int64_t begin, int64_t end, int32_t worker) {
+    (void)begin;
+    (void)end;
+    growth *g = user;
+    int looks = 0;
+    packed_lock(&g->lock);
+    while (!g->is_over && !is_grown(g)) {
+        int32_t leaf = has_room(g->c) ? next_leaf(g) : -1;
+        if (leaf >= 0 && !is_alone(g, leaf)) {
+            expand(g, leaf, worker);
+            looks = 0;
+        } else if (leaf >= 0 || g->n_taken == 0) { /* it is for all; or there is no room */
+            g->is_over = 1;
+        } else if (!wait_a_little(g, &looks)) {
+            g->n_away++;
+            break;
+        }
+    }
+    packed_unlock(&g->lock);
+    return LATHE_OK;
+}
+
 /* Some splits further. */
 static void go_on(growth *g) {
     tree_context *c = g->c;
@@ -289,7 +299,7 @@ static void go_on(growth *g) {
     if (g->rc != LATHE_OK)
         return;
     if (suits_crew(g) && !is_alone(g, leaf)) {
-        g->is_over = 0;
+        g->is_over = g->n_away = 0;
         if (c->host->parallel_for(c->host, c->n_workers, 1, work_along, g) == LATHE_OK)
             return;
     }

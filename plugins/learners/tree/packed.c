@@ -76,26 +76,28 @@ INLINE void add_tile(const void *e, int64_t n, const uint8_t *bins, int64_t stri
 
 /* Features of a pass. Cells of half as many, or tight ones, stay in the first-level cache; but where the rows are far apart the lines of
  * bins would be fetched from far away twice. */
-static int64_t tile_of(const tree_context *c, const void *e, int64_t n) {
+static int64_t tile_of(const tree_context *c, int64_t columns, const void *e, int64_t n) {
     int64_t first = packed_row(packed_get(e, 0, c->is_short), c->is_short);
     int64_t last = packed_row(packed_get(e, n - 1, c->is_short), c->is_short);
     int64_t most = n * DENSE_GAP > last - first && !c->is_tight ? DENSE_TILE : TILE;
-    int64_t passes = (c->packed_features + most - 1) / most;
-    return (c->packed_features + passes - 1) / passes;
+    int64_t passes = (columns + most - 1) / most;
+    return (columns + passes - 1) / passes;
 }
 
-void packed_add(const tree_context *c, const void *entries, int64_t n, int64_t *histogram) {
-    int64_t stride = c->packed_stride, features = c->packed_features;
+void packed_add(const tree_context *c, const void *entries, int64_t n, int joined, int64_t *cells) {
+    int64_t stride = joined ? c->joins->stride : c->packed_stride;
+    int64_t features = joined ? c->joins->n_columns : c->packed_features;
+    const uint8_t *first = joined ? c->joins->rows : c->packed_bins;
     if (n == 0 || features == 0)
         return;
-    int64_t tile = tile_of(c, entries, n);
+    int64_t tile = tile_of(c, features, entries, n);
     for (int64_t i = 0; i < n; i += ROWS_PER_TILE) {
         const void *e = packed_from(entries, i, c->is_short);
         int64_t rows = n - i < ROWS_PER_TILE ? n - i : ROWS_PER_TILE;
         for (int64_t f = 0; f < features; f += tile) {
             int64_t nf = features - f < tile ? features - f : tile;
-            void *h = (char *)histogram + f * PACKED_BINS * packed_cell_bytes(c, 1);
-            const uint8_t *bins = c->packed_bins + f;
+            void *h = (char *)cells + f * PACKED_BINS * packed_cell_bytes(c, 1);
+            const uint8_t *bins = first + f;
             if (c->count_is_h)
                 add_rows(e, rows, bins, stride, nf, 0, 1, h);
             else if (c->is_tight)
@@ -121,6 +123,15 @@ void packed_clear(const tree_context *c, int64_t *histogram, int narrow) {
                (size_t)bins_of(c, f) * cell);
 }
 
+void packed_clear_narrow(const tree_context *c, int64_t *cells, int joined) {
+    size_t cell = (size_t)packed_cell_bytes(c, 1);
+    if (!joined)
+        packed_clear(c, cells, 1);
+    for (int64_t k = 0; joined && k < c->joins->n_columns; k++)
+        memset((char *)cells + (size_t)(k * PACKED_BINS) * cell, 0,
+               (size_t)c->joins->column[k].n_cells * cell);
+}
+
 static void flush_tight(const uint32_t *restrict from, int64_t *restrict to, int to_is_narrow,
                         int64_t begin, int64_t end) {
     uint32_t *tight = (uint32_t *)(void *)to;
@@ -132,9 +143,13 @@ static void flush_tight(const uint32_t *restrict from, int64_t *restrict to, int
             to[i] += packed_loosen(from[i]);
 }
 
-void packed_flush(const tree_context *c, const int64_t *restrict from, int64_t *restrict to,
+void packed_flush(const tree_context *c, int joined, int64_t *restrict from, int64_t *restrict to,
                   int to_is_narrow) {
     tree_cell *cell = (tree_cell *)(void *)to;
+    if (joined) {
+        tree_joins_flush(c, from, to, to_is_narrow);
+        return;
+    }
     for (int64_t f = 0; f < c->packed_features; f++) {
         int64_t begin = f * PACKED_BINS, end = begin + bins_of(c, f);
         if (c->is_tight) {
@@ -155,6 +170,7 @@ typedef struct build {
     const void *entry;
     int64_t *histogram;
     int narrow;
+    int joined;
     int lock; /* held by the thread that adds to the histogram */
 } build;
 
@@ -162,21 +178,23 @@ static int32_t build_chunk(void *user, int64_t begin, int64_t end, int32_t worke
     build *b = user;
     tree_context *c = b->c;
     int64_t *scratch = packed_scratch_of(c, worker);
-    packed_clear(c, scratch, 1);
-    packed_add(c, packed_from(b->entry, begin, c->is_short), end - begin, scratch);
+    packed_clear_narrow(c, scratch, b->joined);
+    packed_add(c, packed_from(b->entry, begin, c->is_short), end - begin, b->joined, scratch);
     packed_lock(&b->lock);
-    packed_flush(c, scratch, b->histogram, b->narrow);
+    packed_flush(c, b->joined, scratch, b->histogram, b->narrow);
     packed_unlock(&b->lock);
     return LATHE_OK;
 }
 
 void packed_build(tree_context *c, const tree_item *item, int64_t *histogram, int32_t worker) {
     int64_t n = item->end - item->begin;
-    build b = {c, packed_at(c->entry, item->begin, c->is_short), histogram, !item->is_wide, 0};
+    build b = {.c = c, .histogram = histogram, .narrow = !item->is_wide};
+    b.entry = packed_at(c->entry, item->begin, c->is_short);
+    b.joined = tree_joins_pay(c, n);
     packed_clear(c, histogram, b.narrow);
     int parallel = c->n_workers > 1 && n * c->packed_features >= PACKED_PARALLEL;
-    if (b.narrow && !parallel) {
-        packed_add(c, b.entry, n, histogram);
+    if (b.narrow && !b.joined && !parallel) {
+        packed_add(c, b.entry, n, 0, histogram);
         return;
     }
     int64_t grain = n / (2 * (int64_t)c->n_workers);

@@ -78,6 +78,8 @@ typedef struct packed_kernels {
     /* The same for two classes of counted rows, from running sums `rows | ones << 16`; what counts is
      * (gl H - G hl)^2 / (hl hr), see scan.c, and both sides must have `least` rows. */
     double (*best_counts)(const uint32_t *sums, int n, uint32_t all, int32_t least, int *position);
+    /* Cells [n, weight], of 64 bits or of 32: sums[n] of each row of them; the first row becomes the sum of all. */
+    void (*collapse)(int64_t *cells, int weight, int n, int is_tight, int64_t *sums);
 } packed_kernels;
 
 const packed_kernels *packed_kernels_choose(const lathe_host *host);
@@ -202,6 +204,14 @@ void tree_bundles_free(const lathe_host *host, tree_bundles *b);
 const int64_t *tree_bundles_cells(const tree_context *c, const tree_item *item, int32_t feature,
                                   const int64_t *histogram, int narrow, int64_t *scratch);
 
+/* join.c: c->joins, where they are worth it. */
+void tree_joins_make(tree_context *c);
+void tree_joins_free(const lathe_host *host, tree_joins *j);
+/* Are the sums of so many rows faster by them? */
+int tree_joins_pay(const tree_context *c, int64_t n);
+/* Adds the narrow cells of joined columns, which it uses up, to a histogram. */
+void tree_joins_flush(const tree_context *c, int64_t *from, int64_t *to, int to_is_narrow);
+
 /* columns.c. Before a tree grows: which features have columns. */
 void tree_columns_choose(tree_context *c);
 void tree_columns_free(const lathe_host *host, tree_columns *k);
@@ -227,11 +237,12 @@ void packed_subtract(const tree_context *c, int64_t *from, int from_is_narrow, i
 /* packed_search.c */
 void packed_search(tree_context *c, tree_item *item, const int64_t *histogram, int32_t worker);
 
-/* Adds rows, at most c->block_rows, to narrow cells. */
-void packed_add(const tree_context *c, const void *entries, int64_t n, int64_t *histogram);
+/* Adds rows, at most c->block_rows, to narrow cells; joined: of c->joins, whose cells are no histogram yet. */
+void packed_add(const tree_context *c, const void *entries, int64_t n, int joined, int64_t *cells);
 void packed_clear(const tree_context *c, int64_t *histogram, int narrow);
-/* Adds narrow cells to others. */
-void packed_flush(const tree_context *c, const int64_t *restrict from, int64_t *restrict to,
+void packed_clear_narrow(const tree_context *c, int64_t *cells, int joined);
+/* Adds narrow cells, which may be used up, to others. */
+void packed_flush(const tree_context *c, int joined, int64_t *restrict from, int64_t *restrict to,
                   int to_is_narrow);
 
 /* A worker's narrow histogram, for what is over before it calls anybody. */

@@ -8,7 +8,12 @@
 
 #define MOST_ROUGH_L2 0x1p40 /* in units of h: far from where a float overflows */
 
-enum { NEAR = 16 /* scores that are looked at together */ };
+enum {
+    NEAR = 16 /* scores that are looked at together; their number is rounded up to a multiple */
+};
+
+typedef int32_t int8_vector __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int64_t long4_vector __attribute__((vector_size(32)));
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -160,36 +165,49 @@ INLINE void score_roughly(const packed_node *node, const uint64_t *sum, int n, i
     int32_t least_count = whole_least(node->min_rows), least_h = whole_least(node->min_hessian);
     float l2 = (float)node->l2;
     least_h = least_h < 1 && !(node->l2 > 0) ? 1 : least_h;
-    for (int b = 0; b < n; b++) {
-        uint32_t high = (uint32_t)(sum[b] >> 32), low = (uint32_t)sum[b];
-        g[b] = (int32_t)high >> 8;
-        h[b] = (int32_t)((high << 16 | low >> 16) & 0xffffff);
-        count[b] = (int32_t)(low & 0xffff);
-    }
-    for (int b = 0; b < n; b++) {
-        int32_t other_h = all_h - h[b], other_count = all_count - count[b];
-        float gl = (float)g[b], gr = (float)(all_g - g[b]);
-        float x = (float)h[b] + l2, y = (float)other_h + l2;
-        float score = (gl * gl * y + gr * gr * x) / (x * y);
-        int32_t few = count[b] < other_count ? count[b] : other_count, one;
-        int32_t low = h[b] < other_h ? h[b] : other_h;
-        memcpy(&one, &score, sizeof one);
-        bits[b] = ((few >= least_count) & (low >= least_h)) ? one : -1;
-    }
+    for (int b = 0; b < n; b += NEAR)
+        for (int l = b; l < b + NEAR; l++) {
+            uint32_t high = (uint32_t)(sum[l] >> 32), low = (uint32_t)sum[l];
+            g[l] = (int32_t)high >> 8;
+            h[l] = (int32_t)((high << 16 | low >> 16) & 0xffffff);
+            count[l] = (int32_t)(low & 0xffff);
+        }
+    for (int b = 0; b < n; b += NEAR)
+        for (int l = b; l < b + NEAR; l++) {
+            int32_t other_h = all_h - h[l], other_count = all_count - count[l];
+            float gl = (float)g[l], gr = (float)(all_g - g[l]);
+            float x = (float)h[l] + l2, y = (float)other_h + l2;
+            float score = (gl * gl * y + gr * gr * x) / (x * y);
+            int32_t few = count[l] < other_count ? count[l] : other_count, one;
+            int32_t least = h[l] < other_h ? h[l] : other_h;
+            memcpy(&one, &score, sizeof one);
+            bits[l] = ((few >= least_count) & (least >= least_h)) ? one : -1;
+        }
+}
+
+/* Is one of NEAR at least `low`? */
+INLINE int any_near(const int32_t *bits, int32_t low) {
+    int8_vector least = {low, low, low, low, low, low, low, low};
+    const int8_vector *v = (const int8_vector *)(const void *)bits;
+    long4_vector any = (long4_vector)((v[0] >= least) | (v[1] >= least));
+    return ((any[0] | any[1]) | (any[2] | any[3])) != 0;
 }
 
 /* The same as best_narrow, of sums of squares: twice as many scores at a time in float, and in double those alone that
- * come near the greatest. */
+ * come near the greatest. n is a multiple of NEAR. */
 INLINE double best_squares(const packed_node *node, const uint64_t *sum, int n, int *position) {
-    int32_t bits[PACKED_BINS + NEAR], top = -1, low;
+    int32_t bits[PACKED_BINS], tops[NEAR], top = -1, low;
     packed_node all = *node;
     double best = -1;
     float near;
     score_roughly(node, sum, n, bits);
-    for (int b = 0; b < n; b++)
-        top = bits[b] > top ? bits[b] : top;
     for (int l = 0; l < NEAR; l++)
-        bits[n + l] = -1;
+        tops[l] = -1;
+    for (int b = 0; b < n; b += NEAR)
+        for (int l = 0; l < NEAR; l++)
+            tops[l] = bits[b + l] > tops[l] ? bits[b + l] : tops[l];
+    for (int l = 0; l < NEAR; l++)
+        top = tops[l] > top ? tops[l] : top;
     *position = -1;
     if (top < 0)
         return -1;
@@ -197,10 +215,9 @@ INLINE double best_squares(const packed_node *node, const uint64_t *sum, int n, 
     near *= 1.0f - 0x1p-18f; /* more than twice that far */
     memcpy(&low, &near, sizeof low);
     for (int b = 0; b < n; b += NEAR) {
-        int32_t any = 0;
-        for (int l = 0; l < NEAR; l++)
-            any |= bits[b + l] >= low;
-        for (int i = b; any && i < b + NEAR; i++) {
+        if (!any_near(bits + b, low))
+            continue;
+        for (int i = b; i < b + NEAR; i++) {
             if (bits[i] < low || (i > 0 && sum[i] == sum[i - 1])) /* the first of equal ones */
                 continue;
             double score = score_narrow(all, sum[i], 0, 0);
@@ -213,18 +230,44 @@ INLINE double best_squares(const packed_node *node, const uint64_t *sum, int n, 
     return best;
 }
 
-INLINE double best_cut(const packed_node *node, const int64_t *cells, int n, int64_t first,
-                       int count_is_h, int gini, int *position, int64_t *left) {
-    uint64_t sum[PACKED_BINS], v = (uint64_t)first;
-    for (int b = 0; b < n; b++) {
-        v += (uint64_t)cells[b];
+/* Running sums of n cells, up to the next multiple of NEAR with 0, which has no rows. Returns that multiple. */
+INLINE int run_narrow(const uint64_t *cells, int n, uint64_t v, uint64_t *sum) {
+    int b = 0;
+    for (; b + 4 <= n; b += 4) { /* two additions wait for each other, not four */
+        uint64_t low = cells[b] + cells[b + 1], high = cells[b + 2] + cells[b + 3];
+        sum[b] = v + cells[b];
+        sum[b + 1] = v + low;
+        sum[b + 2] = v + low + cells[b + 2];
+        v = v + low + high;
+        sum[b + 3] = v;
+    }
+    for (; b < n; b++) {
+        v += cells[b];
         sum[b] = v;
     }
+    for (; b % NEAR != 0; b++)
+        sum[b] = 0;
+    return b;
+}
+
+/* Empty cells at the ends are left out: with them cuts have no rows on one side, or are equal to one before them. */
+INLINE double best_cut(const packed_node *node, const int64_t *cells, int n, int64_t first,
+                       int count_is_h, int gini, int *position, int64_t *left) {
+    uint64_t sum[PACKED_BINS];
+    int from = 0;
+    while (first == 0 && from < n && cells[from] == 0)
+        from++;
+    while (n > from && cells[n - 1] == 0)
+        n--;
+    n = n == from && first != 0 ? 1 : n - from;
+    int m = run_narrow((const uint64_t *)cells + from, n, (uint64_t)first, sum);
     double best = !gini && node->l2 < MOST_ROUGH_L2
-                      ? best_squares(node, sum, n, position)
+                      ? best_squares(node, sum, m, position)
                       : best_narrow(node, sum, n, count_is_h, gini, position);
-    if (best >= 0)
+    if (best >= 0) {
         *left = (int64_t)sum[*position];
+        *position += from;
+    }
     return best;
 }
 
@@ -263,6 +306,25 @@ INLINE double best_of_counts(const uint32_t *sums, int n, uint32_t all, int32_t 
     return first_greatest(score, n, position);
 }
 
+/* ---- joined columns -------------------------------------------------------------------------- */
+
+#define COLLAPSE(name, word)                                                                       \
+    INLINE void name(word *restrict cells, int weight, int n, word *restrict sums) {               \
+        for (int d = 0; d < n; d++) {                                                              \
+            const word *row = cells + d * weight;                                                  \
+            word sum = 0;                                                                          \
+            for (int i = 0; i < weight; i++)                                                       \
+                sum += row[i];                                                                     \
+            sums[d] = sum;                                                                         \
+        }                                                                                          \
+        for (int d = 1; d < n; d++)                                                                \
+            for (int i = 0; i < weight; i++)                                                       \
+                cells[i] += cells[d * weight + i];                                                 \
+    }
+
+COLLAPSE(collapse_wide, uint64_t)
+COLLAPSE(collapse_tight, uint32_t)
+
 /* ---- one set a level ------------------------------------------------------------------------- */
 
 #define KERNELS(level, attribute)                                                                  \
@@ -299,8 +361,16 @@ INLINE double best_of_counts(const uint32_t *sums, int n, uint32_t all, int32_t 
                                            int32_t least, int *position) {                         \
         return best_of_counts(sums, n, all, least, position);                                      \
     }                                                                                              \
-    static const packed_kernels kernels_##level = {round_##level,  weigh_##level, wide_##level,    \
-                                                   narrow_##level, tight_##level, counts_##level}
+    attribute static void collapse_##level(int64_t *cells, int weight, int n, int is_tight,        \
+                                           int64_t *sums) {                                        \
+        if (is_tight)                                                                              \
+            collapse_tight((uint32_t *)(void *)cells, weight, n, (uint32_t *)(void *)sums);        \
+        else                                                                                       \
+            collapse_wide((uint64_t *)cells, weight, n, (uint64_t *)sums);                         \
+    }                                                                                              \
+    static const packed_kernels kernels_##level = {round_##level,   weigh_##level, wide_##level,   \
+                                                   narrow_##level,  tight_##level, counts_##level, \
+                                                   collapse_##level}
 
 KERNELS(plain, );
 

@@ -27,7 +27,8 @@ typedef struct partition {
     int child; /* whose histogram: 0 left, 1 right */
     int64_t *histogram;
     int narrow;
-    int lock; /* held by the thread that adds to the histogram */
+    int joined; /* rows are added to joined columns first */
+    int lock;   /* held by the thread that adds to the histogram */
     int64_t grain;
     int64_t *n_left; /* [chunks, 3] */
     int64_t *left_at;
@@ -98,7 +99,7 @@ typedef struct sink {
 static void flush_sink(sink *s) {
     partition *p = s->p;
     packed_lock(&p->lock);
-    packed_flush(p->c, s->cells, p->histogram, p->narrow);
+    packed_flush(p->c, p->joined, s->cells, p->histogram, p->narrow);
     packed_unlock(&p->lock);
 }
 
@@ -107,10 +108,10 @@ static void add(sink *s, const void *e, int64_t n) {
         return;
     if (n > s->room) {
         flush_sink(s);
-        packed_clear(s->p->c, s->cells, 1);
+        packed_clear_narrow(s->p->c, s->cells, s->p->joined);
         s->room = s->p->c->block_rows;
     }
-    packed_add(s->p->c, e, n, s->cells);
+    packed_add(s->p->c, e, n, s->p->joined, s->cells);
     s->room -= n;
 }
 
@@ -121,10 +122,10 @@ static int64_t divide_here(partition *p, int32_t worker) {
     tree_context *c = p->c;
     int64_t n = p->n, l = 0, r = 0, block = block_rows(p);
     sink s = {p, p->histogram, n};
-    if (p->histogram && !p->narrow) {
+    if (p->histogram && (!p->narrow || p->joined)) {
         s.cells = packed_scratch_of(c, worker);
         s.room = c->block_rows;
-        packed_clear(c, s.cells, 1);
+        packed_clear_narrow(c, s.cells, p->joined);
     }
     for (int64_t i = 0; i < n; i += block) {
         int64_t m = n - i < block ? n - i : block;
@@ -151,7 +152,7 @@ static int32_t divide_chunk(void *user, int64_t begin, int64_t end, int32_t work
     int64_t l = 0, r = 0, block = block_rows(p);
     sink s = {p, p->histogram ? packed_scratch_of(c, worker) : NULL, c->block_rows};
     if (s.cells)
-        packed_clear(c, s.cells, 1);
+        packed_clear_narrow(c, s.cells, p->joined);
     for (int64_t i = begin; i < end; i += block) {
         int64_t m = end - i < block ? end - i : block;
         void *left = at(p, p->spare, begin + l), *right = at(p, p->spare, end - 1 - r);
@@ -234,6 +235,7 @@ int64_t packed_partition(tree_context *c, const tree_item *item, const tree_item
     p.bins = p.bins ? p.bins : bins->rows + feature;
     p.histogram = histogram;
     p.narrow = !child->is_wide;
+    p.joined = histogram && tree_joins_pay(c, tree_size(c, child->sum.hc));
     for (int b = 0; b < PACKED_BINS; b++)
         p.is_left[b] = (uint8_t)tree_bin_is_left(item->split.left_bins, b);
     if (histogram)

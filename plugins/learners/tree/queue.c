@@ -57,9 +57,7 @@ void tree_queue_drop(tree_context *c, int64_t remaining) {
             if (comes_before(c, c->heap[last], c->heap[at]))
                 last = at;
         tree_item *item = &c->item[c->heap[last]];
-        item->is_dropped = 1;
-        if (!item->is_taken)
-            tree_item_forget(c, item);
+        tree_item_forget(c, item);
         place(c, last, c->heap[--c->n_heap]);
     }
 }
@@ -68,7 +66,15 @@ static int is_open(const tree_context *c, int32_t i) {
     return c->item[i].children < 0 && !tree_subtree_suits(c, &c->item[i]);
 }
 
-int32_t tree_queue_open(const tree_context *c, int64_t most) {
+/* How many leaves of the queue come before one of this gain, up to `most`. */
+static int64_t count_before(const tree_context *c, double gain, int64_t most) {
+    int64_t n = 0;
+    for (int64_t at = 0; at < c->n_heap && n < most; at++)
+        n += c->item[c->heap[at]].split.gain > gain;
+    return n;
+}
+
+static int32_t open_in_queue(const tree_context *c, int64_t most) {
     int32_t best = -1;
     int64_t before = 0;
     if (!is_bounded(c)) {
@@ -80,7 +86,27 @@ int32_t tree_queue_open(const tree_context *c, int64_t most) {
     for (int64_t at = 0; at < c->n_heap; at++)
         if (is_open(c, c->heap[at]) && (best < 0 || comes_before(c, c->heap[at], best)))
             best = c->heap[at];
-    for (int64_t at = 0; best >= 0 && at < c->n_heap; at++)
-        before += comes_before(c, c->heap[at], best);
+    if (best >= 0)
+        before = count_before(c, c->item[best].split.gain, most);
     return before < most ? best : -1;
+}
+
+/* A child of an expanded leaf that waits to be split. */
+static int32_t open_below(const tree_context *c, int64_t most) {
+    int32_t best = -1;
+    for (int32_t i = 1; i < c->n_items; i++) {
+        const tree_item *item = &c->item[i];
+        if (item->is_ready && item->parent < 0 && !item->is_taken && !item->is_dropped &&
+            item->split.gain > 0 && is_open(c, i) &&
+            (best < 0 || item->split.gain > c->item[best].split.gain))
+            best = i;
+    }
+    if (best < 0 || count_before(c, c->item[best].split.gain, most) >= most)
+        return -1;
+    return best;
+}
+
+int32_t tree_queue_open(const tree_context *c, int64_t most) {
+    int32_t leaf = open_in_queue(c, most);
+    return leaf >= 0 ? leaf : open_below(c, most);
 }

@@ -6,6 +6,7 @@
  *   packed.c, packed_search.c, packed_load.c, packed_partition.c, packed_leaves.c, packed_kernels.c   the fast
  *               way: small integers, several to a word
  *   bundle.c    sparse features that share a column
+ *   join.c      features of few bins that do
  *   columns.c   columns of the features that divide the most rows
  *   histogram.c sums of the statistics by bin, and their subtraction
  *   scan.c, scan_classes.c   the best split of one feature from its histogram
@@ -158,8 +159,9 @@ typedef struct tree_item {
     int32_t histogram;  /* slot, -1: none */
     int32_t is_wide;    /* its histogram has wide cells */
     int32_t children;   /* number of the first of two items, once it is expanded; else -1 */
+    int32_t is_ready;   /* its sums and split are known */
     int32_t is_taken;   /* it is being expanded */
-    int32_t is_dropped; /* from the queue: it stays a leaf */
+    int32_t is_dropped; /* it stays a leaf, or will not be one */
     int64_t order;      /* of becoming a leaf; breaks ties */
     uint64_t key;       /* of the features it draws */
     double low, high;   /* of its leaves' values, less the centre; where c->monotone is set */
@@ -181,6 +183,30 @@ typedef struct tree_bundles {
     int32_t *n_bins;   /* [n_columns] cells in use */
     tree_place *place; /* [n_features] */
 } tree_bundles;
+
+/* A feature's part of a joined column (join.c): its bins that occur are its digits. */
+typedef struct tree_join {
+    int32_t feature;
+    int32_t column;
+    int32_t n;        /* digits */
+    int32_t weight;   /* a digit counts so much in the column's number */
+    uint8_t bin[256]; /* of each digit */
+} tree_join;
+
+typedef struct tree_join_column {
+    int32_t first; /* of its parts, ascending by weight */
+    int32_t n_parts;
+    int32_t n_cells; /* in use */
+} tree_join_column;
+
+typedef struct tree_joins {
+    int64_t n_columns;
+    int64_t n_parts;
+    int64_t stride;
+    uint8_t *rows;            /* [n_rows, stride] */
+    tree_join *part;          /* [n_parts] one a feature */
+    tree_join_column *column; /* [n_columns] */
+} tree_joins;
 
 /* A leaf of a subtree. */
 typedef struct tree_leaf {
@@ -246,6 +272,9 @@ typedef struct tree_context {
     int32_t bundled; /* in this fit */
     int32_t tried_bundles;
     tree_bundles *bundles; /* NULL: none */
+    int32_t joined;        /* in this fit */
+    int32_t tried_joins;
+    tree_joins *joins;     /* NULL: none */
     tree_columns *columns; /* columns.c; NULL: none */
     struct packed_kernels const *kernels;
     const float *gradient, *hessian; /* of the fit, for the exact values of leaves; or the
@@ -440,7 +469,8 @@ typedef struct tree_expansion {
     int32_t small_slot; /* for the histogram of the smaller child, -1: none */
     int32_t large_slot;
     int32_t last;
-    int32_t alone; /* no other is under way: all threads may help */
+    int32_t alone;      /* no other is under way: all threads may help */
+    const int *is_done; /* 1: nobody wants it any more; NULL: somebody does */
 } tree_expansion;
 void tree_expand(tree_context *c, const tree_expansion *x, int32_t worker);
 /* Takes and gives back places for histograms; one thread. */
@@ -449,7 +479,7 @@ void tree_expansion_settle(tree_context *c, const tree_expansion *x);
 int tree_item_may_split(const tree_context *c, const tree_item *item);
 void tree_slots_reset(tree_slots *s);
 void tree_item_release(tree_context *c, tree_item *item);
-/* Gives back what an expanded or dropped leaf and its children hold: it stays a leaf. */
+/* Of a leaf that will not be split: gives back what it and all that was found below it hold; later, what is taken. */
 void tree_item_forget(tree_context *c, tree_item *item);
 void tree_start_root(tree_context *c);
 
@@ -478,7 +508,8 @@ int32_t tree_queue_first(const tree_context *c);
 void tree_queue_pop(tree_context *c);
 /* Drops the leaves that come after the next `remaining`. */
 void tree_queue_drop(tree_context *c, int64_t remaining);
-/* The first that is not expanded, nor being so; -1: there is none, or `most` and more come before it. */
+/* The first that is not expanded, nor being so; else one below an expanded leaf. -1: there is none, or `most` and more
+ * come before it. */
 int32_t tree_queue_open(const tree_context *c, int64_t most);
 
 /* grow.c: grows c's tree. */
