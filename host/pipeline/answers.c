@@ -13,15 +13,19 @@ static const char *text_of(const cJSON *object, const char *key) {
     return cJSON_IsString(node) ? node->valuestring : NULL;
 }
 
-/* A member as compact JSON text in the run's arena; NULL where absent. */
-static const char *json_of(lathe_parent *p, const cJSON *object, const char *key) {
+/* A member as compact JSON text, for this question; NULL where absent. Once *rc is a failure, nothing happens. */
+static const char *json_of(lathe_parent *p, const cJSON *object, const char *key, int32_t *rc,
+                           lathe_error *err) {
     const cJSON *node = lathe_json_get(object, key);
-    if (node == NULL)
+    if (node == NULL || *rc != LATHE_OK)
         return NULL;
     lathe_buf text = {0};
     lathe_json_print(NULL, node, &text);
-    const char *copy = lathe_arena_strndup(p->arena, lathe_buf_str(&text), text.len);
+    const char *copy =
+        text.failed ? NULL : lathe_arena_strndup(p->asking, lathe_buf_str(&text), text.len);
     lathe_buf_free(&text);
+    if (copy == NULL)
+        *rc = lathe_fail(err, LATHE_E_MEMORY, "worker", "out of memory for \"%s\"", key);
     return copy;
 }
 
@@ -40,7 +44,7 @@ static int32_t answer_step_get(lathe_parent *p, const cJSON *question, cJSON *re
     bool found = false;
     lathe_step_record step = {0};
     if (rc == LATHE_OK)
-        rc = lathe_store_step_get(p->store, key, p->arena, &found, &step, err);
+        rc = lathe_store_step_get(p->store, key, p->asking, &found, &step, err);
     if (rc != LATHE_OK)
         return rc;
     cJSON_AddBoolToObject(reply, "found", found);
@@ -72,12 +76,12 @@ static int32_t answer_step_put(lathe_parent *p, const cJSON *question, cJSON *re
     int32_t rc = need_text(question, "key", &key, err);
     if (rc == LATHE_OK && text_of(question, "path") != NULL)
         rc = commit_staged(p, question, "step", sha256, NULL, err);
+    const char *metadata = json_of(p, question, "metadata", &rc, err);
     if (rc == LATHE_OK)
-        rc = lathe_store_step_put(p->store, key, sha256[0] ? sha256 : NULL,
-                                  json_of(p, question, "metadata"), p->id, err);
+        rc = lathe_store_step_put(p->store, key, sha256[0] ? sha256 : NULL, metadata, p->id, err);
     const char *committed = NULL;
     if (rc == LATHE_OK && sha256[0])
-        rc = lathe_store_artifact_path(p->store, sha256, false, p->arena, &committed, err);
+        rc = lathe_store_artifact_path(p->store, sha256, false, p->asking, &committed, err);
     if (rc == LATHE_OK && committed != NULL)
         cJSON_AddStringToObject(reply, "path", committed);
     return rc;
@@ -95,7 +99,7 @@ static int32_t answer_commit(lathe_parent *p, const cJSON *question, cJSON *repl
     if (rc == LATHE_OK)
         rc = lathe_store_run_file_add(p->store, p->id, name, sha256, err);
     if (rc == LATHE_OK)
-        rc = lathe_store_artifact_path(p->store, sha256, false, p->arena, &path, err);
+        rc = lathe_store_artifact_path(p->store, sha256, false, p->asking, &path, err);
     if (rc != LATHE_OK)
         return rc;
     cJSON_AddStringToObject(reply, "path", path);
@@ -132,14 +136,15 @@ static int32_t check_fits(lathe_parent *p, lathe_version_new *info, cJSON *reply
 static int32_t answer_register(lathe_parent *p, const cJSON *question, cJSON *reply,
                                lathe_error *err) {
     bool move = cJSON_IsTrue(lathe_json_get(question, "move"));
+    int32_t rc = LATHE_OK;
     lathe_version_new info = {
         .model = text_of(question, "model"),
         .project = p->project,
         .sha256 = text_of(question, "sha256"),
         .run = p->id,
-        .document = json_of(p, question, "document"),
-        .metrics = json_of(p, question, "metrics"),
-        .goal = json_of(p, question, "goal"),
+        .document = json_of(p, question, "document", &rc, err),
+        .metrics = json_of(p, question, "metrics", &rc, err),
+        .goal = json_of(p, question, "goal", &rc, err),
         .alias = move ? "live" : NULL,
         .endpoint = move ? text_of(question, "endpoint") : NULL,
         .reason = move ? "goal met" : NULL,
@@ -148,7 +153,8 @@ static int32_t answer_register(lathe_parent *p, const cJSON *question, cJSON *re
     if (info.model == NULL || info.sha256 == NULL)
         return lathe_fail(err, LATHE_E_INVALID, "worker", "a registration lacks model or sha256");
     int64_t version = 0;
-    int32_t rc = check_fits(p, &info, reply, err);
+    if (rc == LATHE_OK)
+        rc = check_fits(p, &info, reply, err);
     if (rc == LATHE_OK)
         rc = lathe_store_version_register(p->store, &info, &version, err);
     if (rc == LATHE_OK)
@@ -163,10 +169,11 @@ static int32_t answer_alerts(lathe_parent *p, const cJSON *question, cJSON *repl
     int n = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0;
     if (n == 0)
         return LATHE_OK;
-    lathe_alert_new *alerts = lathe_arena_array(p->arena, (size_t)n, sizeof *alerts);
+    lathe_alert_new *alerts = lathe_arena_array(p->asking, (size_t)n, sizeof *alerts);
     if (alerts == NULL)
         return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for %d alerts", n);
     size_t i = 0;
+    int32_t rc = LATHE_OK;
     const cJSON *item;
     cJSON_ArrayForEach(item, list) {
         const cJSON *version = lathe_json_get(item, "version");
@@ -180,19 +187,22 @@ static int32_t answer_alerts(lathe_parent *p, const cJSON *question, cJSON *repl
             .version = number > 0 && number < 1e15 ? (int64_t)number : 0,
             .run = p->id,
             .feature = text_of(item, "feature"),
-            .detail = json_of(p, item, "detail"),
+            .detail = json_of(p, item, "detail", &rc, err),
         };
     }
-    return lathe_store_alerts_add(p->store, alerts, i, err);
+    return rc == LATHE_OK ? lathe_store_alerts_add(p->store, alerts, i, err) : rc;
 }
 
 /* Facts about the run that only the worker knows: plugins with digests, data with digests. */
 static int32_t answer_facts(lathe_parent *p, const cJSON *question, cJSON *reply,
                             lathe_error *err) {
     (void)reply;
-    return lathe_store_run_facts(p->store, p->id, json_of(p, question, "machine"),
-                                 json_of(p, question, "plugins"), json_of(p, question, "data"),
-                                 err);
+    int32_t rc = LATHE_OK;
+    const char *machine = json_of(p, question, "machine", &rc, err);
+    const char *plugins = json_of(p, question, "plugins", &rc, err);
+    const char *data = json_of(p, question, "data", &rc, err);
+    return rc == LATHE_OK ? lathe_store_run_facts(p->store, p->id, machine, plugins, data, err)
+                          : rc;
 }
 
 typedef struct question_kind {
@@ -218,7 +228,11 @@ cJSON *lathe_parent_answer(lathe_parent *p, const cJSON *question) {
     while (i < sizeof kinds / sizeof *kinds &&
            (event == NULL || strcmp(kinds[i].event, event) != 0))
         i++;
-    if (i < sizeof kinds / sizeof *kinds)
+    p->asking =
+        lathe_arena_new(); /* a worker may ask for ever: what one question takes goes with it */
+    if (p->asking == NULL)
+        rc = lathe_fail(&err, LATHE_E_MEMORY, "worker", "out of memory for an answer");
+    else if (i < sizeof kinds / sizeof *kinds)
         rc = kinds[i].answer(p, question, reply, &err);
     else
         lathe_fail(&err, rc, "worker", "an unknown question \"%.40s\"", event ? event : "");
@@ -228,5 +242,7 @@ cJSON *lathe_parent_answer(lathe_parent *p, const cJSON *question) {
         cJSON_AddStringToObject(error, "where", err.where);
         cJSON_AddStringToObject(error, "message", err.message);
     }
+    lathe_arena_free(p->asking);
+    p->asking = NULL;
     return reply;
 }

@@ -14,6 +14,7 @@ struct lathe_parent {
     lathe_run_request request; /* callbacks alone are kept */
     char id[LATHE_RUN_ID];
     lathe_arena *arena;  /* of the run */
+    lathe_arena *asking; /* of the question that is being answered */
     const char *actor;   /* NULL: as the store has it */
     const char *project; /* NULL: any */
     const char *staging; /* where the worker may stage files */
