@@ -55,9 +55,14 @@ static int read_config(const lathe_serve_sources *sources, lathe_arena *arena,
     return EXIT_DONE;
 }
 
+/* Kept to the very end, as the supervisor keeps itself: a thread of a call that was cut may read them. volatile: nobody does
+ * here. */
+static lathe_arena *volatile kept_arena;
+static char *volatile kept_self;
+
 static int serve(const lathe_serve_sources *sources, const char *home, bool check) {
-    lathe_arena *arena = lathe_arena_new();
-    char *self = lathe_path_self();
+    lathe_arena *arena = kept_arena = lathe_arena_new();
+    char *self = kept_self = lathe_path_self();
     lathe_serve_config config = {0};
     lathe_error err = {0};
     int code = arena && self ? read_config(sources, arena, &config) : EXIT_FAILED;
@@ -70,8 +75,6 @@ static int serve(const lathe_serve_sources *sources, const char *home, bool chec
         if (code != 0)
             cli_error(&err);
     }
-    free(self);
-    lathe_arena_free(arena);
     return code;
 }
 

@@ -105,14 +105,15 @@ static int spawn(pid_t *pid, const lathe_question *q, const files_of *f) {
 }
 
 /* Waits for its end; false: it was killed. */
-static bool wait_for(pid_t pid, int out, double seconds, size_t max_bytes, int *status) {
-    const int64_t end = lathe_now_ns() + (int64_t)(seconds * 1e9);
+static bool wait_for(pid_t pid, int out, const lathe_question *q, int *status) {
+    const int64_t end = lathe_now_ns() + (int64_t)(q->seconds * 1e9);
     for (;;) {
         struct stat st;
         const pid_t got = waitpid(pid, status, WNOHANG);
         if (got == pid || (got < 0 && errno != EINTR))
             return true;
-        if (lathe_now_ns() > end || (fstat(out, &st) == 0 && (size_t)st.st_size > max_bytes)) {
+        if (lathe_now_ns() > end || (q->stop != NULL && atomic_load(q->stop)) ||
+            (fstat(out, &st) == 0 && (size_t)st.st_size > q->max_bytes)) {
             kill(pid, SIGKILL);
             while (waitpid(pid, status, 0) < 0 && errno == EINTR)
                 ;
@@ -182,12 +183,16 @@ int32_t lathe_ask(const lathe_question *q, lathe_buf *answer, lathe_error *err) 
     const bool opened = open_files(q, &f);
     if ((code = opened ? spawn(&pid, q, &f) : errno) != 0)
         rc = lathe_fail_errno(err, code, q->executable, "no worker could be started");
-    else if (!wait_for(pid, f.out, q->seconds, q->max_bytes, &status)) {
+    else if (!wait_for(pid, f.out, q, &status)) {
         if (q->partial)
             read_file(f.out, q->max_bytes, answer);
-        rc = lathe_fail(err, LATHE_E_TIMEOUT, NULL,
-                        "the worker (%s) had no answer within %.0f s and %zu MB: %s", q->args[0],
-                        q->seconds, q->max_bytes >> 20, tell(&f, SIGKILL, text, sizeof text));
+        if (q->stop != NULL && atomic_load(q->stop))
+            rc = lathe_fail(err, LATHE_E_CANCELLED, NULL, "the service ends");
+        else
+            rc =
+                lathe_fail(err, LATHE_E_TIMEOUT, NULL,
+                           "the worker (%s) had no answer within %.0f s and %zu MB: %s", q->args[0],
+                           q->seconds, q->max_bytes >> 20, tell(&f, SIGKILL, text, sizeof text));
     } else
         rc = take_answer(q, &f, status, answer, err);
     close_files(&f);

@@ -159,8 +159,18 @@ static int32_t begin(lathe_supervisor *s, const char *home, lathe_error *err) {
     return rc == LATHE_OK ? lathe_local_open(s, err) : rc;
 }
 
-/* The process ends here: what is still open goes with it, the store is closed in order. */
+/* Calls that take long and were cut when the time to finish them was over are still in their threads. */
+static bool has_calls(const lathe_supervisor *s) {
+    int n = 0;
+    for (size_t lane = 0; lane < sizeof s->lane_running / sizeof *s->lane_running; lane++)
+        n += s->lane_running[lane];
+    return n > 0;
+}
+
+/* The process ends here: what is still open goes with it, the store is closed in order, unless a thread works with it: then
+ * it is as after a crash, which loses nothing. */
 static void end(lathe_supervisor *s, bool served) {
+    lathe_watches_stop(s->watches);
     if (s->store != NULL)
         lathe_local_remove(s);
     lathe_queue_free(s->queue);
@@ -173,6 +183,8 @@ static void end(lathe_supervisor *s, bool served) {
     lathe_systemd_close(&s->systemd);
     lathe_rollouts_free(s);
     lathe_watches_free(s->watches);
+    if (has_calls(s))
+        return;
     SSL_CTX_free(s->tls);
     lathe_auth_free(s->auth);
     lathe_api_close(s);

@@ -79,7 +79,8 @@ int32_t watch_ask(const lathe_watches *all, watch_job *job) {
                                      .input = job->question.data,
                                      .input_len = job->question.len,
                                      .seconds = ASK_SECONDS,
-                                     .max_bytes = ANSWER_BYTES};
+                                     .max_bytes = ANSWER_BYTES,
+                                     .stop = &all->stop};
     int32_t rc = lathe_ask(&question, &job->text, &job->err);
     if (rc != LATHE_OK)
         return rc;

@@ -112,6 +112,7 @@ struct lathe_watches {
     lathe_supervisor *s;
     watch_item *items[LATHE_SLOTS_MODELS];   /* by number of the version; NULL: not looked at */
     watch_job *job;                          /* NULL: none is under way */
+    atomic_bool stop;                        /* the job that is under way is the last, and ends */
     int next;                                /* who is looked at first */
     uint64_t generation;                     /* that routes are of */
     const cJSON *routes[LATHE_SLOTS_MODELS]; /* NULL: it is not served */

@@ -178,6 +178,10 @@ static void after_job(uv_work_t *work, int status) {
     lathe_watches *all = item->all;
     (void)status;
     all->job = NULL;
+    if (atomic_load(&all->stop)) {
+        free_job(job);
+        return;
+    }
     if (job->task == WATCH_READ)
         after_reading(item, job);
     else if (job->rc != LATHE_OK)
@@ -193,7 +197,7 @@ static void after_job(uv_work_t *work, int status) {
     if (job->rc == LATHE_OK && job->task == WATCH_COMPARE)
         watch_take_comparison(job);
     free_job(job);
-    if (!all->s->draining)
+    if (!all->s->draining && !atomic_load(&all->stop))
         watch_pass(all);
 }
 
@@ -289,7 +293,7 @@ void watch_pass(lathe_watches *all) {
 }
 
 void lathe_watches_tick(lathe_watches *all) {
-    if (all == NULL)
+    if (all == NULL || atomic_load(&all->stop))
         return;
     follow_routes(all);
     watch_pass(all);
@@ -349,9 +353,17 @@ lathe_watches *lathe_watches_new(lathe_supervisor *s) {
     return all;
 }
 
+void lathe_watches_stop(lathe_watches *all) {
+    if (all == NULL)
+        return;
+    atomic_store(&all->stop, true);
+    while (all->job != NULL) /* a thread reads it */
+        uv_run(&all->s->loop, UV_RUN_ONCE);
+}
+
 void lathe_watches_free(lathe_watches *all) {
-    if (all == NULL || all->job != NULL)
-        return; /* a thread still reads it, and the process ends */
+    if (all == NULL)
+        return;
     for (int i = 0; i < LATHE_SLOTS_MODELS; i++)
         watch_free_item(all->items[i]);
     cJSON_Delete(all->labelled);

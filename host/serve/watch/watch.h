@@ -31,7 +31,8 @@ typedef struct lathe_watches lathe_watches;
 
 /* NULL: out of memory. */
 lathe_watches *lathe_watches_new(lathe_supervisor *s);
-/* After the loop. A question under way keeps its memory. NULL is fine. */
+/* After the loop: what is under way is ended and waited for; nothing begins any more. Then the rest. NULL is fine. */
+void lathe_watches_stop(lathe_watches *watches);
 void lathe_watches_free(lathe_watches *watches);
 /* Closes windows that are full, asks, lets go of what is not served any more. */
 void lathe_watches_tick(lathe_watches *watches);
