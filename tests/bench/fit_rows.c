@@ -28,7 +28,7 @@
 #include <immintrin.h>
 #endif
 
-enum { WARM_ROWS = 400, SIDE = 1024, LARGE = 2048, LARGE_PROBES = 4, SINGLE_ROWS = 4000 };
+enum { WARM_ROWS = 400, SIDE = 1024, LARGE = 2048, LARGE_PROBES = 2, SINGLE_ROWS = 4000 };
 
 static lathe_catalogue *catalogue;
 static lathe_pool *pool;
