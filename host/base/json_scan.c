@@ -267,8 +267,10 @@ bool lathe_jsonr_scan_number(json_reader *r, double *value, json_place *place) {
             "exponent, with no '+', leading 0 or bare '.'",
             word > 0 ? word : 1, r->p);
     lathe_number read;
-    if (!integer && lathe_number_read(r->p, end, &read) == end) {
+    if (lathe_number_read(r->p, end, &read) == end && read.is_integer == integer) {
         *value = read.value;
+        place->exact = integer;
+        place->integer = integer ? read.integer : 0;
         r->p = end;
         return true;
     }

@@ -1,8 +1,10 @@
 /* The headers of a first table's models, read after it is served: a hundred files are opened and checked while requests are
  * answered already. A request that comes earlier has its model's read before (infer/warm.c). What is broken is told to the
  * supervisor as if the table had found it. */
+#include "base/hash.h"
 #include "serve/infer/internal.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,10 +20,12 @@ static void heads_run(uv_work_t *work) {
     heads *h = work->data;
     lathe_error ignored;
     infer_thread(h->w);
+    lathe_hash_prepare(); /* the first model that is loaded finds it done, or well begun */
     for (size_t i = 0; i < h->n; i++) {
         (void)infer_model_read(h->models[i], &ignored); /* a broken one keeps its reason */
         infer_model_release(h->models[i]);
     }
+    OPENSSL_thread_stop(); /* as in infer_model_load() */
 }
 
 static void heads_after(uv_work_t *work, int status) {

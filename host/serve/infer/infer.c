@@ -2,7 +2,6 @@
 #include "serve/infer/infer.h"
 
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "serve/infer/internal.h"
@@ -203,10 +202,8 @@ static void load_after(uv_work_t *work, int status) {
         infer_tell_loaded(w);
         drop_table(w, old);
         infer_furnish(w);
-        if (old == NULL) {
+        if (old == NULL)
             infer_heads_read(w);
-            lathe_hash_prepare(); /* before plugins are loaded on other threads */
-        }
     } else {
         cJSON *event = cJSON_CreateObject();
         cJSON_AddStringToObject(event, "event",
