@@ -18,6 +18,7 @@ static const char usage[] =
     "       lathe endpoints set ENDPOINT MODEL[@VERSION|@ALIAS] [--traffic MODEL@VERSION=PERCENT "
     "…]\n"
     "                           [--sticky id|header:NAME] [--force]\n"
+    "                           [--validation RULES|null]\n"
     "       lathe endpoints canary ENDPOINT [MODEL]@VERSION [--steps 1,10,50,100] [--bake "
     "SECONDS]\n"
     "                           [--min-requests N] [--guard NAME[.PART]=LIMIT …] [--manual] "
@@ -25,7 +26,15 @@ static const char usage[] =
     "       lathe endpoints shadow ENDPOINT [MODEL]@VERSION|none\n"
     "       lathe endpoints promote ENDPOINT [[MODEL]@VERSION] [--force]\n"
     "       lathe endpoints rollback ENDPOINT\n"
-    "Options for all: --home D, --reason TEXT. promote and rollback without a version mean the "
+    "RULES are what a request's rows must keep, as in a document's \"deploy\": pass, flag or "
+    "reject "
+    "for all rules,\n"
+    "or an object such as '{\"range\": \"reject\", \"columns\": {\"age\": {\"max\": 120}}}'; null: "
+    "the document's\n"
+    "again. --force serves a version whose goal is not met, or that lacks a column of the rules; "
+    "through a service\n"
+    "it needs the role admin. Options for all: --home D, --reason TEXT. promote and rollback "
+    "without a version mean the "
     "canary where\n"
     "one runs; rollback without a canary goes back to what was served before. Guards: "
     "error_ratio,\n"
@@ -41,6 +50,7 @@ enum {
     OPT_FORCE,
     OPT_TRAFFIC,
     OPT_STICKY,
+    OPT_VALIDATION,
     OPT_STEPS,
     OPT_BAKE,
     OPT_MIN,
@@ -230,6 +240,27 @@ static bool add_steps(const cli_option *option, cJSON *body) {
     }
 }
 
+/* One action for all rules as it stands, else JSON. False: a message was printed. */
+static bool add_validation(const cli_option *option, cJSON *body) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+    const char *text = option->value;
+    cJSON *rules = NULL;
+    if (!option->seen)
+        return true;
+    if (strcmp(text, "null") != 0 && text[strspn(text, letters)] == '\0') {
+        rules = cJSON_CreateString(text);
+    } else {
+        lathe_diags diags = {0};
+        lathe_json *doc = lathe_json_parse(text, strlen(text), "--validation", &diags);
+        const bool good = doc != NULL && !lathe_diags_any(&diags);
+        rules = good ? cJSON_Duplicate(lathe_json_root(doc), 1) : NULL;
+        lathe_diags_print(&diags, stderr);
+        lathe_diags_free(&diags);
+        lathe_json_free(doc);
+    }
+    return rules != NULL && cJSON_AddItemToObject(body, "validation", rules);
+}
+
 /* NULL: a message was printed. */
 static cJSON *make_body(endpoints_call *c) {
     const cli_option *o = c->options;
@@ -245,7 +276,9 @@ static cJSON *make_body(endpoints_call *c) {
     if (o[OPT_MANUAL].seen)
         cJSON_AddStringToObject(body, "promote", "manual");
     const char *fault =
-        !add_traffic(c, body)             ? "--traffic takes MODEL@VERSION=PERCENT"
+        !add_validation(&o[OPT_VALIDATION], body)
+            ? "--validation takes an action for all rules, an object of rules, or null"
+        : !add_traffic(c, body)           ? "--traffic takes MODEL@VERSION=PERCENT"
         : !add_guards(c, body)            ? "--guard takes NAME=LIMIT or NAME.PART=LIMIT"
         : !add_steps(&o[OPT_STEPS], body) ? "--steps takes percentages with commas between"
         : !add_number(&o[OPT_BAKE], body, "bake_seconds") ? "--bake takes seconds"
@@ -264,8 +297,9 @@ static cJSON *make_body(endpoints_call *c) {
 int cli_gates_refused(const cJSON *refusal, bool json) {
     if (json)
         cli_print_json(refusal);
-    fprintf(stderr, "lathe: %s; --force does it all the same\n",
-            cJSON_GetStringValue(lathe_json_get(refusal, "error")));
+    fprintf(stderr, "lathe: %s; --force%s does it all the same, and the audit log keeps it\n",
+            cJSON_GetStringValue(lathe_json_get(refusal, "error")),
+            lathe_json_get(refusal, "remedy") != NULL ? " (with the role admin)" : "");
     return EXIT_GOAL;
 }
 
@@ -362,7 +396,7 @@ static const struct verb {
     {"list", cmd_list, list_there, LATHE_STORE_READ, 0, 0, ANY},
     {"show", cmd_show, show_there, LATHE_STORE_READ, 1, 1, ANY},
     {"set", cmd_change, change_there, LATHE_STORE_OWN, 1, 2,
-     CHANGE | 1u << OPT_FORCE | 1u << OPT_TRAFFIC | 1u << OPT_STICKY},
+     CHANGE | 1u << OPT_FORCE | 1u << OPT_TRAFFIC | 1u << OPT_STICKY | 1u << OPT_VALIDATION},
     {"canary", cmd_change, change_there, LATHE_STORE_OWN, 2, 2,
      CHANGE | 1u << OPT_FORCE | 1u << OPT_STEPS | 1u << OPT_BAKE | 1u << OPT_MIN | 1u << OPT_GUARD |
          1u << OPT_MANUAL},
@@ -389,6 +423,7 @@ static int run(remote_call *service, int argc, char **argv) {
         [OPT_FORCE] = {.name = "force"},
         [OPT_TRAFFIC] = {.name = "traffic", .takes_value = true, .list = traffic},
         [OPT_STICKY] = {.name = "sticky", .takes_value = true},
+        [OPT_VALIDATION] = {.name = "validation", .takes_value = true},
         [OPT_STEPS] = {.name = "steps", .takes_value = true},
         [OPT_BAKE] = {.name = "bake", .takes_value = true},
         [OPT_MIN] = {.name = "min-requests", .takes_value = true},

@@ -9,6 +9,7 @@
 #include "base/nearest.h"
 #include "store/db.h"
 #include "store/rows.h"
+#include "store/usage.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -114,6 +115,18 @@ static int32_t need_free_name(lathe_store *store, const char *name, lathe_error 
                       name);
 }
 
+/* A slip in a name would make a token that sees nothing. "default" is made by the first model. */
+static int32_t need_project(lathe_store *store, const char *project, lathe_error *err) {
+    lathe_project_record found;
+    lathe_arena *arena = lathe_arena_new();
+    int32_t rc = arena == NULL ? lathe_db_oom(store, err)
+                 : strcmp(project, "default") == 0
+                     ? lathe_store_project_need(store, project, err)
+                     : lathe_store_project(store, project, arena, &found, err);
+    lathe_arena_free(arena);
+    return rc;
+}
+
 int32_t lathe_store_token_create(lathe_store *store, const lathe_token_new *info,
                                  char secret[LATHE_TOKEN_TEXT], lathe_error *err) {
     char sha256[LATHE_SHA256_HEX];
@@ -129,7 +142,7 @@ int32_t lathe_store_token_create(lathe_store *store, const lathe_token_new *info
     if (rc == LATHE_OK)
         rc = need_free_name(store, info->name, err);
     if (rc == LATHE_OK && info->project != NULL && info->project[0] != '\0')
-        rc = lathe_store_project_need(store, info->project, err);
+        rc = need_project(store, info->project, err);
     if (rc == LATHE_OK)
         rc = make_secret(secret, sha256, err);
     if (rc == LATHE_OK)

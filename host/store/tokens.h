@@ -33,7 +33,7 @@ lathe_role lathe_role_parse(const char *name);
 typedef struct lathe_token_new {
     const char *name;
     lathe_role role;
-    const char *project; /* NULL or "": all projects; else made where it is missing */
+    const char *project; /* NULL or "": all projects */
     int64_t expires;     /* 0: never */
     double rate;         /* requests a second, up to LATHE_TOKEN_RATE_MAX; 0: no limit */
 } lathe_token_new;
@@ -59,7 +59,7 @@ typedef struct lathe_token_list {
 } lathe_token_list;
 
 /* Makes a token; its secret stands in `secret` and nowhere else. LATHE_E_EXISTS: the name is, or was, another's;
- * LATHE_E_INVALID: a role, rate or expiry that makes no sense. */
+ * LATHE_E_INVALID: a role, rate or expiry that makes no sense; LATHE_E_NOT_FOUND: there is no such project. */
 int32_t lathe_store_token_create(lathe_store *store, const lathe_token_new *info,
                                  char secret[LATHE_TOKEN_TEXT], lathe_error *err);
 

@@ -249,12 +249,20 @@ with Lathe() as lathe:
         with open(os.path.join(lathe.dir, name), "w") as out:
             out.write("a,b,y\n" + "".join(f"{i + more},{i % 7},{2 * i + i % 7}\n" for i in range(200)))
     secrets = {}
+    r = lathe.run("tokens", "create", "lost", "--role", "infer", "--project", "red")
+    checks.equal("a project that does not exist", r.returncode, 1)
+    checks.has("is told so", r.stderr, "no project 'red'", "lathe projects create")
+    for project in ("red", "blue"):
+        checks.equal("made", lathe.run("projects", "create", project).returncode, 0)
     for name, project in (("all", None), ("red", "red"), ("blue", "blue"), ("blue-spare", "blue")):
         r = lathe.run("tokens", "create", name, "--role", "admin", *(["--project", project] if project else []))
         secrets[name] = r.stdout.strip()
     config = {"data_roots": [lathe.dir], "workers": 1, "runs": {"concurrent": 1, "threads": 1}}
     with Service(lathe, config=config, token=secrets["all"]) as service:
         world = World(lathe, service, secrets)
+        status, answer = world.ask("all", "POST", "/api/v1/tokens", {"name": "lost", "role": "infer", "project": "rad"})
+        checks.equal("no token for a project that does not exist", status, 404)
+        checks.has("the nearest is named", answer["error"], "no project 'rad'", "did you mean 'red'")
         checks.equal("nothing of red waits", world.ask("red", "GET", "/api/v1/queue")[1]["queue"], [])
         check_routes(world)
         check_names(world)

@@ -63,6 +63,8 @@ with Lathe() as lathe:
         out.write("a,b,y\n" + "".join(f"{i},{i % 7},{2 * i + i % 7}\n" for i in range(200)))
     checks.equal("training run", lathe.run("run", lathe.write("d.json", document(data))).returncode, 0)
     checks.equal("project", lathe.run("projects", "create", "small", "--requests-per-day", "20").returncode, 0)
+    for project in ("wide", "train"):
+        checks.equal("another", lathe.run("projects", "create", project).returncode, 0)
     checks.equal("twice", lathe.run("projects", "create", "small").returncode, 1)
     checks.equal("no number", lathe.run("projects", "set", "small", "--rows-per-day", "many").returncode, 2)
     r = lathe.run("projects", "list", "--json")

@@ -186,6 +186,7 @@ def check_gates(lathe, service, refused):
     status, body = service.api("POST", "/models/g/promote", {"version": refused["version"]})
     checks.that("a gate refuses", status == 409 and [c["metric"] for c in body["checks"]] == ["rmse", "model_mb"] and
                 not any(c["met"] for c in body["checks"]), (status, body))
+    checks.has("and says what can be done", body["remedy"], '"force": true', "role admin", "audit log")
     for path, more in (("canary", {}), ("promote", {})):
         status, body = service.api("POST", f"/endpoints/e/{path}", dict(more, model="g", version=refused["version"]))
         checks.that(f"{path}: a gate refuses", status == 409 and len(body["checks"]) == 2, (status, body))
@@ -197,6 +198,7 @@ def check_offline(lathe, refused):
     """The command line on a home that nobody serves."""
     r = lathe.run("models", "promote", f"g@{refused['version']}", "--alias", "other", "--json")
     checks.that("a gate refuses", r.returncode == 3 and parse(r.stdout)["checks"][0]["metric"] == "rmse", (r.returncode, r.stdout))
+    checks.has("and says what can be done", r.stderr, "--force does it all the same")
     checks.equal("forced", lathe.run("models", "promote", f"g@{refused['version']}", "--alias", "other", "--force").returncode, 0)
     shown = parse(lathe.run("models", "show", "m@2", "--json").stdout)["lineage"]
     checks.that("lineage", len(shown["document_sha256"]) == 64 and shown["run"] and

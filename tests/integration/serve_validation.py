@@ -254,6 +254,31 @@ def check_lost_column(lathe, service):
     checks.equal("with them it is taken", served(), 2)
 
 
+def check_command_line(lathe, where, *more):
+    """An endpoint's own rules by the command line, through a service or on the home itself."""
+    def rules(text, code=0):
+        r = lathe.run("endpoints", "set", "open-live", "--validation", text, *more)
+        checks.equal(f"{where}: {text}", r.returncode, code)
+        return r.stderr
+
+    def own():
+        return json.loads(lathe.run("endpoints", "show", "open-live", "--json", *more).stdout)["settings"].get("validation")
+
+    rules('{"range": "reject", "columns": {"year": {"max": 2100}}}')
+    checks.equal(f"{where}: kept", own(), {"range": "reject", "columns": {"year": {"max": 2100}}})
+    rules("flag")
+    checks.equal(f"{where}: one for all", own(), "flag")
+    for text, code, words in (("refuse", (1, 2), ("refuse", "reject")), ('{"range": "reject"', (2,), ("--validation:1:19",)),
+                              ('{"range": "no"}', (1, 2), ('"range" is "no"',)), ("", (1, 2), ("validation",)),
+                              ('{"columns": {"yaer": "flag"}}', (1, 2), ("yaer", "year"))):
+        r = lathe.run("endpoints", "set", "open-live", "--validation", text, *more)
+        checks.that(f"{where}: {text} is refused", r.returncode in code, (r.returncode, r.stderr))
+        checks.has(f"{where}: why", r.stderr, *words)
+    checks.equal(f"{where}: unchanged", own(), "flag")
+    rules("null")
+    checks.equal(f"{where}: the document's again", own(), None)
+
+
 with Lathe() as lathe:
     strict = {"range": "reject", "domain": "reject", "nulls": "reject", "type": "flag",
               "columns": {"flipper_length_mm": "flag", "body_mass_g": {"max": 9000}}}
@@ -288,5 +313,11 @@ with Lathe() as lathe:
         checks.that("statistics outlive it", service.control(
             "GET", "/api/v1/models/usual/versions/1/features")[1]["rows"] > 600)
         check_lost_column(lathe, service)
+        lathe.run("endpoints", "set", "open-live", "--validation", '{"range": "reject"}')
+        checks.equal("the new rules hold", service.infer("POST", path("open-live"), body(row(body_mass_g=-1)))[0], 400)
+        check_command_line(lathe, "socket")
+        check_command_line(lathe, "server", "--server", f"http://127.0.0.1:{service.ports['control']}")
+        checks.equal("the document's hold again", service.infer("POST", path("open-live"), body(row(body_mass_g=-1)))[0], 200)
         checks.equal("orderly stop", service.stop(), 0)
+    check_command_line(lathe, "home")
 checks.end()

@@ -3,6 +3,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "store/db.h"
+#include "store/usage.h"
 #include "support_store.h"
 
 #include <dirent.h>
@@ -39,6 +40,8 @@ static lathe_audit_list audit(void) {
     return list;
 }
 
+static const lathe_quota none;
+
 START_TEST(a_secret_is_shown_once_and_its_digest_kept) {
     char sha[LATHE_SHA256_HEX];
     const int64_t expires = lathe_wall_us() + 1000000000;
@@ -47,6 +50,7 @@ START_TEST(a_secret_is_shown_once_and_its_digest_kept) {
                                   .project = "credit",
                                   .expires = expires,
                                   .rate = 2.5};
+    ck_ok(lathe_store_project_set(store, "credit", &none, true, &err));
     ck_ok(lathe_store_token_create(store, &info, secret, &err));
     ck_assert_uint_eq(strlen(secret), LATHE_TOKEN_TEXT - 1);
     ck_assert_int_eq(strncmp(secret, "lathe_", 6), 0);
@@ -69,6 +73,18 @@ START_TEST(a_secret_is_shown_once_and_its_digest_kept) {
     ck_assert_int_eq(token(1).expires, 0);
     ck_assert_double_eq(token(1).rate, 0);
     ck_assert_str_eq(token(1).project, "");
+}
+END_TEST
+
+START_TEST(a_project_must_be_there) {
+    lathe_token_new info = {.name = "ci", .role = LATHE_ROLE_READ, .project = "credi"};
+    ck_ok(lathe_store_project_set(store, "credit", &none, true, &err));
+    ck_fails(lathe_store_token_create(store, &info, secret, &err), LATHE_E_NOT_FOUND,
+             "did you mean 'credit'");
+    ck_assert_str_eq(secret, "");
+    info.project = "default"; /* nothing was trained yet */
+    ck_ok(lathe_store_token_create(store, &info, secret, &err));
+    ck_assert_str_eq(token(0).project, "default");
 }
 END_TEST
 
@@ -298,6 +314,7 @@ int main(void) {
     TCase *t = tcase_create("tokens");
     tcase_add_checked_fixture(t, set_up_store, tear_down_store);
     tcase_add_test(t, a_secret_is_shown_once_and_its_digest_kept);
+    tcase_add_test(t, a_project_must_be_there);
     tcase_add_test(t, what_makes_no_sense_is_refused_and_leaves_nothing);
     tcase_add_test(t, rotation_keeps_the_secret_before_for_its_grace);
     tcase_add_test(t, an_expired_token_is_not_rotated);

@@ -128,6 +128,10 @@ int32_t api_answer_verb(api_call *c, int32_t rc, cJSON *answer) {
         c->after = API_REROUTE;
         return api_answer(c, answer);
     }
+    if (answer != NULL)
+        cJSON_AddStringToObject(answer, "remedy",
+                                "\"force\": true does it all the same, and the audit log keeps it "
+                                "with the \"reason\"; it needs the role admin");
     if (answer != NULL && api_answer(c, answer) == LATHE_OK)
         c->status = 409; /* with the checks that failed */
     return rc;
