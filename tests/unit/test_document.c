@@ -369,8 +369,13 @@ START_TEST(a_usual_metric_that_cannot_be_loaded_is_told) {
     lathe_catalogue *own = NULL;
     put("d.csv");
     snprintf(folder, sizeof folder, "%s/plugins", dir);
-    snprintf(file, sizeof file, "%s/log_loss.so", folder);
-    copy_plugins(folder, "log_loss.so");
+    const lathe_plugin *metric =
+        lathe_catalogue_find(catalogue, LATHE_KIND_METRIC, "log_loss", NULL);
+    ck_assert_ptr_nonnull(metric);
+    const char *name = lathe_path_base(metric->file->path);
+    snprintf(file, sizeof file, "%s/%s", folder, name);
+    copy_plugins(folder, name);
+    ck_assert(lathe_is_file(file));
     const lathe_catalogue_options options = {.builtin_dir = folder, .no_environment = true};
     ck_assert_msg(lathe_catalogue_open(&options, &own, &err) == LATHE_OK, "%s", err.message);
     FILE *changed = fopen(file, "ab");
