@@ -13,6 +13,7 @@
 
 #define DIGITS 256
 #define SMALL 48 /* below: insertion sort */
+#define FEW 6    /* distinct values that are told apart without sorting */
 
 static uint32_t float_key(float x) {
     uint32_t u;
@@ -188,14 +189,58 @@ static int32_t greedy_edges(const float *distinct, const int64_t *counts, int64_
     return n_edges;
 }
 
-int32_t lathe_bin_edges(const float *sorted, int64_t n, int32_t max_bins, float *distinct,
-                        int64_t *counts, float *edges) {
-    int64_t m = count_distinct(sorted, n, distinct, counts);
+static int32_t edges_between(const float *distinct, const int64_t *counts, int64_t m, int64_t n,
+                             int32_t max_bins, float *edges) {
     if (m > max_bins)
         return greedy_edges(distinct, counts, m, n, max_bins, edges);
     for (int64_t i = 0; i + 1 < m; i++)
         edges[i] = midpoint(distinct[i], distinct[i + 1]);
     return m > 0 ? (int32_t)(m - 1) : 0;
+}
+
+int32_t lathe_bin_edges(const float *sorted, int64_t n, int32_t max_bins, float *distinct,
+                        int64_t *counts, float *edges) {
+    int64_t m = count_distinct(sorted, n, distinct, counts);
+    return edges_between(distinct, counts, m, n, max_bins, edges);
+}
+
+/* Which of the values seen so far this is; a new one is added, -1 where there is no room. */
+static int find_value(float *distinct, int64_t *counts, int *m, float x) {
+    for (int i = 0; i < *m; i++)
+        if (distinct[i] == x)
+            return i;
+    if (*m == FEW)
+        return -1;
+    distinct[*m] = x + 0.0f; /* -0 → 0 */
+    counts[*m] = 0;
+    return (*m)++;
+}
+
+int32_t lathe_bin_edges_of_few(const float *values, int64_t n, int32_t max_bins, float *edges) {
+    float distinct[FEW], last = 0;
+    int64_t counts[FEW];
+    int m = 0, at = n > 0 ? find_value(distinct, counts, &m, last = values[0]) : 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (values[i] != last) {
+            last = values[i];
+            at = find_value(distinct, counts, &m, last);
+            if (at < 0)
+                return -1;
+        }
+        counts[at]++;
+    }
+    for (int i = 1; i < m; i++) {
+        float x = distinct[i];
+        int64_t count = counts[i];
+        int j = i;
+        for (; j > 0 && distinct[j - 1] > x; j--) {
+            distinct[j] = distinct[j - 1];
+            counts[j] = counts[j - 1];
+        }
+        distinct[j] = x;
+        counts[j] = count;
+    }
+    return edges_between(distinct, counts, m, n, max_bins, edges);
 }
 
 typedef struct code_count {

@@ -22,6 +22,9 @@ void lathe_doubles_sort(double *values, double *scratch, int64_t n);
 int32_t lathe_bin_edges(const float *sorted, int64_t n, int32_t max_bins, float *distinct,
                         int64_t *counts, float *edges);
 
+/* The same of values in any order, where they are a handful of different ones; -1: they are more, and edges is untouched. */
+int32_t lathe_bin_edges_of_few(const float *values, int64_t n, int32_t max_bins, float *edges);
+
 /* Codes by falling count, ties by code; only those with counts > 0, at most `limit`. Returns their
  * number, -1: out of memory. */
 int32_t lathe_bin_codes(const int64_t *counts, int32_t n_categories, int32_t limit, int32_t *codes);

@@ -14,12 +14,14 @@
 #include <string.h>
 
 #define MOST_CHUNK_ROWS 4096                    /* see dataset_chunk_rows */
+#define WIDE 64                                 /* features that are looked at in groups */
+#define GROUP 16                                /* floats of a cache line */
 #define SAMPLE_KEY UINT64_C(0x6c617468652d6269) /* fixed: edges depend on the data alone */
 
 /* What a thread finds the edges of a feature with. */
 typedef struct bins_scratch {
     struct bins_scratch *next;
-    float *values;   /* [n_sample] */
+    float *values;   /* [group, n_sample] */
     float *distinct; /* [n_sample] and for sorting */
     int64_t *counts; /* [n_sample] */
 } bins_scratch;
@@ -169,6 +171,11 @@ static bool choose_sample(dataset_slot *s) {
     return true;
 }
 
+/* Features that one item of phase 1 describes: where they are many, all of a line of the matrix. */
+static int64_t group_of(const dataset_slot *s) {
+    return s->data->n_features >= WIDE ? GROUP : 1;
+}
+
 /* One that a thread is done with, or a new one. */
 static bins_scratch *take_scratch(dataset_slot *s) {
     pthread_mutex_lock(&s->scratch_lock);
@@ -179,13 +186,14 @@ static bins_scratch *take_scratch(dataset_slot *s) {
     if (one != NULL)
         return one;
     /* a few values more leave room for the head */
+    size_t values = (size_t)group_of(s) + 1;
     one = lathe_pages_new(s->n_sample + (int64_t)sizeof *one,
-                          2 * sizeof *one->values + sizeof *one->counts);
+                          values * sizeof *one->values + sizeof *one->counts);
     if (one == NULL)
         return NULL;
     one->counts = (int64_t *)(void *)(one + 1);
     one->values = (float *)(void *)(one->counts + s->n_sample);
-    one->distinct = one->values + s->n_sample;
+    one->distinct = one->values + group_of(s) * s->n_sample;
     return one;
 }
 
@@ -196,27 +204,35 @@ static void give_scratch(dataset_slot *s, bins_scratch *one) {
     pthread_mutex_unlock(&s->scratch_lock);
 }
 
-static int32_t numeric_edges(dataset_slot *s, int64_t f) {
+/* The values of some features in the sample, of each one after the other, NaN left out: a line of the matrix is fetched
+ * once for all of them. */
+static void gather_values(const dataset_slot *s, int64_t begin, int64_t end, float *values,
+                          int64_t *n) {
     const lathe_dataset *d = s->data;
-    float *edges = s->edges + f * (s->max_bins - 1);
-    bins_scratch *scratch = take_scratch(s);
-    if (scratch == NULL)
-        return LATHE_E_MEMORY;
-    float *values = scratch->values;
-    int64_t n = 0;
+    for (int64_t f = begin; f < end; f++)
+        n[f - begin] = 0;
     for (int64_t i = 0; i < s->n_sample; i++) {
-        float x = d->matrix[(s->sample != NULL ? s->sample[i] : i) * d->stride + f];
-        values[n] = x;
-        n += x == x;
+        const float *row = d->matrix + (s->sample != NULL ? s->sample[i] : i) * d->stride;
+        for (int64_t k = 0; k < end - begin; k++) {
+            float x = row[begin + k];
+            values[k * s->n_sample + n[k]] = x;
+            n[k] += x == x;
+        }
     }
-    lathe_floats_sort(values, scratch->distinct, n);
-    int32_t m = lathe_bin_edges(values, n, s->max_bins, scratch->distinct, scratch->counts, edges);
-    give_scratch(s, scratch);
+}
+
+static void numeric_edges(dataset_slot *s, int64_t f, const bins_scratch *scratch, float *values,
+                          int64_t n) {
+    float *edges = s->edges + f * (s->max_bins - 1);
+    int32_t m = lathe_bin_edges_of_few(values, n, s->max_bins, edges);
+    if (m < 0) {
+        lathe_floats_sort(values, scratch->distinct, n);
+        m = lathe_bin_edges(values, n, s->max_bins, scratch->distinct, scratch->counts, edges);
+    }
     lathe_bin_table(edges, m, s->tables + f * LATHE_BINS_TABLE);
     s->features[f].edges = edges;
     s->features[f].n_edges = m;
     s->features[f].n_bins = m + 1;
-    return LATHE_OK;
 }
 
 static int32_t category_codes(dataset_slot *s, int64_t f) {
@@ -245,18 +261,30 @@ static int32_t category_codes(dataset_slot *s, int64_t f) {
     return LATHE_OK;
 }
 
-/* Phase 1: edges or codes of feature `item`, and its missing bin. */
-static int32_t describe_feature(void *user, int64_t item) {
+/* Phase 1: edges or codes of a group of features, and their missing bins. */
+static int32_t describe_features(void *user, int64_t item) {
     dataset_slot *s = user;
     const lathe_dataset *d = s->data;
-    lathe_bin_feature *f = &s->features[item];
-    f->struct_size = LATHE_SIZED(lathe_bin_feature);
-    f->type = d->features[item].type;
-    f->missing_bin = -1;
-    int32_t code =
-        f->type == LATHE_FEATURE_CATEGORY ? category_codes(s, item) : numeric_edges(s, item);
-    if (code == LATHE_OK && atomic_load(&d->missing[item]))
-        f->missing_bin = f->n_bins++;
+    int64_t begin = item * group_of(s), end = begin + group_of(s), n[GROUP];
+    end = end < d->n_features ? end : d->n_features;
+    bins_scratch *scratch = take_scratch(s);
+    if (scratch == NULL)
+        return LATHE_E_MEMORY;
+    gather_values(s, begin, end, scratch->values, n);
+    int32_t code = LATHE_OK;
+    for (int64_t k = begin; code == LATHE_OK && k < end; k++) {
+        lathe_bin_feature *f = &s->features[k];
+        f->struct_size = LATHE_SIZED(lathe_bin_feature);
+        f->type = d->features[k].type;
+        f->missing_bin = -1;
+        if (f->type == LATHE_FEATURE_CATEGORY)
+            code = category_codes(s, k);
+        else
+            numeric_edges(s, k, scratch, scratch->values + (k - begin) * s->n_sample, n[k - begin]);
+        if (code == LATHE_OK && atomic_load(&d->missing[k]))
+            f->missing_bin = f->n_bins++;
+    }
+    give_scratch(s, scratch);
     return code;
 }
 
@@ -359,7 +387,8 @@ static dataset_slot *new_bins_slot(lathe_dataset *d, int32_t max_bins, const dat
         s->bins.features = parent->features;
         lathe_joint_add(&s->joint, gather_bins, row_items(s));
     } else {
-        lathe_joint_add(&s->joint, describe_feature, d->n_features);
+        lathe_joint_add(&s->joint, describe_features,
+                        (d->n_features + group_of(s) - 1) / group_of(s));
         lathe_joint_add(&s->joint, encode_rows, row_items(s));
     }
     return s;

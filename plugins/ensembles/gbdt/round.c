@@ -3,6 +3,7 @@
 
 enum {
     ROWS_GRAIN = 4096,
+    CACHED_CHUNKS = 8, /* a thread: of so few each meets the same ones again, in its cache */
     LOSS_VALUES =
         1
         << 13 /* the training loss is that of rows with about so many scores, spread over the data */
@@ -229,15 +230,18 @@ static int32_t advance_block(const advance *a, int64_t begin, int64_t n, double 
     return rc;
 }
 
-static int32_t advance_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+/* Whole chunks of ROWS_GRAIN rows, which have a sum each. */
+static int32_t advance_chunks(void *user, int64_t begin, int64_t end, int32_t worker) {
     const advance *a = user;
     const gbdt_run *r = a->r;
-    int64_t chunk = begin / ROWS_GRAIN;
-    double *sum = a->sum ? a->sum + 2 * chunk : NULL;
     float *block = r->block + 3 * worker * r->block_rows * r->k;
     int32_t rc = LATHE_OK;
-    for (int64_t i = begin; rc == LATHE_OK && i < end; i += r->block_rows)
-        rc = advance_block(a, i, end - i < r->block_rows ? end - i : r->block_rows, sum, block);
+    for (int64_t from = begin; from < end; from += ROWS_GRAIN) {
+        double *sum = a->sum ? a->sum + 2 * (from / ROWS_GRAIN) : NULL;
+        int64_t to = end - from < ROWS_GRAIN ? end : from + ROWS_GRAIN;
+        for (int64_t i = from; rc == LATHE_OK && i < to; i += r->block_rows)
+            rc = advance_block(a, i, to - i < r->block_rows ? to - i : r->block_rows, sum, block);
+    }
     return rc;
 }
 
@@ -248,10 +252,12 @@ int32_t gbdt_advance(gbdt_run *r, gbdt_part *p, double rate, float *gradient, fl
     advance a = {r, p, rate, gradient, hessian, 1, NULL};
     if (p == &r->train) /* a curve, decided upon by nobody */
         a.every = 1 + (p->n * r->k - 1) / LOSS_VALUES;
+    int64_t workers = host->n_workers(host), each = (chunks + workers - 1) / workers;
+    each = each > CACHED_CHUNKS ? 1 : each;
     a.sum = mean ? members_alloc(host, 2 * chunks, sizeof(double)) : NULL;
     if (mean && !a.sum)
         return members_no_memory(err, "gbdt");
-    int32_t rc = host->parallel_for(host, p->n, ROWS_GRAIN, advance_chunk, &a);
+    int32_t rc = host->parallel_for(host, p->n, each * ROWS_GRAIN, advance_chunks, &a);
     double sum = 0, weight = 0;
     for (int64_t i = 0; mean && i < chunks; i++) {
         sum += a.sum[2 * i];

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { ASSIGN_GRAIN = 8192, WALK_ROWS = 16 };
+enum { ASSIGN_GRAIN = 8192, LEAVES_GRAIN = 8, WALK_ROWS = 16 };
 
 /* The leaves of up to WALK_ROWS rows: a step a row in turn, so that the rows' loads overlap; one that is at its leaf
  * stays there, without a branch. */
@@ -43,6 +43,34 @@ static int32_t assign_chunk(void *user, int64_t begin, int64_t end, int32_t work
     return LATHE_OK;
 }
 
+static void tell_rows(const tree_context *c, int64_t begin, int64_t end, int32_t leaf) {
+    for (int64_t k = begin; k < end; k++)
+        c->leaf[c->packed ? packed_row_at(c, k) : c->rows[k]] = leaf;
+}
+
+/* The rows of items that are leaves, and then of leaves of subtrees. */
+static int32_t tell_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    (void)worker;
+    const tree_context *c = user;
+    for (int64_t i = begin; i < end; i++) {
+        if (i < c->n_items) {
+            const tree_item *item = &c->item[i];
+            if (item->leaf >= 0)
+                tell_rows(c, item->begin, item->end, item->leaf);
+        } else {
+            const tree_leaf *leaf = &c->sub_leaf[i - c->n_items];
+            tell_rows(c, leaf->begin, leaf->end, leaf->number);
+        }
+    }
+    return LATHE_OK;
+}
+
+static void for_all(tree_context *c, int64_t n, int64_t grain,
+                    int32_t (*chunk)(void *, int64_t, int64_t, int32_t)) {
+    if (c->host->parallel_for(c->host, n, grain, chunk, c) != LATHE_OK)
+        chunk(c, 0, n, 0); /* stopped from outside: what is here is whole all the same */
+}
+
 int32_t tree_assign_leaves(tree_context *c, lathe_error *err) {
     if (c->assigned)
         return LATHE_OK;
@@ -53,16 +81,9 @@ int32_t tree_assign_leaves(tree_context *c, lathe_error *err) {
                          (long long)c->n_rows);
     if (c->n_used < c->n_rows)
         memset(c->leaf, c->n_nodes == 0 ? 0 : -1, (size_t)c->n_rows * sizeof(int32_t));
-    for (int64_t i = 0; i < c->n_items; i++)
-        if (c->item[i].leaf >= 0)
-            for (int64_t k = c->item[i].begin; k < c->item[i].end; k++)
-                c->leaf[c->packed ? packed_row_at(c, k) : c->rows[k]] = c->item[i].leaf;
-    for (int64_t i = 0; i < c->n_sub_leaves; i++)
-        for (int64_t k = c->sub_leaf[i].begin; k < c->sub_leaf[i].end; k++)
-            c->leaf[c->packed ? packed_row_at(c, k) : c->rows[k]] = c->sub_leaf[i].number;
-    if (c->n_used < c->n_rows &&
-        c->host->parallel_for(c->host, c->n_rows, ASSIGN_GRAIN, assign_chunk, c) != LATHE_OK)
-        assign_chunk(c, 0, c->n_rows, 0);
+    for_all(c, c->n_items + c->n_sub_leaves, LEAVES_GRAIN, tell_chunk);
+    if (c->n_used < c->n_rows)
+        for_all(c, c->n_rows, ASSIGN_GRAIN, assign_chunk);
     c->assigned = 1;
     return LATHE_OK;
 }

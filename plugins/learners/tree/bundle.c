@@ -53,6 +53,9 @@ void tree_bundles_free(const lathe_host *host, tree_bundles *b) {
     host->free(host, b->rows);
     host->free(host, b->n_bins);
     host->free(host, b->place);
+    host->free(host, b->flag);
+    host->free(host, b->n_flags);
+    host->free(host, b->is_flag);
     host->free(host, b);
 }
 
@@ -211,6 +214,28 @@ static int make_rows(making *m) {
     return 1;
 }
 
+/* The features that have but one cell: of all of a column the best cut is found in one go. */
+static int list_flags(making *m) {
+    const tree_context *c = m->c;
+    tree_bundles *b = m->b;
+    uint64_t columns = (uint64_t)b->n_columns;
+    b->flag = c->host->alloc(c->host, columns * PACKED_BINS * sizeof *b->flag);
+    b->n_flags = c->host->alloc(c->host, columns * sizeof *b->n_flags);
+    b->is_flag = c->host->alloc(c->host, (uint64_t)c->n_features);
+    if (!b->flag || !b->n_flags || !b->is_flag)
+        return 0;
+    for (int32_t f = 0; f < c->n_features; f++) {
+        const lathe_bin_feature *feature = lathe_bin_feature_at(c->bins, f);
+        int64_t k = b->place[f].column;
+        if (b->place[f].first == 0 || feature->n_bins != 2 || feature->missing_bin >= 0 ||
+            feature->type != LATHE_FEATURE_NUMERIC)
+            continue;
+        b->flag[k * PACKED_BINS + b->n_flags[k]++] = f;
+        b->is_flag[f] = 1;
+    }
+    return 1;
+}
+
 static int make(making *m) {
     const lathe_host *host = m->c->host;
     uint64_t n = (uint64_t)m->c->n_features + 1;
@@ -228,8 +253,9 @@ static int make(making *m) {
     if (!place_candidates(m))
         return 0;
     place_others(m);
-    int64_t all = usable_features(m->c);
-    return all - m->b->n_columns >= LEAST_SPARED && 4 * m->b->n_columns <= 3 * all && make_rows(m);
+    int64_t all = m->b->n_usable = usable_features(m->c);
+    return all - m->b->n_columns >= LEAST_SPARED && 4 * m->b->n_columns <= 3 * all &&
+           make_rows(m) && list_flags(m);
 }
 
 void tree_bundles_make(tree_context *c) {
@@ -285,4 +311,18 @@ const int64_t *tree_bundles_cells(const tree_context *c, const tree_item *item, 
     }
     to[usual] = rest;
     return scratch;
+}
+
+int tree_bundles_flags(const tree_context *c, const tree_item *item, int64_t column,
+                       const int64_t *histogram, const int32_t **features, int64_t *left) {
+    const tree_bundles *b = c->bundles;
+    int64_t all = packed_narrow(c, item->sum);
+    int n = b->n_flags[column];
+    *features = b->flag + column * PACKED_BINS;
+    for (int i = 0; i < n; i++) {
+        const tree_place *p = &b->place[(*features)[i]];
+        int64_t cell = histogram[column * PACKED_BINS + p->first];
+        left[i] = p->usual == 0 ? all - cell : cell;
+    }
+    return n;
 }

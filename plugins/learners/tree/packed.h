@@ -28,9 +28,12 @@ enum {
     PACKED_BINS = 256,         /* cells a feature */
     PACKED_PARALLEL = 1 << 15, /* row x feature updates that are worth several threads */
     PACKED_MAX_COUNT =
-        65535,       /* rows, repeats counted, of a narrow cell; c->narrow_count of a fit */
+        65535, /* rows, repeats counted, of a narrow cell; c->narrow_count of a fit */
+    PACKED_NEAR = 16,
     PACKED_DRAWN = 8 /* features whose histograms are made in one pass */
 };
+
+#define PACKED_ROUGH_L2 0x1p40 /* in units of h: far from where a float overflows */
 
 /* What the scores of a node's cuts depend on. All in units of the integers. */
 typedef struct packed_node {
@@ -78,6 +81,9 @@ typedef struct packed_kernels {
     /* The same for two classes of counted rows, from running sums `rows | ones << 16`; what counts is
      * (gl H - G hl)^2 / (hl hr), see scan.c, and both sides must have `least` rows. */
     double (*best_counts)(const uint32_t *sums, int n, uint32_t all, int32_t least, int *position);
+    /* Of cuts with these narrow sums on the left, in any order: those whose scores of sums of squares may be the greatest,
+     * ascending. n is a multiple of PACKED_NEAR, at most 256, and l2 below PACKED_ROUGH_L2. */
+    int (*near)(const packed_node *node, const int64_t *left, int n, uint8_t *found);
     /* Cells [n, weight], of 64 bits or of 32: sums[n] of each row of them; the first row becomes the sum of all. */
     void (*collapse)(int64_t *cells, int weight, int n, int is_tight, int64_t *sums);
 } packed_kernels;
@@ -211,6 +217,10 @@ void tree_joins_free(const lathe_host *host, tree_joins *j);
 int tree_joins_pay(const tree_context *c, int64_t n);
 /* Adds the narrow cells of joined columns, which it uses up, to a histogram. */
 void tree_joins_flush(const tree_context *c, int64_t *from, int64_t *to, int to_is_narrow);
+
+/* What would be left of a cut of each feature of two bins that the column holds, in narrow cells. Returns how many. */
+int tree_bundles_flags(const tree_context *c, const tree_item *item, int64_t column,
+                       const int64_t *histogram, const int32_t **features, int64_t *left);
 
 /* columns.c. Before a tree grows: which features have columns. */
 void tree_columns_choose(tree_context *c);

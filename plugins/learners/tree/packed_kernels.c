@@ -6,10 +6,10 @@
 
 #include <string.h>
 
-#define MOST_ROUGH_L2 0x1p40 /* in units of h: far from where a float overflows */
-
 enum {
-    NEAR = 16 /* scores that are looked at together; their number is rounded up to a multiple */
+    FEW = 3, /* cuts that are scored at once in double */
+    NEAR =
+        PACKED_NEAR /* scores that are looked at together; their number is rounded up to a multiple */
 };
 
 typedef int32_t int8_vector __attribute__((vector_size(32), aligned(4), may_alias));
@@ -193,14 +193,10 @@ INLINE int any_near(const int32_t *bits, int32_t low) {
     return ((any[0] | any[1]) | (any[2] | any[3])) != 0;
 }
 
-/* The same as best_narrow, of sums of squares: twice as many scores at a time in float, and in double those alone that
- * come near the greatest. n is a multiple of NEAR. */
-INLINE double best_squares(const packed_node *node, const uint64_t *sum, int n, int *position) {
-    int32_t bits[PACKED_BINS], tops[NEAR], top = -1, low;
-    packed_node all = *node;
-    double best = -1;
+/* The bits of the scores that are not told apart from the greatest; -1: none is allowed. n is a multiple of NEAR. */
+INLINE int32_t near_top(const int32_t *bits, int n) {
+    int32_t tops[NEAR], top = -1, low;
     float near;
-    score_roughly(node, sum, n, bits);
     for (int l = 0; l < NEAR; l++)
         tops[l] = -1;
     for (int b = 0; b < n; b += NEAR)
@@ -208,13 +204,24 @@ INLINE double best_squares(const packed_node *node, const uint64_t *sum, int n, 
             tops[l] = bits[b + l] > tops[l] ? bits[b + l] : tops[l];
     for (int l = 0; l < NEAR; l++)
         top = tops[l] > top ? tops[l] : top;
-    *position = -1;
     if (top < 0)
         return -1;
     memcpy(&near, &top, sizeof near);
-    near *= 1.0f - 0x1p-18f; /* more than twice that far */
+    near *= 1.0f - 0x1p-18f; /* more than twice as far as a score is from itself */
     memcpy(&low, &near, sizeof low);
-    for (int b = 0; b < n; b += NEAR) {
+    return low;
+}
+
+/* The same as best_narrow, of sums of squares: twice as many scores at a time in float, and in double those alone that
+ * come near the greatest. n is a multiple of NEAR. */
+INLINE double best_squares(const packed_node *node, const uint64_t *sum, int n, int *position) {
+    int32_t bits[PACKED_BINS];
+    packed_node all = *node;
+    double best = -1;
+    score_roughly(node, sum, n, bits);
+    int32_t low = near_top(bits, n);
+    *position = -1;
+    for (int b = 0; b < n && low >= 0; b += NEAR) {
         if (!any_near(bits + b, low))
             continue;
         for (int i = b; i < b + NEAR; i++) {
@@ -228,6 +235,18 @@ INLINE double best_squares(const packed_node *node, const uint64_t *sum, int n, 
         }
     }
     return best;
+}
+
+INLINE int find_near(const packed_node *node, const int64_t *left, int n, uint8_t *found) {
+    int32_t bits[PACKED_BINS];
+    int count = 0;
+    score_roughly(node, (const uint64_t *)left, n, bits);
+    int32_t low = near_top(bits, n);
+    for (int i = 0; i < n && low >= 0; i++) {
+        found[count] = (uint8_t)i;
+        count += bits[i] >= low;
+    }
+    return count;
 }
 
 /* Running sums of n cells, up to the next multiple of NEAR with 0, which has no rows. Returns that multiple. */
@@ -261,7 +280,7 @@ INLINE double best_cut(const packed_node *node, const int64_t *cells, int n, int
         n--;
     n = n == from && first != 0 ? 1 : n - from;
     int m = run_narrow((const uint64_t *)cells + from, n, (uint64_t)first, sum);
-    double best = !gini && node->l2 < MOST_ROUGH_L2
+    double best = !gini && n > FEW && node->l2 < PACKED_ROUGH_L2
                       ? best_squares(node, sum, m, position)
                       : best_narrow(node, sum, n, count_is_h, gini, position);
     if (best >= 0) {
@@ -361,6 +380,10 @@ COLLAPSE(collapse_tight, uint32_t)
                                            int32_t least, int *position) {                         \
         return best_of_counts(sums, n, all, least, position);                                      \
     }                                                                                              \
+    attribute static int near_##level(const packed_node *node, const int64_t *left, int n,         \
+                                      uint8_t *found) {                                            \
+        return find_near(node, left, n, found);                                                    \
+    }                                                                                              \
     attribute static void collapse_##level(int64_t *cells, int weight, int n, int is_tight,        \
                                            int64_t *sums) {                                        \
         if (is_tight)                                                                              \
@@ -368,9 +391,9 @@ COLLAPSE(collapse_tight, uint32_t)
         else                                                                                       \
             collapse_wide((uint64_t *)cells, weight, n, (uint64_t *)sums);                         \
     }                                                                                              \
-    static const packed_kernels kernels_##level = {round_##level,   weigh_##level, wide_##level,   \
-                                                   narrow_##level,  tight_##level, counts_##level, \
-                                                   collapse_##level}
+    static const packed_kernels kernels_##level = {                                                \
+        round_##level, weigh_##level,  wide_##level, narrow_##level,                               \
+        tight_##level, counts_##level, near_##level, collapse_##level}
 
 KERNELS(plain, );
 

@@ -14,7 +14,8 @@
 
 enum {
     AUTO_ROWS = 4096,
-    ROWS_PER_CHUNK = 4096,
+    ROWS_PER_CHUNK = 4096, /* at least */
+    CACHED_ROWS = 1 << 16, /* each thread meets the same ones again, in its cache */
     LARGEST_COUNT = 255,
     WEIGHT_ROWS =
         16384 /* of a block: fewer, so that weights, which differ more, have more levels */
@@ -45,6 +46,7 @@ typedef struct load {
     const lathe_fit *fit;
     packed_rounding rounding;
     int64_t n;
+    int64_t grain;
     uint32_t *g_top; /* [chunks] greatest bits of |g| */
     uint32_t *h_top; /* of h: a sign is greater than any number */
     int64_t *g_sum;
@@ -85,8 +87,8 @@ static int32_t top_chunk(void *user, int64_t begin, int64_t end, int32_t worker)
             h_top = b > h_top ? b : h_top;
         }
     }
-    l->g_top[begin / ROWS_PER_CHUNK] = g_top;
-    l->h_top[begin / ROWS_PER_CHUNK] = h_top;
+    l->g_top[begin / l->grain] = g_top;
+    l->h_top[begin / l->grain] = h_top;
     return LATHE_OK;
 }
 
@@ -105,8 +107,8 @@ static int32_t round_chunk(void *user, int64_t begin, int64_t end, int32_t worke
         g += packed_entry_g(one, is_short);
         h += packed_entry_h(one, is_short);
     }
-    l->g_sum[begin / ROWS_PER_CHUNK] = g;
-    l->h_sum[begin / ROWS_PER_CHUNK] = h;
+    l->g_sum[begin / l->grain] = g;
+    l->h_sum[begin / l->grain] = h;
     return LATHE_OK;
 }
 
@@ -201,7 +203,8 @@ static int are_classes(const load *l) {
 static int32_t load_rounded(load *l, lathe_error *err) {
     tree_context *c = l->c;
     const lathe_host *host = c->host;
-    int64_t chunks = (l->n + ROWS_PER_CHUNK - 1) / ROWS_PER_CHUNK;
+    l->grain = tree_even_grain(l->n, ROWS_PER_CHUNK, c->n_workers, l->n <= CACHED_ROWS ? 1 : 16);
+    int64_t chunks = (l->n + l->grain - 1) / l->grain;
     int64_t *sums = host->alloc(host, (uint64_t)chunks * 24);
     if (!sums)
         return tree_fail(err, LATHE_E_MEMORY, "tree", "out of memory");
@@ -209,12 +212,12 @@ static int32_t load_rounded(load *l, lathe_error *err) {
     l->h_sum = sums + chunks;
     l->g_top = (uint32_t *)(void *)(sums + 2 * chunks);
     l->h_top = l->g_top + chunks;
-    int32_t rc = host->parallel_for(host, l->n, ROWS_PER_CHUNK, top_chunk, l);
+    int32_t rc = host->parallel_for(host, l->n, l->grain, top_chunk, l);
     c->packed = rc == LATHE_OK && set_levels(l, chunks) && (c->is_gradient || are_classes(l));
     if (c->packed) {
         uint64_t key = c->host->random_key(host, c->key, 0x726f756e64);
         l->rounding.seed = (uint32_t)(key ^ key >> 32);
-        rc = host->parallel_for(host, l->n, ROWS_PER_CHUNK, round_chunk, l);
+        rc = host->parallel_for(host, l->n, l->grain, round_chunk, l);
         c->root_sum = (tree_cell){0, l->n};
         for (int64_t i = 0; i < chunks; i++) {
             c->root_sum.g += l->g_sum[i];

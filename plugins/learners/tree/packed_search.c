@@ -238,7 +238,32 @@ static void take_better(const tree_context *c, uint64_t key, tree_split *best,
         *best = *s;
 }
 
-/* The search in a histogram, some features each. */
+/* Are the bundled features of two bins searched a column at a time? */
+static int are_flags_together(const tree_context *c, const cut *t) {
+    return c->bundled && c->n_fit_features == c->bundles->n_usable && t->narrow && !t->tight &&
+           !c->count_is_h && !t->node.gini && !c->monotone && t->node.l2 < PACKED_ROUGH_L2;
+}
+
+static void search_flags(const cut *t, int64_t column, const int64_t *histogram, tree_split *best) {
+    static const uint8_t both[2] = {0, 1};
+    const tree_context *c = t->c;
+    const int32_t *features;
+    int64_t left[PACKED_BINS];
+    uint8_t found[PACKED_BINS];
+    int n = tree_bundles_flags(c, t->item, column, histogram, &features, left);
+    while (n % PACKED_NEAR != 0)
+        left[n++] = 0; /* no rows: not allowed */
+    n = c->kernels->near(&t->node, left, n, found);
+    for (int i = 0; i < n; i++) {
+        tree_split s = {.feature = features[found[i]], .left = packed_widen(c, left[found[i]])};
+        s.gain = tree_split_gain(c, t->item->sum, s.left);
+        if (s.gain > 0)
+            tree_finish_numeric(c, t->item, &s, both, 2, 0, 0);
+        take_better(c, t->item->key, best, &s);
+    }
+}
+
+/* The search in a histogram, some features each, and then some columns of bundles. */
 typedef struct search {
     tree_context *c;
     const tree_item *item;
@@ -254,8 +279,16 @@ static int32_t search_chunk(void *user, int64_t begin, int64_t end, int32_t work
     int64_t *scratch = c->bin_scratch + (int64_t)worker * PACKED_BINS * PACKED_DRAWN * 3;
     tree_split *best = &r->best[begin / r->grain];
     *best = (tree_split){.feature = INT32_MAX};
+    int together = are_flags_together(c, &t);
     for (int64_t j = begin; j < end; j++) {
+        if (j >= c->n_fit_features) {
+            if (together)
+                search_flags(&t, j - c->n_fit_features, r->histogram, best);
+            continue;
+        }
         tree_split s = {.feature = c->feature[j]};
+        if (together && c->bundles->is_flag[s.feature])
+            continue;
         t.cells = packed_cells(c, r->histogram, t.narrow, s.feature);
         if (c->bundled)
             t.cells = tree_bundles_cells(c, r->item, s.feature, r->histogram, t.narrow, scratch);
@@ -269,7 +302,7 @@ static int32_t search_chunk(void *user, int64_t begin, int64_t end, int32_t work
 static void search_histogram(tree_context *c, tree_item *item, const int64_t *histogram,
                              int32_t worker) {
     tree_split best[ROOT_CHUNKS];
-    int64_t nf = c->n_fit_features;
+    int64_t nf = c->n_fit_features + (c->bundled ? c->bundles->n_columns : 0);
     int parallel = item->depth == 0 && c->n_workers > 1 && c->n_cells >= ROOT_CELLS;
     search r = {c, item, histogram, nf, best};
     int done = 0;

@@ -23,6 +23,8 @@
 
 #include <string.h>
 
+enum { FILL_GRAIN = 8192 };
+
 static const char *const criteria[] = {"gini", "entropy", NULL};
 static const char *const sums[] = {"auto", "exact", "packed", NULL};
 static const char *const feature_counts[] = {"all", "sqrt", "log2", "third", NULL};
@@ -166,17 +168,32 @@ static int32_t take_model(tree *t, tree_context *c, const lathe_fit *fit, lathe_
     return LATHE_OK;
 }
 
+typedef struct filling {
+    const tree *t;
+    const tree_context *c;
+    const lathe_fit *fit;
+} filling;
+
+static int32_t fill_chunk(void *user, int64_t begin, int64_t end, int32_t worker) {
+    (void)worker;
+    const filling *f = user;
+    int64_t width = f->t->model.leaf_width, stride = f->fit->fitted_stride;
+    const float *value = f->t->model.value;
+    for (int64_t r = begin; r < end; r++)
+        for (int64_t o = 0; o < width; o++)
+            f->fit->fitted[r * stride + o] = value[f->c->leaf[r] * width + o];
+    return LATHE_OK;
+}
+
 static int32_t fill_fitted(const tree *t, tree_context *c, const lathe_fit *fit, lathe_error *err) {
-    int64_t width = t->model.leaf_width;
     if (packed_rounds(c) && c->n_used == c->n_rows && !c->monotone)
         return LATHE_OK; /* packed_leaf_values did it on the way */
     int32_t rc = tree_assign_leaves(c, err);
     if (rc != LATHE_OK)
         return rc;
-    for (int64_t r = 0; r < c->n_rows; r++)
-        for (int64_t o = 0; o < width; o++)
-            fit->fitted[r * fit->fitted_stride + o] = t->model.value[c->leaf[r] * width + o];
-    return LATHE_OK;
+    filling f = {t, c, fit};
+    rc = c->host->parallel_for(c->host, c->n_rows, FILL_GRAIN, fill_chunk, &f);
+    return rc == LATHE_OK ? rc : tree_fail(err, rc, "tree", "the fit was stopped");
 }
 
 static int32_t fit(void *self, void *context, const lathe_fit *fit, lathe_error *err) {

@@ -178,10 +178,14 @@ typedef struct tree_place {
 
 typedef struct tree_bundles {
     int64_t n_columns;
+    int64_t n_usable; /* features of two bins and more */
     int64_t stride;
     uint8_t *rows;     /* [n_rows, stride] */
     int32_t *n_bins;   /* [n_columns] cells in use */
     tree_place *place; /* [n_features] */
+    int32_t *flag;    /* [n_columns, 256] of each, its features of two bins of numbers, ascending */
+    int32_t *n_flags; /* [n_columns] */
+    uint8_t *is_flag; /* [n_features] */
 } tree_bundles;
 
 /* A feature's part of a joined column (join.c): its bins that occur are its digits. */
