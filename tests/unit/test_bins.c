@@ -93,6 +93,27 @@ START_TEST(edges_are_midpoints_when_few) {
 }
 END_TEST
 
+/* Without sorting: the same edges, whatever the order; -1 where the values are too many. */
+START_TEST(edges_of_few_are_the_same) {
+    static const float values[] = {0, -0.0f, 1, -3, INFINITY, 2.5f, -INFINITY, 9};
+    enum { N = 500 };
+    float v[N], edges[254], few[254];
+    for (int kinds = 1; kinds <= 8; kinds++)
+        for (int max_bins = 2; max_bins <= 255; max_bins += 11) {
+            for (int i = 0; i < N; i++)
+                v[i] = values[i * i * 7 % 31 % kinds];
+            int32_t m = lathe_bin_edges_of_few(v, N, max_bins, few);
+            if (kinds == 8) { /* 0 is one with -0 */
+                ck_assert_int_eq(m, -1);
+                continue;
+            }
+            ck_assert_int_eq(m, edges_of(v, N, max_bins, edges));
+            ck_assert_int_eq(memcmp(few, edges, (size_t)m * sizeof *few), 0);
+        }
+    ck_assert_int_eq(lathe_bin_edges_of_few(v, 0, 9, few), 0);
+}
+END_TEST
+
 /* a <= m < b even where no float lies between, and at the ends of the line. */
 START_TEST(midpoints_separate_exactly) {
     const float pairs[][2] = {{1, nextafterf(1, 2)}, {-INFINITY, 0},      {0, INFINITY},
@@ -181,6 +202,7 @@ int main(void) {
     TCase *t = tcase_create("bins");
     tcase_add_test(t, sort_equals_qsort);
     tcase_add_test(t, edges_are_midpoints_when_few);
+    tcase_add_test(t, edges_of_few_are_the_same);
     tcase_add_test(t, midpoints_separate_exactly);
     tcase_add_test(t, random_values_encode_like_the_twin);
     tcase_add_test(t, many_values_share_equally);

@@ -166,6 +166,48 @@ START_TEST(bins_equal_the_twin) {
 }
 END_TEST
 
+/* The same columns many times over, so that features are described in groups: each as it is alone. */
+START_TEST(wide_sets_have_the_same_bins) {
+    enum { TIMES = 15, WIDE = TIMES * F, N = 3000 };
+    float *x, *wide = malloc((size_t)N * WIDE * sizeof *wide), *y = calloc(N, sizeof *y);
+    lathe_dataset *narrow = some_dataset(NULL, N, &x), *d;
+    lathe_feature many[WIDE];
+    const lathe_bins *a, *b;
+    lathe_error err = {0};
+    ck_assert(wide && y);
+    for (int j = 0; j < WIDE; j++)
+        many[j] = features[j % F];
+    for (int64_t i = 0; i < (int64_t)N * TIMES; i++)
+        memcpy(wide + i * F, x + i / TIMES * F, F * sizeof *x);
+    lathe_dataset_spec spec = {.struct_size = LATHE_SIZED(lathe_dataset_spec),
+                               .task = LATHE_TASK_REGRESSION,
+                               .n_rows = N,
+                               .n_features = WIDE,
+                               .features = many,
+                               .matrix = wide,
+                               .stride = WIDE,
+                               .target = y};
+    ck_assert_msg(lathe_dataset_make(NULL, &spec, &d, &err) == LATHE_OK, "%s", err.message);
+    ck_assert_int_eq(ds()->bins(narrow, 255, &a, NULL), LATHE_OK);
+    ck_assert_int_eq(ds()->bins(d, 255, &b, NULL), LATHE_OK);
+    check_encoding(b, wide, WIDE);
+    for (int j = 0; j < WIDE; j++) {
+        const lathe_bin_feature *f = lathe_bin_feature_at(a, j % F);
+        const lathe_bin_feature *g = lathe_bin_feature_at(b, j);
+        ck_assert_int_eq(f->n_bins, g->n_bins);
+        ck_assert_int_eq(f->n_edges, g->n_edges);
+        ck_assert_int_eq(f->missing_bin, g->missing_bin);
+        for (int e = 0; e < f->n_edges; e++)
+            ck_assert(f->edges[e] == g->edges[e]);
+    }
+    lathe_dataset_release(d);
+    lathe_dataset_release(narrow);
+    free(x);
+    free(wide);
+    free(y);
+}
+END_TEST
+
 START_TEST(views_share_edges) {
     float *x;
     lathe_dataset *d = some_dataset(NULL, 3000, &x), *v, *w;
@@ -497,6 +539,7 @@ int main(void) {
     TCase *t = tcase_create("dataset");
     tcase_add_test(t, matrix_and_info);
     tcase_add_test(t, bins_equal_the_twin);
+    tcase_add_test(t, wide_sets_have_the_same_bins);
     tcase_add_test(t, views_share_edges);
     tcase_add_test(t, threads_change_no_bit);
     tcase_add_test(t, outside_threads_share_one);
