@@ -10,9 +10,10 @@
 #include <stdlib.h>
 
 #define LANES 4
+#define EXPECTED 16 /* bounds that are asked for ahead, at most */
 
 typedef struct bound {
-    _Alignas(32) double low[LANES], high[LANES];
+    _Alignas(64) double low[LANES], high[LANES];
 } bound;
 
 typedef bool hold_fn(const lathe_bounds *bounds, const double *numbers);
@@ -89,6 +90,12 @@ int32_t lathe_bounds_new(const lathe_rules *rules, const int64_t *columns, int64
 
 void lathe_bounds_free(lathe_bounds *b) {
     free(b);
+}
+
+void lathe_bounds_expect(const lathe_bounds *b) {
+    const int64_t n = b->n < EXPECTED ? b->n : EXPECTED;
+    for (int64_t i = 0; i < n; i++)
+        __builtin_prefetch(&b->bounds[i]);
 }
 
 bool lathe_bounds_hold(const lathe_bounds *b, const double *numbers) {

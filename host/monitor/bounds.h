@@ -17,4 +17,7 @@ void lathe_bounds_free(lathe_bounds *bounds); /* NULL is fine */
  * multiple of 4; aligned to 32 bytes. [serve] */
 bool lathe_bounds_hold(const lathe_bounds *bounds, const double *numbers);
 
+/* Asks for the memory of the next call, some time ahead. [serve] */
+void lathe_bounds_expect(const lathe_bounds *bounds);
+
 #endif

@@ -116,7 +116,7 @@ static int order_of(const live_feature *f) {
     return f->categorical ? 2 : f->type != LATHE_COLUMN_FLOAT64;
 }
 
-static void pick_features(lathe_live *live) {
+static void pick_features(lathe_live *live, int64_t n_columns) {
     for (int order = 0; order < 3; order++) {
         for (int64_t i = 0; i < live->n_features; i++) {
             const live_feature *f = &live->features[i];
@@ -128,6 +128,9 @@ static void pick_features(lathe_live *live) {
         if (order == 1)
             live->n_numbers = live->n_picks;
     }
+    live->in_order = live->n_plain == live->n_picks && live->n_picks == n_columns;
+    for (int64_t i = 0; i < live->n_picks; i++)
+        live->in_order &= live->picks[i].column == i;
     for (int64_t i = 0; i < live->n_numbers; i++)
         live_lanes_set(&live->lanes[i / LIVE_LANES], (int)(i % LIVE_LANES),
                        live->features[live->picks[i].feature].finder);
@@ -164,7 +167,7 @@ int32_t lathe_live_new(const lathe_baseline *baseline, const lathe_table *raw, s
         lathe_live_free(live);
         return lathe_fail_memory(err, "statistics", "the statistics of served rows");
     }
-    pick_features(live);
+    pick_features(live, raw != NULL ? raw->n_columns : 0);
     *out = live;
     return LATHE_OK;
 }

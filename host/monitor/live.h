@@ -29,28 +29,31 @@ void lathe_live_free(lathe_live *live);              /* NULL is fine */
 size_t lathe_live_bytes(const lathe_live *live);     /* of a region; a multiple of 64 */
 int64_t lathe_live_features(const lathe_live *live); /* the first so many of the baseline */
 
-/* [serve] Counts rows [begin, begin + n). region: 64-byte aligned, zeroed before its first use. One writer at a time. */
-void lathe_live_add(const lathe_live *live, void *region, const lathe_table *rows, int64_t begin,
-                    int64_t n);
-
-/* Rows that come one by one wait until there are LATHE_LIVE_WAITING, since counting many at once costs a fraction: the
- * edges and counts of a feature are fetched once. */
-#define LATHE_LIVE_WAITING 512
+/* Counts that are on their way to a region: the rows themselves at first, since counting many at once costs a fraction (the
+ * edges and counts of a feature are fetched once), then their counts in less memory than they have in the region, since what
+ * serves a request stays in the processor's near caches that way. One for each region that is written to. */
 typedef struct lathe_live_waiting lathe_live_waiting;
-lathe_live_waiting *lathe_live_waiting_new(const lathe_live *live); /* NULL: out of memory */
-void lathe_live_waiting_free(lathe_live_waiting *waiting);          /* NULL is fine */
-/* [serve] As lathe_live_add, at once or later. */
+#define LATHE_LIVE_WAITING 512 /* a usual number of rows */
+/* rows: so many may wait; 0: each call counts. NULL: out of memory. */
+lathe_live_waiting *lathe_live_waiting_new(const lathe_live *live, int64_t rows);
+void lathe_live_waiting_free(lathe_live_waiting *waiting); /* NULL is fine */
+/* [serve] Counts rows [begin, begin + n). region: 64-byte aligned, zeroed before its first use; it has the rows after the next
+ * flush at the latest. One writer at a time. */
 void lathe_live_add_later(lathe_live_waiting *waiting, void *region, const lathe_table *rows,
                           int64_t begin, int64_t n);
+/* [serve] Asks for the memory of the next take, which has left the near caches since the last one: before the row is read. */
+void lathe_live_expect(const lathe_live_waiting *waiting);
 /* [serve] In two steps: takes one row, values[column of raw][row], in place of one that was taken and not kept, while it is near;
- * keeps it once it is known to count. Gives the row's numbers (NaN: missing), those of the columns
+ * keeps it once it is known to count. flat: its values one behind the other and zeros up to a multiple of 4, where all columns
+ * are FLOAT64; or NULL. Gives the row's numbers (NaN: missing), those of the columns
  * lathe_live_number_column(live, 0 … lathe_live_numbers(live) - 1), and behind them zeros up to a multiple of 4; aligned to 32
- * bytes, valid until keep, flush or the next take. */
-const double *lathe_live_take(lathe_live_waiting *waiting, const void *const *values, int64_t row);
+ * bytes, valid until keep, flush or the next take. Not where no rows may wait. */
+const double *lathe_live_take(lathe_live_waiting *waiting, const double *flat,
+                              const void *const *values, int64_t row);
 void lathe_live_keep(lathe_live_waiting *waiting, void *region);
 int64_t lathe_live_numbers(const lathe_live *live);
 int64_t lathe_live_number_column(const lathe_live *live, int64_t i);
-/* [serve] Counts the rows that wait. */
+/* [serve] The region has all rows. */
 void lathe_live_flush(lathe_live_waiting *waiting, void *region);
 
 /* What a feature's rows were. */

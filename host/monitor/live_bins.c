@@ -76,7 +76,8 @@ void live_lanes_set(live_lanes *lanes, int lane, const live_finder *f) {
 }
 
 /* The edges below a number that has at least AT_ONCE of its cell's below it. */
-static unsigned search(const live_finder *f, uint32_t cell, double value) {
+__attribute__((noinline)) static unsigned search(const live_finder *f, uint32_t cell,
+                                                 double value) {
     unsigned low = f->start[cell] + AT_ONCE, high = f->start[cell + 1];
     while (low < high) {
         const unsigned middle = (low + high) / 2;
@@ -108,22 +109,22 @@ static void measure_any(const live_lanes *lanes, const double *rows, int64_t str
             m->largest[k] = value > m->largest[k] ? value : m->largest[k];
             m->sum[k] += offset;
             m->squares[k] += offset * offset;
-            tile->value[i][k] = value;
-            tile->cell[i][k] = cell_of(offset, lanes->low[k]);
+            tile->cell[i][k] = (uint16_t)cell_of(offset, lanes->low[k]);
         }
 }
 
-static void count_any(const live_finder *f, const live_tile *tile, int lane, int64_t n,
-                      live_cell *counts) {
-    for (int64_t i = 0; i < n; i++) {
-        const uint32_t in = (uint32_t)tile->cell[i][lane];
+static void bin_any(const live_finder *f, const double *rows, int64_t stride, const live_tile *tile,
+                    int lane, int64_t n, uint16_t *bins) {
+    const double *value = rows + lane;
+    for (int64_t i = 0; i < n; i++, value += stride) {
+        const uint32_t in = tile->cell[i][lane];
         unsigned bin = f->start[in];
         const unsigned most = bin + AT_ONCE;
-        while (bin < most && f->edges[bin] < tile->value[i][lane])
+        while (bin < most && f->edges[bin] < *value)
             bin++;
         if (bin == most)
-            bin = search(f, in, tile->value[i][lane]);
-        live_cell_add(&counts[bin], 1);
+            bin = search(f, in, *value);
+        bins[i] = (uint16_t)bin;
     }
 }
 
@@ -148,8 +149,7 @@ AVX2 static void measure_avx2(const live_lanes *lanes, const double *rows, int64
         largest = _mm256_max_pd(value, largest);
         sum = _mm256_add_pd(sum, offset);
         squares = _mm256_add_pd(squares, _mm256_mul_pd(offset, offset));
-        _mm256_store_pd(tile->value[i], value);
-        _mm_store_si128((__m128i *)tile->cell[i], cell);
+        _mm_storel_epi64((__m128i *)tile->cell[i], _mm_packus_epi32(cell, cell));
     }
     _mm256_store_pd(m->smallest, smallest);
     _mm256_store_pd(m->largest, largest);
@@ -157,30 +157,27 @@ AVX2 static void measure_avx2(const live_lanes *lanes, const double *rows, int64
     _mm256_store_pd(m->squares, squares);
 }
 
-AVX2 static void count_avx2(const live_finder *f, const live_tile *tile, int lane, int64_t n,
-                            live_cell *counts) {
-    const int32_t *cell = &tile->cell[0][lane];
-    const double *value = &tile->value[0][lane];
-#pragma GCC unroll 4
-    for (int64_t i = 0; i < n; i++) {
-        const uint32_t in = (uint32_t)cell[i * LIVE_LANES];
+AVX2 static void bin_avx2(const live_finder *f, const double *rows, int64_t stride,
+                          const live_tile *tile, int lane, int64_t n, uint16_t *bins) {
+    const double *value = rows + lane;
+    for (int64_t i = 0; i < n; i++, value += stride) {
+        const uint32_t in = tile->cell[i][lane];
         unsigned bin = f->start[in];
         const int below = _mm256_movemask_pd(
-            _mm256_cmp_pd(_mm256_loadu_pd(f->edges + bin),
-                          _mm256_broadcast_sd(&value[i * LIVE_LANES]), _CMP_LT_OQ));
+            _mm256_cmp_pd(_mm256_loadu_pd(f->edges + bin), _mm256_broadcast_sd(value), _CMP_LT_OQ));
         bin += (unsigned)__builtin_popcount((unsigned)below);
         if (__builtin_expect(below == (1 << AT_ONCE) - 1, 0))
-            bin = search(f, in, value[i * LIVE_LANES]);
-        live_cell_add(&counts[bin], 1);
+            bin = search(f, in, *value);
+        bins[i] = (uint16_t)bin;
     }
 }
 
 live_kernels live_bins_kernels(void) {
-    return lathe_cpu_level() & LATHE_CPU_AVX2_FMA ? (live_kernels){measure_avx2, count_avx2}
-                                                  : (live_kernels){measure_any, count_any};
+    return lathe_cpu_level() & LATHE_CPU_AVX2_FMA ? (live_kernels){measure_avx2, bin_avx2}
+                                                  : (live_kernels){measure_any, bin_any};
 }
 #else
 live_kernels live_bins_kernels(void) {
-    return (live_kernels){measure_any, count_any};
+    return (live_kernels){measure_any, bin_any};
 }
 #endif

@@ -1,7 +1,5 @@
-/* monitor/live_count.c: served rows counted into a region, many at once (live_bins.h), and rows that wait for that. See live.h.
- *
- * A row that waits:   | number 0 … | zeros up to a multiple of LIVE_LANES | category 0 … | zeros likewise |
- */
+/* monitor/live_count.c: served rows counted, many at once (live_bins.h): first into tallies of this process, which are small,
+ * then into a region. See live.h. */
 #include "data/frame.h"
 #include "data/memory.h"
 #include "monitor/live_internal.h"
@@ -9,51 +7,33 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
-
-int64_t lathe_live_numbers(const lathe_live *live) {
-    return live->n_numbers;
-}
-
-int64_t lathe_live_number_column(const lathe_live *live, int64_t i) {
-    return live->picks[i].column;
-}
+#include <string.h>
 
 /* ---- one feature ---- */
 
-static inline double number(const live_cell *c) {
-    return atomic_load_explicit(&c->number, memory_order_relaxed);
-}
-
-static inline void put(live_cell *c, double value) {
-    atomic_store_explicit(&c->number, value, memory_order_relaxed);
-}
-
 /* Of n finite numbers. */
-static void add_moments(live_cell *head, const live_moments *m, int lane, int64_t n) {
-    const uint64_t seen = atomic_load_explicit(&head[LIVE_SEEN].count, memory_order_relaxed);
-    if (seen == 0 || m->smallest[lane] < number(&head[LIVE_SMALLEST]))
-        put(&head[LIVE_SMALLEST], m->smallest[lane]);
-    if (seen == 0 || m->largest[lane] > number(&head[LIVE_LARGEST]))
-        put(&head[LIVE_LARGEST], m->largest[lane]);
-    put(&head[LIVE_SUM], number(&head[LIVE_SUM]) + m->sum[lane]);
-    put(&head[LIVE_SQUARES], number(&head[LIVE_SQUARES]) + m->squares[lane]);
-    atomic_store_explicit(&head[LIVE_SEEN].count, seen + (uint64_t)n, memory_order_relaxed);
+static void add_moments(live_tally *t, const live_moments *m, int lane, int64_t n) {
+    if (t->seen == 0 || m->smallest[lane] < t->smallest)
+        t->smallest = m->smallest[lane];
+    if (t->seen == 0 || m->largest[lane] > t->largest)
+        t->largest = m->largest[lane];
+    t->sum += m->sum[lane];
+    t->squares += m->squares[lane];
+    t->seen += (uint64_t)n;
 }
 
 /* Numbers of which some are outside of training, and some may be infinite. */
-static void add_outside(const live_feature *f, live_cell *head, const live_tile *tile, int lane,
-                        int64_t n) {
+static void add_outside(const live_feature *f, live_tally *t, const double *rows, int64_t stride,
+                        int lane, int64_t n) {
     live_moments m;
     int64_t finite = 0;
     m.smallest[lane] = (double)INFINITY;
     m.largest[lane] = -(double)INFINITY;
     m.sum[lane] = m.squares[lane] = 0;
     for (int64_t i = 0; i < n; i++) {
-        const double value = tile->value[i][lane], offset = value - f->center;
-        if (value < f->low)
-            live_cell_add(&head[LIVE_BELOW], 1);
-        else if (value > f->high)
-            live_cell_add(&head[LIVE_ABOVE], 1);
+        const double value = rows[i * stride + lane], offset = value - f->center;
+        t->below += value < f->low;
+        t->above += value > f->high;
         if (fabs(value) > DBL_MAX)
             continue;
         m.smallest[lane] = value < m.smallest[lane] ? value : m.smallest[lane];
@@ -63,76 +43,90 @@ static void add_outside(const live_feature *f, live_cell *head, const live_tile 
         finite++;
     }
     if (finite > 0)
-        add_moments(head, &m, lane, finite);
+        add_moments(t, &m, lane, finite);
 }
 
-/* n measured numbers, none missing. */
-static void add_numbers(const lathe_live *live, const live_feature *f, live_cell *head,
-                        const live_tile *tile, const live_moments *m, int lane, int64_t n) {
-    live->kernels.count(f->finder, tile, lane, n, head + LIVE_LINE);
+/* n rows of LIVE_LANES numbers that were measured. */
+typedef struct measured {
+    const double *rows;
+    int64_t stride, n;
+    live_tile tile;
+    live_moments moments;
+} measured;
+
+/* A lane's numbers, none missing. */
+static void add_numbers(const lathe_live *live, const live_feature *f, live_tally *t,
+                        const measured *from, int lane) {
+    const live_moments *m = &from->moments;
+    uint16_t bins[LIVE_TILE];
+    live->kernels.bin(f->finder, from->rows, from->stride, &from->tile, lane, from->n, bins);
+    for (int64_t i = 0; i < from->n; i++)
+        t->counts[bins[i]]++;
     if (m->smallest[lane] < f->low || m->largest[lane] > f->high)
-        add_outside(f, head, tile, lane, n);
+        add_outside(f, t, from->rows, from->stride, lane, from->n);
     else
-        add_moments(head, m, lane, n);
+        add_moments(t, m, lane, from->n);
 }
 
-/* n numbers of which some are missing. */
+/* A lane's numbers, of which some are missing. */
 static void add_present(const lathe_live *live, const live_lanes *lanes, const live_feature *f,
-                        live_cell *head, const live_tile *tile, int lane, int64_t n) {
+                        live_tally *t, const measured *from, int lane) {
     double present[LIVE_TILE][LIVE_LANES];
-    live_tile packed;
-    live_moments m;
-    int64_t n_present = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const double value = tile->value[i][lane];
+    measured packed = {.rows = present[0], .stride = LIVE_LANES};
+    for (int64_t i = 0; i < from->n; i++) {
+        const double value = from->rows[i * from->stride + lane];
         for (int k = 0; k < LIVE_LANES; k++)
-            present[n_present][k] = value;
-        n_present += value == value;
+            present[packed.n][k] = value;
+        packed.n += value == value;
     }
-    live_cell_add(&head[LIVE_MISSING], (uint64_t)(n - n_present));
-    if (n_present == 0)
+    t->missing += (uint64_t)(from->n - packed.n);
+    if (packed.n == 0)
         return;
-    live->kernels.measure(lanes, present[0], LIVE_LANES, n_present, &packed, &m);
-    add_numbers(live, f, head, &packed, &m, lane, n_present);
+    live->kernels.measure(lanes, present[0], LIVE_LANES, packed.n, &packed.tile, &packed.moments);
+    add_numbers(live, f, t, &packed, lane);
 }
 
-static void add_code(const live_feature *f, live_cell *head, int64_t code) {
-    const int64_t unseen = f->n_bins - 1;
+void live_tally_code(live_tallies *all, int64_t pick, int64_t code) {
+    const int64_t unseen = all->live->features[all->live->picks[pick].feature].n_bins - 1;
+    live_tally *t = live_tally_at(all, pick);
     if (code == LATHE_CODE_MISSING)
-        live_cell_add(&head[LIVE_MISSING], 1);
+        t->missing++;
     else
-        live_cell_add(&head[LIVE_LINE + (code >= 0 && code < unseen ? code : unseen)], 1);
+        t->counts[code >= 0 && code < unseen ? code : unseen]++;
 }
 
 /* ---- many rows ---- */
 
 /* Edges and counts of a feature come from afar while another one is counted. */
-static void fetch(const lathe_live *live, int64_t pick, const live_cell *cells) {
+static void fetch(const live_tallies *all, int64_t pick) {
+    const lathe_live *live = all->live;
     if (pick >= live->n_picks)
         return;
     const live_feature *f = &live->features[live->picks[pick].feature];
+    const char *tally = (const char *)live_tally_at(all, pick);
     if (f->finder != NULL)
         live_finder_fetch(f->finder);
-    for (int64_t at = 0; at < LIVE_LINE + f->n_bins; at += LIVE_LINE)
-        __builtin_prefetch(cells + f->at + at, 1);
+    for (size_t at = 0; at < live_tally_bytes(f); at += 64)
+        __builtin_prefetch(tally + at, 1);
 }
 
-/* n rows, at most LIVE_TILE, of the numbers from `pick` on, side by side: the first row is at `rows`. */
-static void add_lanes(const lathe_live *live, int64_t pick, const double *rows, int64_t stride,
-                      int64_t n, live_cell *cells) {
+void live_tally_lanes(live_tallies *all, int64_t pick, const double *rows, int64_t stride,
+                      int64_t n) {
+    const lathe_live *live = all->live;
     const live_lanes *lanes = &live->lanes[pick / LIVE_LANES];
-    live_tile tile;
-    live_moments m;
-    live->kernels.measure(lanes, rows, stride, n, &tile, &m);
+    measured m;
+    m.rows = rows;
+    m.stride = stride;
+    m.n = n;
+    live->kernels.measure(lanes, rows, stride, n, &m.tile, &m.moments);
     for (int lane = 0; lane < LIVE_LANES && pick < live->n_numbers; lane++, pick++) {
         const live_feature *f = &live->features[live->picks[pick].feature];
-        live_cell *head = cells + f->at;
         if (n > LIVE_TILE / 8)
-            fetch(live, pick + 1, cells);
-        if (m.squares[lane] == m.squares[lane])
-            add_numbers(live, f, head, &tile, &m, lane, n);
+            fetch(all, pick + 1);
+        if (m.moments.squares[lane] == m.moments.squares[lane])
+            add_numbers(live, f, live_tally_at(all, pick), &m, lane);
         else
-            add_present(live, lanes, f, head, &tile, lane, n);
+            add_present(live, lanes, f, live_tally_at(all, pick), &m, lane);
     }
 }
 
@@ -141,10 +135,9 @@ static double number_at(const lathe_column *c, int64_t row) {
                                            : lathe_number_at(c, row, (double)NAN);
 }
 
-void lathe_live_add(const lathe_live *live, void *region, const lathe_table *rows, int64_t begin,
-                    int64_t n) {
+void live_tally_rows(live_tallies *all, const lathe_table *rows, int64_t begin, int64_t n) {
     double turned[LIVE_TILE][LIVE_LANES] = {{0}};
-    live_cell *cells = region;
+    const lathe_live *live = all->live;
     const live_pick *picks = live->picks;
     for (int64_t pick = 0; pick < live->n_numbers; pick += LIVE_LANES)
         for (int64_t done = 0, m; done < n; done += m) {
@@ -154,131 +147,78 @@ void lathe_live_add(const lathe_live *live, void *region, const lathe_table *row
                 for (int64_t i = 0; i < m; i++)
                     turned[i][k] = number_at(c, begin + done + i);
             }
-            add_lanes(live, pick, turned[0], LIVE_LANES, m, cells);
+            live_tally_lanes(all, pick, turned[0], LIVE_LANES, m);
         }
     for (int64_t pick = live->n_numbers; pick < live->n_picks; pick++) {
-        const live_feature *f = &live->features[picks[pick].feature];
         const int32_t *codes = rows->columns[picks[pick].column].values;
         for (int64_t i = begin; i < begin + n; i++)
-            add_code(f, cells + f->at, codes[i]);
+            live_tally_code(all, pick, codes[i]);
     }
-    live_cell_add(cells, (uint64_t)n);
+    all->rows += n;
 }
 
-/* ---- rows that wait ---- */
+/* ---- into a region ---- */
 
-/* A number, or a category's code. */
-typedef union live_value {
-    double number;
-    int64_t code;
-} live_value;
-
-struct lathe_live_waiting {
-    const lathe_live *live;
-    live_value
-        *values; /* [LATHE_LIVE_WAITING, stride] as they came: a row is a few lines of the cache */
-    const void **table; /* [columns of raw] scratch of add_later */
-    int64_t n, stride, first_code, n_plain;
-    int32_t columns[]; /* [picks] */
-};
-
-static int64_t padded(int64_t n) {
-    return (n + LIVE_LANES - 1) / LIVE_LANES * LIVE_LANES;
+static inline double number(const live_cell *c) {
+    return atomic_load_explicit(&c->number, memory_order_relaxed);
 }
 
-lathe_live_waiting *lathe_live_waiting_new(const lathe_live *live) {
-    int64_t n_columns = 0;
-    lathe_live_waiting *w =
-        lathe_aligned_zeroed(1, sizeof *w + (size_t)live->n_picks * sizeof *w->columns);
-    if (w == NULL)
-        return NULL;
-    w->live = live;
-    w->n_plain = live->n_plain;
-    w->first_code = padded(live->n_numbers);
-    w->stride = w->first_code + padded(live->n_picks - live->n_numbers);
-    for (int64_t i = 0; i < live->n_picks; i++) {
-        w->columns[i] = live->picks[i].column;
-        n_columns = w->columns[i] >= n_columns ? w->columns[i] + 1 : n_columns;
-    }
-    w->values =
-        lathe_aligned_zeroed(LATHE_LIVE_WAITING, (size_t)(w->stride + 1) * sizeof *w->values);
-    w->table = calloc((size_t)n_columns + 1, sizeof *w->table);
-    if (w->values == NULL || w->table == NULL) {
-        lathe_live_waiting_free(w);
-        return NULL;
-    }
-    return w;
+static inline void put(live_cell *c, double value) {
+    atomic_store_explicit(&c->number, value, memory_order_relaxed);
 }
 
-void lathe_live_waiting_free(lathe_live_waiting *w) {
-    if (w == NULL)
+static void spill_moments(const live_tally *t, live_cell *head) {
+    const uint64_t seen = atomic_load_explicit(&head[LIVE_SEEN].count, memory_order_relaxed);
+    if (seen == 0 || t->smallest < number(&head[LIVE_SMALLEST]))
+        put(&head[LIVE_SMALLEST], t->smallest);
+    if (seen == 0 || t->largest > number(&head[LIVE_LARGEST]))
+        put(&head[LIVE_LARGEST], t->largest);
+    put(&head[LIVE_SUM], number(&head[LIVE_SUM]) + t->sum);
+    put(&head[LIVE_SQUARES], number(&head[LIVE_SQUARES]) + t->squares);
+    atomic_store_explicit(&head[LIVE_SEEN].count, seen + t->seen, memory_order_relaxed);
+}
+
+static void spill(const live_feature *f, const live_tally *t, live_cell *head) {
+    if (t->seen > 0)
+        spill_moments(t, head);
+    live_cell_add(&head[LIVE_MISSING], t->missing);
+    if (!f->categorical) {
+        live_cell_add(&head[LIVE_BELOW], t->below);
+        live_cell_add(&head[LIVE_ABOVE], t->above);
+    }
+    for (int64_t b = 0; b < f->n_bins; b++)
+        if (t->counts[b] > 0)
+            live_cell_add(&head[LIVE_LINE + b], t->counts[b]);
+}
+
+void live_tallies_spill(live_tallies *all, live_cell *cells) {
+    const lathe_live *live = all->live;
+    if (all->rows == 0)
         return;
-    free(w->values);
-    free(w->table);
-    free(w);
-}
-
-/* What is no float64 column. */
-static void take_rest(const lathe_live_waiting *w, const void *const *values, int64_t row,
-                      live_value *to) {
-    const lathe_live *live = w->live;
-    for (int64_t i = live->n_plain; i < live->n_numbers; i++) {
-        const int64_t whole = ((const int64_t *)values[w->columns[i]])[row];
-        to[i].number = whole == LATHE_MISSING_INT ? (double)NAN : (double)whole;
-    }
-    to += w->first_code - live->n_numbers;
-    for (int64_t i = live->n_numbers; i < live->n_picks; i++)
-        to[i].code = ((const int32_t *)values[w->columns[i]])[row];
-}
-
-const double *lathe_live_take(lathe_live_waiting *w, const void *const *values, int64_t row) {
-    live_value *to = w->values + w->n * w->stride;
-    int64_t i = 0;
-    for (; i + 4 <= w->n_plain; i += 4)
-        for (int k = 0; k < 4; k++)
-            to[i + k].number = ((const double *)values[w->columns[i + k]])[row];
-    for (; i < w->n_plain; i++)
-        to[i].number = ((const double *)values[w->columns[i]])[row];
-    if (w->n_plain < w->live->n_picks)
-        take_rest(w, values, row, to);
-    return &to->number;
-}
-
-void lathe_live_keep(lathe_live_waiting *w, void *region) {
-    if (++w->n == LATHE_LIVE_WAITING)
-        lathe_live_flush(w, region);
-}
-
-void lathe_live_flush(lathe_live_waiting *w, void *region) {
-    const lathe_live *live = w->live;
-    live_cell *cells = region;
-    const int64_t n = w->n;
-    if (n == 0)
-        return;
-    for (int64_t pick = 0; pick < live->n_numbers; pick += LIVE_LANES)
-        for (int64_t done = 0; done < n; done += LIVE_TILE)
-            add_lanes(live, pick, &w->values[done * w->stride + pick].number, w->stride,
-                      n - done < LIVE_TILE ? n - done : LIVE_TILE, cells);
-    for (int64_t pick = live->n_numbers; pick < live->n_picks; pick++) {
+    for (int64_t pick = 0; pick < live->n_picks; pick++) {
         const live_feature *f = &live->features[live->picks[pick].feature];
-        const live_value *code = w->values + w->first_code + (pick - live->n_numbers);
-        for (int64_t i = 0; i < n; i++, code += w->stride)
-            add_code(f, cells + f->at, code->code);
+        spill(f, live_tally_at(all, pick), cells + f->at);
     }
-    live_cell_add(cells, (uint64_t)n);
-    w->n = 0;
+    live_cell_add(cells, (uint64_t)all->rows);
+    memset(all->bytes, 0, all->n_bytes);
+    all->rows = 0;
 }
 
-void lathe_live_add_later(lathe_live_waiting *w, void *region, const lathe_table *rows,
-                          int64_t begin, int64_t n) {
-    if (n >= LATHE_LIVE_WAITING / 2) {
-        lathe_live_add(w->live, region, rows, begin, n);
-        return;
+int32_t live_tallies_new(const lathe_live *live, live_tallies *all) {
+    *all = (live_tallies){.live = live, .at = calloc((size_t)live->n_picks + 1, sizeof *all->at)};
+    for (int64_t pick = 0; all->at != NULL && pick < live->n_picks; pick++) {
+        all->at[pick] = all->n_bytes;
+        all->n_bytes += live_tally_bytes(&live->features[live->picks[pick].feature]);
     }
-    for (int64_t i = 0; i < w->live->n_picks; i++)
-        w->table[w->columns[i]] = rows->columns[w->columns[i]].values;
-    for (int64_t i = begin; i < begin + n; i++) {
-        lathe_live_take(w, w->table, i);
-        lathe_live_keep(w, region);
-    }
+    all->bytes = lathe_aligned_zeroed((int64_t)all->n_bytes, 1);
+    if (all->at != NULL && all->bytes != NULL)
+        return LATHE_OK;
+    live_tallies_free(all);
+    return LATHE_E_MEMORY;
+}
+
+void live_tallies_free(live_tallies *all) {
+    free(all->at);
+    free(all->bytes);
+    *all = (live_tallies){0};
 }

@@ -324,6 +324,10 @@ bool lathe_rules_check_others(const lathe_rules *rules, const lathe_table *rows,
     return check_from(rules, rules->n_numbers, rows, row, 1, mark, report);
 }
 
+bool lathe_rules_are_numbers(const lathe_rules *rules) {
+    return rules->n_checks == rules->n_numbers;
+}
+
 bool lathe_rules_bounds(const lathe_rules *rules, const int64_t *columns, int64_t n, double *low,
                         double *high) {
     int64_t set = 0;

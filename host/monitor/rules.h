@@ -81,6 +81,8 @@ bool lathe_rules_check(const lathe_rules *rules, const lathe_table *rows, int64_
  * [n] breaks no rule about numbers. False: some rule is about a number of another column. */
 bool lathe_rules_bounds(const lathe_rules *rules, const int64_t *columns, int64_t n, double *low,
                         double *high);
+/* Are there no rules but those? */
+bool lathe_rules_are_numbers(const lathe_rules *rules);
 /* As lathe_rules_check of one row whose numbers are known to break no rule. [serve] */
 bool lathe_rules_check_others(const lathe_rules *rules, const lathe_table *rows, int64_t row,
                               uint8_t *mark, lathe_rule_report *report);

@@ -1,17 +1,19 @@
-"""What watching costs: one inference worker serves the same model under two names, with validation and per-feature
-statistics on and with both off. JSON bodies of one row, 28 numbers, boosted trees (100 of at most 63 leaves), 64 connections.
+"""What watching costs: one inference worker serves one model under two names, with validation and per-feature statistics on
+and with both off. JSON bodies of one row, 28 numbers, boosted trees (100 of at most 63 leaves), 64 connections.
 
-Load alternates between the two names in slices of 80 ms over the same connections (tests/bench/slices.c), so that a
+Load alternates between the two names in slices of 10 ms over the same connections (tests/bench/slices.c), so that a
 machine that slows down slows both. For each pair of slices next to each other there is a ratio on/off: of requests a
 second, and of the worker's own processor time a request, which other programs disturb less. Told are the medians with
-intervals that hold 95 of 100 medians of pairs drawn anew (bootstrap). Where a process's memory comes to lie favours one of
-the two names by up to 2 % for as long as it lives, so the service is started several times. The bar is at most 3 % of the
-throughput.
+intervals that hold 95 of 100 medians of pairs drawn anew (bootstrap), and the median of each start of the service. Both names
+share the model and its buffers, so that where memory lies favours neither. The bar is at most 3 % of the throughput.
 
-    ./dev bench overhead [--pairs 240] [--starts 6] [--slice-ms 40] [--home D]     --home keeps the models for the next time
+--null has both off, under two names: what is found then is what the measurement itself can be wrong by.
+
+    ./dev bench overhead [--pairs 1600] [--starts 8] [--slice-ms 10] [--null] [--home D]     --home keeps the model for later
 """
 
 import argparse
+import http.client
 import json
 import os
 import random
@@ -59,24 +61,20 @@ def make_requests(path, name):
             out.write(struct.pack("=I", len(text)) + text)
 
 
-def document(name, data, validation):
-    deploy = {"endpoint": name, "when": "always"}
-    if validation is not None:
-        deploy["validation"] = validation
+def document(name, data):
     return {"lathe": 1, "name": "m-" + name, "seed": 1,
             "goal": {"task": "classification", "target": "y", "metric": "auc"},
             "prepare": {"source": {"csv": {"path": data}}, "split": {"random": {"test": 0.2}}, "profile": False},
             "train": {"candidates": {"trees": {"gbdt": {"rounds": 100, "base": {"tree": {"max_leaves": 63}}}}}},
-            "deploy": deploy}
+            "deploy": {"endpoint": name, "when": "always"}}
 
 
-def slices(port, worker, folder, pairs, args, first="on"):
-    """{"on": [(requests a second, processor us a request)], "off": …}, pair by pair."""
-    names = (first, "off" if first == "on" else "on")
+def slices(port, worker, folder, pairs, args, names):
+    """{"on": [(requests a second, processor us a request)], "off": …}, pair by pair. names: in the order of the first pair."""
     text = subprocess.run([CLIENT, str(port), "64", str(args.slice_ms), str(pairs), str(worker),
                            *(os.path.join(folder, name + ".bin") for name in names)],
                           stdout=subprocess.PIPE, text=True, check=True).stdout
-    found = {"on": [], "off": []}
+    found = {name: [] for name in names}
     for line in text.splitlines():
         kind, answers, seconds, cpu = line.split()
         found[names[int(kind)]].append((int(answers) / float(seconds), float(cpu) / int(answers) * 1e6))
@@ -90,15 +88,16 @@ def interval(ratios, draws=2000):
     return medians[draws // 40], medians[-draws // 40]
 
 
-def tell(found):
-    for at, what, unit in ((0, "rate", "requests/s"), (1, "processor time", "us a request")):
-        on, off = ([pair[at] for pair in found[name]] for name in ("on", "off"))
-        ratios = [a / b for a, b in zip(on, off)]
-        sign = -1 if at == 0 else 1
-        cost = 100 * sign * (statistics.median(ratios) - 1)
-        ends = sorted(100 * sign * (end - 1) for end in interval(ratios))
-        print(f"{what}: on {statistics.median(on):.6g}, off {statistics.median(off):.6g} {unit}; cost {cost:.2f} % "
-              f"(95 %: {ends[0]:.2f} to {ends[1]:.2f}; {len(ratios)} pairs)")
+def tell(starts, first, second):
+    """starts: what `slices` found, by start of the service."""
+    for at, what, unit, sign in ((0, "rate", "requests/s", -1), (1, "processor time", "us a request", 1)):
+        by_start = [[sign * 100 * (a[at] / b[at] - 1) for a, b in zip(found[first], found[second])] for found in starts]
+        costs = [cost for start in by_start for cost in start]
+        ends = interval(costs)
+        middle = [statistics.median(pair[at] for found in starts for pair in found[name]) for name in (first, second)]
+        print(f"{what}: {first} {middle[0]:.6g}, {second} {middle[1]:.6g} {unit}; cost {statistics.median(costs):.2f} % "
+              f"(95 %: {ends[0]:.2f} to {ends[1]:.2f}; {len(costs)} pairs); by start "
+              + ", ".join(f"{statistics.median(start):.2f}" for start in by_start))
 
 
 def start(home, log):
@@ -115,47 +114,69 @@ def start(home, log):
     sys.exit("the service does not start:\n" + open(log).read())
 
 
-def train(folder, home):
-    data = os.path.join(folder, "data.csv")
+def call(control, method, path, body=None):
+    c = http.client.HTTPConnection("127.0.0.1", control, timeout=60)
+    c.request(method, "/api/v1" + path, json.dumps(body) if body is not None else None)
+    answer = c.getresponse()
+    text = answer.read()
+    c.close()
+    if answer.status != 200:
+        sys.exit(f"{method} {path}: {answer.status} {text}")
+    return json.loads(text)
+
+
+def control_port(log):
+    with open(log) as file:
+        return int(re.search(r"control plane on port (\d+)", file.read()).group(1))
+
+
+def prepare(folder, home):
+    """One model; its endpoint "on" has the usual rules, "off" and "null" have none."""
+    data, path, log = (os.path.join(folder, name) for name in ("data.csv", "on.json", "log"))
     make_data(data)
-    for name, validation in (("on", None), ("off", QUIET)):
-        path = os.path.join(folder, name + ".json")
-        with open(path, "w") as out:
-            json.dump(document(name, data, validation), out)
-        subprocess.run([BIN, "run", path], env=dict(os.environ, LATHE_HOME=home), check=True, capture_output=True)
+    with open(path, "w") as out:
+        json.dump(document("on", data), out)
+    subprocess.run([BIN, "run", path], env=dict(os.environ, LATHE_HOME=home), check=True, capture_output=True)
+    server, _ = start(home, log)
+    try:
+        for name in ("off", "null"):
+            call(control_port(log), "PUT", "/endpoints/" + name, {"model": "m-on", "validation": QUIET})
+    finally:
+        server.kill()
+        server.wait()
 
 
-def measure(home, folder, args):
-    found = {"on": [], "off": []}
+def measure(home, folder, names, args):
+    starts = []
     for turn in range(args.starts):
         server, port = start(home, os.path.join(folder, "log"))
         try:
             with open(f"/proc/{server.pid}/task/{server.pid}/children") as children:
                 worker = int(children.read().split()[0])
-            got = slices(port, worker, folder, args.pairs // args.starts, args, ("on", "off")[turn % 2])
+            starts.append(slices(port, worker, folder, args.pairs // args.starts, args, names[::(1, -1)[turn % 2]]))
         finally:
             server.kill()
             server.wait()
-        for name in found:
-            found[name] += got[name]
-    return found
+    return starts
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=240)
-    parser.add_argument("--starts", type=int, default=6)
-    parser.add_argument("--slice-ms", type=int, default=40)
+    parser.add_argument("--pairs", type=int, default=1600)
+    parser.add_argument("--starts", type=int, default=8)
+    parser.add_argument("--slice-ms", type=int, default=10)
+    parser.add_argument("--null", action="store_true")
     parser.add_argument("--home")
     args = parser.parse_args()
+    names = ("null" if args.null else "on", "off")
     folder = tempfile.mkdtemp(prefix="lathe-bench-")
     home = args.home or os.path.join(folder, "home")
     try:
         if not os.path.exists(os.path.join(home, "lathe.db")):
-            train(folder, home)
-        for name in ("on", "off"):
+            prepare(folder, home)
+        for name in names:
             make_requests(os.path.join(folder, name + ".bin"), name)
-        tell(measure(home, folder, args))
+        tell(measure(home, folder, names, args), *names)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -13,7 +13,6 @@ slices over the same connections, as of `./dev bench overhead`; then wrk alterna
 """
 
 import argparse
-import http.client
 import json
 import os
 import re
@@ -24,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 
-from serve_overhead import BIN, CLIENT, document, interval, make_data, make_requests, start
+from serve_overhead import BIN, CLIENT, call, control_port, document, interval, make_data, make_requests, start
 
 UNITS = {"us": 1, "ms": 1000, "s": 1e6}
 
@@ -47,17 +46,6 @@ def thread_seconds(pid, thread):
 
 def other_seconds(pid):
     return sum(thread_seconds(pid, t) for t in os.listdir(f"/proc/{pid}/task") if t != str(pid))
-
-
-def call(port, method, path, body=None):
-    c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    c.request(method, "/api/v1" + path, json.dumps(body) if body is not None else None)
-    answer = c.getresponse()
-    text = answer.read()
-    c.close()
-    if answer.status != 200:
-        sys.exit(f"{method} {path}: {answer.status} {text}")
-    return json.loads(text)
 
 
 def slices(port, worker, folder, connections, args):
@@ -138,13 +126,12 @@ def main():
             for name in ("on", "off"):
                 path = os.path.join(folder, name + ".json")
                 with open(path, "w") as out:
-                    json.dump(document(name, data, None), out)
+                    json.dump(document(name, data), out)
                 subprocess.run([BIN, "run", path], env=dict(os.environ, LATHE_HOME=home), check=True, capture_output=True)
         for name in ("on", "off"):
             make_requests(os.path.join(folder, name + ".bin"), name)
         server, port = start(home, os.path.join(folder, "log"))
-        with open(os.path.join(folder, "log")) as file:
-            control = int(re.search(r"control plane on port (\d+)", file.read()).group(1))
+        control = control_port(os.path.join(folder, "log"))
         worker = int(subprocess.run(["pgrep", "-P", str(server.pid)], capture_output=True, text=True).stdout.split()[0])
         call(control, "POST", "/endpoints/on/shadow", {"model": "m-off"})
         for connections in (64, 1):

@@ -76,14 +76,22 @@ static void teardown(void) {
     lathe_baseline_free(baseline);
 }
 
+static void add_now(const lathe_live *layout, void *region, const lathe_table *rows, int64_t begin,
+                    int64_t n) {
+    lathe_live_waiting *waiting = lathe_live_waiting_new(layout, 0);
+    lathe_live_add_later(waiting, region, rows, begin, n);
+    lathe_live_flush(waiting, region);
+    lathe_live_waiting_free(waiting);
+}
+
 /* Rows [begin, end) by turns in requests of 1, 2, 3 … 40 rows into the two regions: at once into one of them, later into the
  * other. */
 static void serve(int64_t begin, int64_t end) {
-    lathe_live_waiting *waiting = lathe_live_waiting_new(live);
+    lathe_live_waiting *waiting = lathe_live_waiting_new(live, LATHE_LIVE_WAITING);
     for (int64_t i = begin, n = 1; i < end; i += n, n = n % 40 + 1) {
         n = n < end - i ? n : end - i;
         if (n % 3 == 0)
-            lathe_live_add(live, regions[0], &served.table, i, n);
+            add_now(live, regions[0], &served.table, i, n);
         else
             lathe_live_add_later(waiting, regions[1], &served.table, i, n);
     }
@@ -199,7 +207,7 @@ START_TEST(bins_at_their_edges) {
                 served.x[0] =
                     side == 0 ? d.edges[e] : nextafter(d.edges[e], side < 0 ? -HUGE_VAL : HUGE_VAL);
                 memset(regions[0], 0, lathe_live_bytes(live));
-                lathe_live_add(live, regions[0], &served.table, 0, 1);
+                add_now(live, regions[0], &served.table, 0, 1);
                 sum();
                 lathe_live_describe(total, NULL, f, r, &got);
                 int64_t bin = 0;
@@ -222,7 +230,7 @@ START_TEST(bins_finer_than_float32) {
     lathe_live_total *sums = lathe_live_total_new(other);
     void *region = lathe_aligned_zeroed((int64_t)lathe_live_bytes(other), 1);
     lathe_window *want = lathe_window_new(fine);
-    lathe_live_add(other, region, &trained.table, 0, TRAINED);
+    add_now(other, region, &trained.table, 0, TRAINED);
     lathe_live_sum(region, sums);
     ok(lathe_window_add(want, &trained.table, &err));
     for (int32_t r = 0; r < 2; r++) {
@@ -241,12 +249,74 @@ START_TEST(bins_finer_than_float32) {
 }
 END_TEST
 
+/* More rows than 16 bits hold between two flushes, in one bin each: by rows that wait, and at once. */
+START_TEST(more_rows_than_16_bits_hold) {
+    enum { ROUNDS = 50 };
+    lathe_live_waiting *waiting = lathe_live_waiting_new(live, LATHE_LIVE_WAITING);
+    lathe_live_feature f;
+    for (int i = 0; i < SERVED; i++) {
+        served.few[i] = 4;
+        served.category[i] = 1;
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        lathe_live_add_later(waiting, regions[0], &served.table, 0, SERVED - 100);
+        for (int64_t i = SERVED - 100; i < SERVED; i += 20)
+            lathe_live_add_later(waiting, regions[0], &served.table, i, 20);
+    }
+    ck_assert_int_gt(lathe_live_region_rows(regions[0]), 0); /* some had to go there */
+    lathe_live_flush(waiting, regions[0]);
+    lathe_live_waiting_free(waiting);
+    sum();
+    ck_assert_int_eq(lathe_live_total_rows(total), ROUNDS * SERVED);
+    for (int64_t i = 0; i < lathe_live_features(live); i++) {
+        lathe_live_describe(total, NULL, i, LATHE_BINS_COARSE, &f);
+        ck_assert(f.present + f.missing == ROUNDS * SERVED);
+    }
+    lathe_live_describe(total, NULL, lathe_baseline_find(baseline, "few"), LATHE_BINS_FINE, &f);
+    ck_assert(f.counts[5] == ROUNDS * SERVED && f.mean == 4 && f.deviation == 0);
+    lathe_live_describe(total, NULL, lathe_baseline_find(baseline, "c"), LATHE_BINS_COARSE, &f);
+    ck_assert(f.counts[1] == ROUNDS * SERVED);
+}
+END_TEST
+
+/* Rows of numbers alone are taken from one piece, or from their columns: the same counts, and only those that are kept. */
+START_TEST(rows_in_one_piece) {
+    lathe_baseline *numbers;
+    lathe_live *layout;
+    const lathe_table table = {SERVED, 3, served.columns + 1}; /* x, k, few */
+    const lathe_table before = {TRAINED, 3, trained.columns + 1};
+    const void *values[] = {served.x, served.k, served.few};
+    ok(lathe_baseline_fit(&before, &numbers, &err));
+    ok(lathe_live_new(numbers, &table, 1 << 20, &layout, &err));
+    void *there[2];
+    for (int k = 0; k < 2; k++) {
+        lathe_live_waiting *waiting = lathe_live_waiting_new(layout, 100);
+        there[k] = lathe_aligned_zeroed((int64_t)lathe_live_bytes(layout), 1);
+        for (int64_t i = 0; i < SERVED; i++) {
+            _Alignas(32) const double flat[] = {served.x[i], served.k[i], served.few[i], 0};
+            const double *taken = lathe_live_take(waiting, k == 0 ? flat : NULL, values, i);
+            ck_assert_mem_eq(taken, flat, sizeof flat);
+            if (i % 3 > 0)
+                lathe_live_keep(waiting, there[k]);
+        }
+        lathe_live_flush(waiting, there[k]);
+        ck_assert_int_eq(lathe_live_region_rows(there[k]), SERVED / 3 * 2);
+        lathe_live_waiting_free(waiting);
+    }
+    ck_assert_mem_eq(there[0], there[1], lathe_live_bytes(layout));
+    free(there[0]);
+    free(there[1]);
+    lathe_live_free(layout);
+    lathe_baseline_free(numbers);
+}
+END_TEST
+
 START_TEST(what_does_not_fit_is_left_out) {
     lathe_live *small;
     lathe_column renamed[COLUMNS];
     ok(lathe_live_new(baseline, &served.table, 64, &small, &err));
     ck_assert_int_eq(lathe_live_features(small), 0);
-    lathe_live_add(small, regions[0], &served.table, 0, 9);
+    add_now(small, regions[0], &served.table, 0, 9);
     lathe_live_free(small);
     /* a column that is not there, and one of another kind */
     memcpy(renamed, served.columns, sizeof renamed);
@@ -256,7 +326,7 @@ START_TEST(what_does_not_fit_is_left_out) {
     ok(lathe_live_new(baseline, &other, 1 << 20, &small, &err));
     ck_assert_uint_eq(lathe_live_bytes(small), lathe_live_bytes(live));
     memset(regions[0], 0, lathe_live_bytes(live));
-    lathe_live_add(small, regions[0], &other, 0, SERVED);
+    add_now(small, regions[0], &other, 0, SERVED);
     sum();
     lathe_live_feature f;
     for (int i = 0; i < 2; i++) {
@@ -278,6 +348,8 @@ int main(void) {
     tcase_add_test(c, moments_and_outsiders);
     tcase_add_test(c, bins_at_their_edges);
     tcase_add_test(c, bins_finer_than_float32);
+    tcase_add_test(c, more_rows_than_16_bits_hold);
+    tcase_add_test(c, rows_in_one_piece);
     tcase_add_test(c, what_does_not_fit_is_left_out);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);

@@ -178,9 +178,13 @@ START_TEST(sums_travel) {
     lathe_live_total *before = lathe_live_total_new(live), *now = lathe_live_total_new(live),
                      *there = lathe_live_total_new(live);
     values[0] = 1e6; /* an outlier of the first window alone */
-    lathe_live_add(live, region, &rows, 0, 400);
+    lathe_live_waiting *waiting = lathe_live_waiting_new(live, 0);
+    lathe_live_add_later(waiting, region, &rows, 0, 400);
+    lathe_live_flush(waiting, region);
     lathe_live_sum(region, before);
-    lathe_live_add(live, region, &rows, 400, 600);
+    lathe_live_add_later(waiting, region, &rows, 400, 600);
+    lathe_live_flush(waiting, region);
+    lathe_live_waiting_free(waiting);
     ck_assert_int_eq(lathe_live_region_rows(region), 1000);
     lathe_live_sum(region, now);
     lathe_live_feature want, got;

@@ -239,6 +239,59 @@ START_TEST(values) {
 }
 END_TEST
 
+static const char numbers_alone[] =
+    "{\"lathe\": 1, \"name\": \"cells\", \"seed\": 3, \"goal\": {\"task\": \"classification\", "
+    "\"target\": "
+    "\"diagnosis\", \"metric\": \"auc\"}, \"prepare\": {\"source\": {\"csv\": {\"path\": "
+    "\"" LATHE_DATA_DIR
+    "/breast_cancer.csv\"}}}, \"train\": {\"candidates\": {\"a\": {\"linear\": {}}}}}";
+
+/* A whole row of numbers is there in one piece as long as it is the plan's row. */
+START_TEST(flat_rows) {
+    double values[64];
+    lathe_plan *plan;
+    lathe_error err = {0};
+    lathe_model *model = model_train(&fx, numbers_alone);
+    const int64_t k = lathe_schema_table(lathe_model_get_info(model)->raw)->n_columns;
+    ck_assert_int_eq(k, 30);
+    for (int64_t i = 0; i < k; i++)
+        values[i] = 1.5 + (double)i;
+    fixture_ok(lathe_plan_new(model, 4, &plan, &err), &err, "plan");
+    const void *const *columns = lathe_plan_values(plan);
+    for (int64_t row = 0; row < 2; row++) { /* alone, and behind another one */
+        int64_t first = 0;
+        if (row == 0)
+            fixture_ok(lathe_plan_begin(plan, 1, &err), &err, "begin");
+        else
+            fixture_ok(lathe_plan_append(plan, 1, &first, &err), &err, "append");
+        ck_assert_ptr_null(lathe_plan_flat(plan, row));
+        values[0] = (double)row;
+        fixture_ok(lathe_plan_numbers(plan, -1, 0, k, values, &err), &err, "numbers");
+        const double *flat = lathe_plan_flat(plan, row);
+        ck_assert_ptr_nonnull(flat);
+        ck_assert_ptr_null(lathe_plan_flat(plan, 1 - row));
+        ck_assert_mem_eq(flat, values, (size_t)k * sizeof *flat);
+        ck_assert(flat[k] == 0 && flat[k + 1] == 0);
+        for (int64_t c = 0; c < k; c++)
+            ck_assert(((const double *)columns[c])[row] == values[c]);
+    }
+    fixture_ok(lathe_plan_number(plan, 3, 0, 7, &err), &err, "a number of its own");
+    ck_assert_ptr_null(lathe_plan_flat(plan, 1));
+    fixture_ok(lathe_plan_numbers(plan, -1, 0, k, values, &err), &err, "numbers");
+    ck_assert_ptr_nonnull(lathe_plan_flat(plan, 1));
+    fixture_ok(lathe_plan_numbers(plan, -1, 2, 3, values, &err), &err, "some again");
+    ck_assert_ptr_null(lathe_plan_flat(plan, 1));
+    fixture_ok(lathe_plan_numbers(plan, -1, 0, k, values, &err), &err, "numbers");
+    lathe_plan_remove(plan, 0, 1);
+    ck_assert_ptr_null(lathe_plan_flat(plan, 1));
+    fixture_ok(lathe_plan_begin(plan, 2, &err), &err, "two rows");
+    fixture_ok(lathe_plan_numbers(plan, -1, 0, k, values, &err), &err, "numbers");
+    ck_assert_ptr_null(lathe_plan_flat(plan, 0));
+    lathe_plan_free(plan);
+    lathe_model_close(model);
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("serve_plan");
     TCase *tc = tcase_create("plan");
@@ -247,6 +300,7 @@ int main(void) {
     tcase_add_test(tc, adult);
     tcase_add_test(tc, bikes);
     tcase_add_test(tc, values);
+    tcase_add_test(tc, flat_rows);
     suite_add_tcase(s, tc);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

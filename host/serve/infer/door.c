@@ -24,13 +24,15 @@ struct lathe_door {
     lathe_live *live;            /* NULL: nothing is counted */
     lathe_live_waiting *waiting; /* the serving thread's, as what begins with taken_ */
     lathe_bounds *bounds; /* for the numbers of a row that is taken; NULL: they are not enough */
+    bool numbers_alone;   /* there are no rules about anything else */
     uint64_t taken_last;  /* the visit whose row was taken last */
     lathe_baseline *answered; /* in training; NULL: an older file has none */
     lathe_live *answers;      /* NULL: they are not counted */
-    lathe_live_waiting *answers_waiting;
-    const void *answer_values[2]; /* one answer's columns: of the next two */
-    double answer_number;
-    int32_t answer_label;
+    lathe_live_waiting *answers_waiting, *shared, *answers_shared; /* shared: see count_shared */
+    lathe_outputs latest; /* the columns of the next three */
+    int64_t n_latest;     /* answers that wait */
+    double numbers[LATHE_LIVE_WAITING];
+    int32_t labels[LATHE_LIVE_WAITING];
     lathe_str *dict; /* classes */
     int64_t n_classes;
 };
@@ -74,25 +76,35 @@ static int32_t make_rules(lathe_door *door, const cJSON *settings, lathe_error *
     return rc;
 }
 
+/* Counts of a layout: for the serving thread, where rows may wait, and for other threads. */
+static int32_t make_waiting(const lathe_live *live, lathe_live_waiting **own, int64_t rows,
+                            lathe_live_waiting **shared, lathe_error *err) {
+    if (*own == NULL)
+        *own = lathe_live_waiting_new(live, rows);
+    if (*shared == NULL)
+        *shared = lathe_live_waiting_new(live, 0);
+    return *own != NULL && *shared != NULL
+               ? LATHE_OK
+               : lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the statistics");
+}
+
 static int32_t watch_answers(lathe_door *door, lathe_error *err) {
     const lathe_model_info *info = lathe_model_get_info(door->model);
-    const lathe_answers one = {.label = &door->answer_label};
-    lathe_outputs view;
+    const lathe_answers none = {.label = door->labels};
     int32_t rc = LATHE_OK;
     if (door->answered == NULL)
         return LATHE_OK;
     door->n_classes = info->n_classes;
     if (door->dict == NULL)
         door->dict = lathe_outputs_dict(info->classes, info->n_classes);
-    lathe_outputs_view(&view, door->dict, info->n_classes, &one, &door->answer_number);
-    for (int64_t c = 0; c < view.table.n_columns; c++)
-        door->answer_values[c] = view.columns[c].values;
+    if (door->dict == NULL)
+        return lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the statistics");
+    lathe_outputs_view(&door->latest, door->dict, info->n_classes, &none, door->numbers);
     if (door->answers == NULL)
-        rc = lathe_live_new(door->answered, &view.table, LATHE_SLOTS_OUTPUTS, &door->answers, err);
-    if (rc == LATHE_OK && door->answers_waiting == NULL)
-        door->answers_waiting = lathe_live_waiting_new(door->answers);
-    return rc == LATHE_OK && (door->dict == NULL || door->answers_waiting == NULL)
-               ? lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the statistics")
+        rc = lathe_live_new(door->answered, &door->latest.table, LATHE_SLOTS_OUTPUTS,
+                            &door->answers, err);
+    return rc == LATHE_OK
+               ? make_waiting(door->answers, &door->answers_waiting, 0, &door->answers_shared, err)
                : rc;
 }
 
@@ -105,6 +117,7 @@ static int32_t make_bounds(lathe_door *door, lathe_error *err) {
     for (int64_t i = 0; i < n; i++)
         columns[i] = lathe_live_number_column(door->live, i);
     const int32_t rc = lathe_bounds_new(door->rules, columns, n, &door->bounds, err);
+    door->numbers_alone = lathe_rules_are_numbers(door->rules);
     free(columns);
     return rc;
 }
@@ -115,9 +128,8 @@ static int32_t make_statistics(lathe_door *door, const cJSON *settings, lathe_er
         return LATHE_OK;
     if (door->live == NULL)
         rc = lathe_live_new(door->baseline, door->raw, LATHE_SLOTS_FEATURES, &door->live, err);
-    if (rc == LATHE_OK && door->waiting == NULL &&
-        (door->waiting = lathe_live_waiting_new(door->live)) == NULL)
-        rc = lathe_fail(err, LATHE_E_MEMORY, NULL, "out of memory for the statistics");
+    if (rc == LATHE_OK)
+        rc = make_waiting(door->live, &door->waiting, LATHE_LIVE_WAITING, &door->shared, err);
     if (rc == LATHE_OK && door->bounds == NULL)
         rc = make_bounds(door, err);
     return rc == LATHE_OK ? watch_answers(door, err) : rc;
@@ -182,11 +194,13 @@ void lathe_door_free(lathe_door *door) {
     if (door == NULL || atomic_fetch_sub(&door->refs, 1) > 1)
         return;
     lathe_live_waiting_free(door->answers_waiting);
+    lathe_live_waiting_free(door->answers_shared);
     lathe_live_free(door->answers);
     lathe_baseline_free(door->answered);
     free(door->dict);
     lathe_bounds_free(door->bounds);
     lathe_live_waiting_free(door->waiting);
+    lathe_live_waiting_free(door->shared);
     lathe_live_free(door->live);
     lathe_rules_free(door->rules);
     lathe_baseline_free(door->baseline);
@@ -202,20 +216,32 @@ const cJSON *lathe_door_settings(const lathe_door *door) {
 
 /* ---- requests ---- */
 
+/* What a row is checked with and kept in comes near while the request is read. */
+static void expect_row(const lathe_door *door) {
+    lathe_bounds_expect(door->bounds);
+    lathe_live_expect(door->waiting);
+    __builtin_prefetch(&door->numbers[door->n_latest], 1);
+    __builtin_prefetch(&door->labels[door->n_latest], 1);
+}
+
 void lathe_door_open(const lathe_door *door, lathe_plan *plan) {
     lathe_plan_tolerate(plan, lathe_rules_tolerated(door->rules));
+    if (door->bounds != NULL)
+        expect_row(door);
 }
 
 /* Visits are told apart so that a row which was taken is counted for its own alone. */
 static bool take_and_check(lathe_door *door, const lathe_plan *plan, int64_t row,
                            lathe_door_visit *visit) {
-    const double *numbers = lathe_live_take(door->waiting, lathe_plan_values(plan), row);
+    const double *numbers =
+        lathe_live_take(door->waiting, lathe_plan_flat(plan, row), lathe_plan_values(plan), row);
     const lathe_table *rows = lathe_plan_rows(plan);
     uint8_t *mark = lathe_plan_marks(plan) + row;
     visit->taken = ++door->taken_last;
-    return lathe_bounds_hold(door->bounds, numbers)
-               ? lathe_rules_check_others(door->rules, rows, row, mark, &visit->report)
-               : lathe_rules_check(door->rules, rows, row, 1, mark, &visit->report);
+    if (!lathe_bounds_hold(door->bounds, numbers))
+        return lathe_rules_check(door->rules, rows, row, 1, mark, &visit->report);
+    return (*mark != 0 || !door->numbers_alone) &&
+           lathe_rules_check_others(door->rules, rows, row, mark, &visit->report);
 }
 
 static int32_t explain(const lathe_door *door, const lathe_plan *plan,
@@ -274,22 +300,30 @@ static int64_t view_answers(const lathe_door *door, const lathe_plan_output *out
     return m;
 }
 
-static void count_answer(lathe_door *door, const lathe_plan_output *output, void *region) {
-    if (door->n_classes > 0)
-        door->answer_label = output->label[0];
-    door->answer_number =
-        (double)(door->n_classes > 0 ? output->probability[door->answer_label] : output->value[0]);
-    lathe_live_take(door->answers_waiting, door->answer_values, 0);
-    lathe_live_keep(door->answers_waiting, region);
+/* Answers that wait, and room for others. */
+static void settle_answers(lathe_door *door, void *region) {
+    door->latest.table.n_rows = door->n_latest;
+    lathe_live_add_later(door->answers_waiting, region, &door->latest.table, 0, door->n_latest);
+    door->n_latest = 0;
 }
 
-static void count_all_answers(lathe_door *door, const lathe_plan_output *output, int64_t n,
-                              void *region) {
+static void count_answer(lathe_door *door, const lathe_plan_output *output, void *region) {
+    const int64_t i = door->n_latest++;
+    if (door->n_classes > 0)
+        door->labels[i] = output->label[0];
+    door->numbers[i] =
+        (double)(door->n_classes > 0 ? output->probability[output->label[0]] : output->value[0]);
+    if (door->n_latest == LATHE_LIVE_WAITING)
+        settle_answers(door, region);
+}
+
+static void count_all_answers(const lathe_door *door, lathe_live_waiting *waiting,
+                              const lathe_plan_output *output, int64_t n, void *region) {
     double numbers[LATHE_LIVE_WAITING];
     lathe_outputs view;
     for (int64_t at = 0; at < n; at += LATHE_LIVE_WAITING) {
         const int64_t m = view_answers(door, output, at, n, &view, numbers);
-        lathe_live_add_later(door->answers_waiting, region, &view.table, 0, m);
+        lathe_live_add_later(waiting, region, &view.table, 0, m);
     }
 }
 
@@ -300,7 +334,7 @@ void lathe_door_count_answers(lathe_door *door, const lathe_plan_output *output,
     if (n == 1)
         count_answer(door, output, answers_of(region));
     else
-        count_all_answers(door, output, n, answers_of(region));
+        count_all_answers(door, door->answers_waiting, output, n, answers_of(region));
 }
 
 void lathe_door_flush(lathe_door *door, void *region) {
@@ -308,21 +342,22 @@ void lathe_door_flush(lathe_door *door, void *region) {
         return;
     if (door->live != NULL)
         lathe_live_flush(door->waiting, region);
-    if (door->answers != NULL)
-        lathe_live_flush(door->answers_waiting, answers_of(region));
+    if (door->answers == NULL)
+        return;
+    settle_answers(door, answers_of(region));
+    lathe_live_flush(door->answers_waiting, answers_of(region));
 }
 
-void lathe_door_count_shared(const lathe_door *door, const lathe_plan *plan,
+void lathe_door_count_shared(lathe_door *door, const lathe_plan *plan,
                              const lathe_plan_output *output, int64_t n, void *region) {
-    double numbers[LATHE_LIVE_WAITING];
-    lathe_outputs view;
     if (door->live == NULL || region == NULL)
         return;
     pthread_mutex_lock(&shared_lock);
-    lathe_live_add(door->live, region, lathe_plan_rows(plan), 0, n);
-    for (int64_t at = 0; door->answers != NULL && at < n; at += LATHE_LIVE_WAITING) {
-        const int64_t m = view_answers(door, output, at, n, &view, numbers);
-        lathe_live_add(door->answers, answers_of(region), &view.table, 0, m);
+    lathe_live_add_later(door->shared, region, lathe_plan_rows(plan), 0, n);
+    lathe_live_flush(door->shared, region);
+    if (door->answers != NULL) {
+        count_all_answers(door, door->answers_shared, output, n, answers_of(region));
+        lathe_live_flush(door->answers_shared, answers_of(region));
     }
     pthread_mutex_unlock(&shared_lock);
 }

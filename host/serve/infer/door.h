@@ -65,7 +65,7 @@ void lathe_door_count_answers(lathe_door *door, const lathe_plan_output *output,
 /* [serve] Counts what waits: some times a second, and before the door goes. */
 void lathe_door_flush(lathe_door *door, void *region);
 /* [any] Rows and answers into a region that several threads of this process count into. */
-void lathe_door_count_shared(const lathe_door *door, const lathe_plan *plan,
+void lathe_door_count_shared(lathe_door *door, const lathe_plan *plan,
                              const lathe_plan_output *output, int64_t n, void *region);
 /* [serve] counters NULL: nothing happens. */
 void lathe_door_note(const lathe_door_visit *visit, lathe_slot_model *counters);

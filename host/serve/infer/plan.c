@@ -58,7 +58,9 @@ static int32_t compile_raw(lathe_plan *p, lathe_error *err) {
         p->values[c] = p->columns[c].values;
         p->all_floats &= p->columns[c].type == LATHE_COLUMN_FLOAT64;
     }
-    return LATHE_OK;
+    p->flat = new_values(p, raw->n_columns, sizeof *p->flat);
+    p->flat_row = -1;
+    return p->flat != NULL ? LATHE_OK : no_memory(err);
 }
 
 /* Output columns of a transform whose input are `before`. */
@@ -199,6 +201,10 @@ const lathe_table *lathe_plan_rows(const lathe_plan *plan) {
 
 const void *const *lathe_plan_values(const lathe_plan *plan) {
     return (const void *const *)plan->values;
+}
+
+const double *lathe_plan_flat(const lathe_plan *plan, int64_t row) {
+    return row == plan->flat_row ? plan->flat : NULL;
 }
 
 void lathe_plan_tolerate(lathe_plan *plan, const uint8_t *tolerate) {

@@ -87,5 +87,8 @@ int32_t lathe_plan_run(lathe_plan *plan, lathe_plan_output *output, lathe_error 
 const lathe_table *lathe_plan_rows(const lathe_plan *plan);
 /* [columns] their values alone, which stay where they are: closer together. */
 const void *const *lathe_plan_values(const lathe_plan *plan);
+/* One behind the other, where all columns are FLOAT64 and the row was put in alone and last, by one call of lathe_plan_numbers;
+ * behind them zeros up to a multiple of 4; aligned to 64 bytes. NULL: it is not so. */
+const double *lathe_plan_flat(const lathe_plan *plan, int64_t row);
 
 #endif

@@ -36,8 +36,9 @@ static int32_t fail_number(lathe_plan *plan, int64_t column, int64_t row, double
 }
 
 /* Checks a place, and makes the row one of the batch. */
-static int32_t check_place(const lathe_plan *plan, int64_t column, int64_t *at, lathe_error *err) {
+static int32_t check_place(lathe_plan *plan, int64_t column, int64_t *at, lathe_error *err) {
     const int64_t row = *at, n_rows = plan->raw.n_rows - plan->base;
+    plan->flat_row = -1;
     if (column >= 0 && column < plan->raw.n_columns && row >= 0 && row < n_rows) {
         *at += plan->base;
         return LATHE_OK;
@@ -101,6 +102,7 @@ static void put_missing(lathe_column *c, int64_t row) {
 /* Rows [first, first + n): every value missing, none marked, no category unseen. */
 static void fill_missing(lathe_plan *plan, int64_t first, int64_t n) {
     memset(plan->marks + first, 0, (size_t)n);
+    plan->flat_row = -1;
     for (int64_t c = 0; c < plan->raw.n_columns; c++) {
         if (plan->unseen[c] != NULL)
             plan->unseen[c]->row = -1;
@@ -154,6 +156,7 @@ void lathe_plan_remove(lathe_plan *plan, int64_t first, int64_t n) {
     memmove(plan->marks + first, plan->marks + first + n, (size_t)after);
     plan->raw.n_rows -= n;
     plan->base = plan->raw.n_rows;
+    plan->flat_row = -1;
 }
 
 int64_t lathe_plan_row_count(const lathe_plan *plan) {
@@ -186,6 +189,15 @@ int32_t lathe_plan_number(lathe_plan *plan, int64_t column, int64_t row, double 
     return LATHE_OK;
 }
 
+/* A whole row, the only one, all columns FLOAT64. */
+static void put_row(lathe_plan *plan, const double *values) {
+    const int64_t k = plan->raw.n_columns, row = plan->base;
+    for (int64_t i = 0; i < k; i++)
+        ((double *)plan->values[i])[row] = values[i];
+    memcpy(plan->flat, values, (size_t)k * sizeof *values);
+    plan->flat_row = row;
+}
+
 /* Row by row through all columns, all of them FLOAT64. */
 static void put_cells(lathe_plan *plan, int64_t index, int64_t n, const double *values) {
     const int64_t k = plan->raw.n_columns;
@@ -202,8 +214,12 @@ static void put_cells(lathe_plan *plan, int64_t index, int64_t n, const double *
 int32_t lathe_plan_numbers(lathe_plan *plan, int64_t column, int64_t index, int64_t n,
                            const double *values, lathe_error *err) {
     const int64_t k = plan->raw.n_columns, n_rows = plan->raw.n_rows - plan->base;
+    plan->flat_row = -1;
     if (column < 0 && plan->all_floats && index >= 0 && n <= n_rows * k - index) {
-        put_cells(plan, index, n, values);
+        if (n == k && n_rows == 1)
+            put_row(plan, values);
+        else
+            put_cells(plan, index, n, values);
         return LATHE_OK;
     }
     if (column >= 0 && column < k && plan->columns[column].type == LATHE_COLUMN_FLOAT64 &&

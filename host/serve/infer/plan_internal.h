@@ -44,10 +44,12 @@ struct lathe_plan {
     lathe_table raw; /* n_rows: of this batch */
     int64_t base;    /* row of the batch that is the first for what is put in */
     const _Atomic bool *stop;
-    void **values;              /* [raw.n_columns] as the columns have them */
-    bool all_floats;            /* all columns are FLOAT64 */
-    const uint8_t *tolerate;    /* [raw.n_columns] or NULL */
-    uint8_t *marks;             /* [max_rows] */
+    void **values;           /* [raw.n_columns] as the columns have them */
+    bool all_floats;         /* all columns are FLOAT64 */
+    double *flat;            /* [raw.n_columns and zeros] the row that was put in last, if whole */
+    int64_t flat_row;        /* -1: none */
+    const uint8_t *tolerate; /* [raw.n_columns] or NULL */
+    uint8_t *marks;          /* [max_rows] */
     lathe_plan_unseen **unseen; /* [raw.n_columns] of CATEGORY columns */
 };
 
