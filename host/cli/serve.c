@@ -19,9 +19,23 @@ static const char usage_head[] =
     "spoken: the log names\n"
     "those that changed and wait for the next start.\n"
     "\n"
-    "  --config FILE              JSON; see host/serve/config/config.h for all of it\n"
+    "  --config FILE              JSON, as below\n"
     "  --check-config             read it, tell every fault, and end\n"
     "  --insecure                 serve other machines without tokens\n";
+
+static const char file_example[] =
+    "{\"listen\": \"127.0.0.1:8080\", \"inference\": \"127.0.0.1:8000\", \"workers\": 2,\n"
+    " \"data_roots\": [\"/srv/data\"], \"backups\": \"/srv/backups\", \"sources\": {\"operate\": "
+    "[\"csv\"]},\n"
+    " \"runs\": {\"concurrent\": 1, \"queue\": 100, \"threads\": 2},\n"
+    " \"limits\": {\"body_mb\": 64, \"connections\": 1024, \"head_seconds\": 10, \"body_seconds\": "
+    "60,\n"
+    "            \"idle_seconds\": 75, \"worker_memory_mb\": 4096, \"hang_seconds\": 10},\n"
+    " \"batching\": {\"max_rows\": 64, \"delay_us\": 0, \"endpoints\": {\"income\": {\"max_rows\": "
+    "1}}},\n"
+    " \"queue\": {\"rows\": 262144, \"timeout_ms\": 0},\n"
+    " \"tls\": {\"certificate\": \"/etc/lathe/cert.pem\", \"key\": \"/etc/lathe/key.pem\"},\n"
+    " \"insecure\": false, \"log\": {\"format\": \"text\", \"level\": \"info\"}}\n";
 
 enum { OPT_CONFIG, OPT_CHECK, OPT_INSECURE, OPT_HOME, OPT_SETTINGS };
 
@@ -36,10 +50,13 @@ static void write_usage(char *text, size_t size) {
                                 lathe_serve_settings[i].doc);
     }
     if (len < size)
-        snprintf(text + len, size - len,
-                 "\nEach setting is also an environment variable, LATHE_SERVE_LOG_LEVEL and so on. "
-                 "Flags win over the\n"
-                 "environment, that over the file.\n");
+        snprintf(
+            text + len, size - len,
+            "\nEach setting is also an environment variable, LATHE_SERVE_LOG_LEVEL and so on. "
+            "Flags win over the\n"
+            "environment, that over the file. A file with every key, each of which may be left "
+            "out:\n\n%s",
+            file_example);
 }
 
 static int read_config(const lathe_serve_sources *sources, lathe_arena *arena,

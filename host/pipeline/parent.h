@@ -18,6 +18,9 @@
 
 typedef struct lathe_parent lathe_parent;
 
+#define LATHE_RUN_MAX_LINES 1000000
+#define LATHE_RUN_MAX_BYTES ((int64_t)256 << 20)
+
 /* How a run ended. */
 typedef struct lathe_outcome {
     const char *status;  /* LATHE_RUN_SUCCEEDED, … */
@@ -43,6 +46,9 @@ typedef struct lathe_run_request {
     const char *document; /* the document with parameters substituted, as JSON */
     int64_t seed;
     int threads; /* 0: the cores */
+    /* What the worker may have stored, beyond which the run is ended: lines (events but progress, and questions), and their
+     * bytes. 0: the usual. */
+    int64_t max_lines, max_bytes;
     /* Each event as it comes, progress included; valid during the call. May be NULL. */
     void (*on_event)(void *user, const cJSON *event);
     /* Events up to this number are in the store now. May be NULL. */

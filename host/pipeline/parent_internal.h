@@ -7,7 +7,8 @@
 #include "pipeline/parent.h"
 
 #define PARENT_MAX_BATCH 256
-#define PARENT_MAX_LINE ((size_t)64 << 20) /* of one event */
+#define PARENT_MAX_LINE ((size_t)64 << 20)  /* of one event */
+#define PARENT_MAX_UNREAD ((size_t)4 << 20) /* answers that the worker has not read */
 
 struct lathe_parent {
     lathe_store *store;
@@ -34,6 +35,7 @@ struct lathe_parent {
 
     char step[96];                 /* that the worker began last */
     cJSON *result;                 /* of the "result" event */
+    int64_t lines, bytes;          /* that it has had stored, or asked */
     lathe_error error;             /* of the "failed" event, or found here */
     char *batch[PARENT_MAX_BATCH]; /* events to store */
     size_t n_batch;

@@ -35,6 +35,34 @@ static void note_step(lathe_parent *p, const cJSON *event) {
         snprintf(p->step, sizeof p->step, "%s", step->valuestring);
 }
 
+/* A worker that never stops talking would fill the store, one that never reads its answers our memory. False: it has gone too
+ * far, and is ended. */
+static bool may_go_on(lathe_parent *p, size_t len, bool asks) {
+    const lathe_run_request *r = &p->request;
+    const int64_t max_lines = r->max_lines > 0 ? r->max_lines : LATHE_RUN_MAX_LINES;
+    const int64_t max_bytes = r->max_bytes > 0 ? r->max_bytes : LATHE_RUN_MAX_BYTES;
+    const size_t unread = uv_stream_get_write_queue_size((uv_stream_t *)&p->control);
+    p->bytes += (int64_t)len;
+    if (++p->lines > max_lines)
+        lathe_fail(&p->error, LATHE_E_MEMORY, parent_place(p),
+                   "the run was ended: its worker sent more than %lld events and questions",
+                   (long long)max_lines);
+    else if (p->bytes > max_bytes)
+        lathe_fail(&p->error, LATHE_E_MEMORY, parent_place(p),
+                   "the run was ended: its worker sent events and questions of more than %lld "
+                   "bytes",
+                   (long long)max_bytes);
+    else if (asks && unread > PARENT_MAX_UNREAD)
+        lathe_fail(&p->error, LATHE_E_MEMORY, parent_place(p),
+                   "the run was ended: its worker asks and does not read the answers, of which "
+                   "more than %zu MB wait",
+                   PARENT_MAX_UNREAD >> 20);
+    else
+        return true;
+    parent_kill(p);
+    return false;
+}
+
 static bool on_event_line(void *user, const char *text, size_t len) {
     lathe_parent *p = user;
     lathe_error err = {0};
@@ -49,11 +77,17 @@ static bool on_event_line(void *user, const char *text, size_t len) {
         parent_kill(p);
         return false;
     }
-    if (lathe_json_get(event, "ask") != NULL) {
+    const bool asks = lathe_json_get(event, "ask") != NULL;
+    const bool is_progress = strcmp(name->valuestring, "progress") == 0;
+    if ((asks || !is_progress) && !may_go_on(p, len, asks)) {
+        lathe_json_free(doc);
+        return false;
+    }
+    if (asks) {
         if (p->actor != NULL) /* the store serves other runs, too */
             lathe_store_set_actor(p->store, p->actor, NULL);
         parent_send(p, lathe_parent_answer(p, event));
-    } else if (strcmp(name->valuestring, "progress") != 0) {
+    } else if (!is_progress) {
         keep_event(p, text, len);
     }
     if (strcmp(name->valuestring, "result") == 0) {

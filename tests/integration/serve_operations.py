@@ -52,7 +52,10 @@ def check_configuration(lathe):
     checks.equal("a flag wins over the environment",
                  check({}, "--workers", "2", env={"LATHE_SERVE_WORKERS": "99"}).returncode, 0)
     checks.equal("the environment counts", check({}, env={"LATHE_SERVE_WORKERS": "99"}).returncode, 2)
-    checks.has("help", lathe.run("serve", "--help").stdout, "--tls-certificate", "--check-config", "SIGHUP")
+    help = lathe.run("serve", "--help").stdout
+    checks.has("help", help, "--tls-certificate", "--check-config", "SIGHUP")
+    r = check(json.loads(help[help.index("{"):]))
+    checks.equal("the file that it shows is a good one", (r.returncode, r.stderr), (0, ""))
 
 
 def check_tls(lathe):

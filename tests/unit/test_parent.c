@@ -23,6 +23,7 @@ static struct {
     lathe_error error;
     cJSON *result;
     bool stop_at_hello, stopped;
+    int64_t max_lines, max_bytes;
     uint64_t grace;
 } seen;
 
@@ -94,6 +95,8 @@ static void start(const char *executable) {
                                        .document = "{\"lathe\": 1}",
                                        .seed = 3,
                                        .threads = 2,
+                                       .max_lines = seen.max_lines,
+                                       .max_bytes = seen.max_bytes,
                                        .on_event = on_event,
                                        .on_output = on_output,
                                        .on_end = on_end};
@@ -397,6 +400,29 @@ START_TEST(answers_that_nobody_reads) {
 }
 END_TEST
 
+/* A worker that goes on for ever is ended by a limit, which the run names, and its memory is not the parent's. */
+START_TEST(what_never_ends_is_ended) {
+    static const struct {
+        int64_t lines, bytes;
+        const char *body, *message;
+    } floods[] = {
+        {150, 0, "while say '{\"event\":\"log\",\"message\":\"x\"}'; do :; done",
+         "more than 150 events"},
+        {150, 0, "while say '{\"event\":\"alerts\",\"ask\":1,\"alerts\":[]}' && answer; do :; done",
+         "more than 150 events"},
+        {0, 100000,
+         "long=$(printf '%*s' 2000 ''); while say "
+         "\"{\\\"event\\\":\\\"step_get\\\",\\\"ask\\\":1,\\\"key\\\":\\\"$long\\\"}\" && "
+         "answer; do :; done",
+         "more than 100000 bytes"},
+        {0, 0, "yes '{\"event\":\"what\",\"ask\":1}' >&3", "does not read the answers"},
+    };
+    seen.max_lines = floods[_i].lines;
+    seen.max_bytes = floods[_i].bytes;
+    expect(floods[_i].body, 1, "failed", floods[_i].message);
+}
+END_TEST
+
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
 
 int main(void) {
@@ -415,6 +441,7 @@ int main(void) {
     tcase_add_loop_test(tc, questions_are_not_trusted, 0, COUNT(refused));
     tcase_add_test(tc, good_questions_are_answered);
     tcase_add_test(tc, answers_that_nobody_reads);
+    tcase_add_loop_test(tc, what_never_ends_is_ended, 0, 4);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
