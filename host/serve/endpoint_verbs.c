@@ -155,6 +155,30 @@ static int32_t set_target(call *c) {
                           : rc;
 }
 
+/* The versions that are to have a share of the requests, by the rules that the endpoint has, or is to have. */
+static int32_t check_shares(call *c) {
+    const cJSON *share;
+    int32_t rc = LATHE_OK;
+    cJSON_ArrayForEach(share, lathe_json_get(c->arguments, "traffic")) {
+        const char *model = cJSON_GetStringValue(lathe_json_get(share, "model"));
+        const cJSON *version = lathe_json_get(share, "version");
+        lathe_version_record v;
+        if (model == NULL || !cJSON_IsNumber(version))
+            continue; /* the store says what is wrong with it */
+        const char *ref = lathe_arena_printf(c->arena, "%s@%.0f", model, version->valuedouble);
+        rc = lathe_store_version(c->store, ref ? ref : "", c->arena, &v, c->err);
+        if (rc == LATHE_OK)
+            rc = check_columns(c, v.sha256);
+        if (rc == LATHE_OK)
+            rc = fits(c, &v, NULL);
+        if (rc != LATHE_OK)
+            return rc;
+        cJSON_Delete(c->failed); /* nothing is missing */
+        c->failed = NULL;
+    }
+    return rc;
+}
+
 /* As the document's "deploy" is; before anything is moved. */
 static int32_t check_validation(call *c) {
     const cJSON *node = lathe_json_get(c->arguments, "validation");
@@ -189,6 +213,8 @@ static int32_t set(call *c) {
     int32_t rc = check_validation(c);
     if (rc == LATHE_OK)
         rc = check_served(c);
+    if (rc == LATHE_OK)
+        rc = check_shares(c);
     if (rc == LATHE_OK)
         rc = set_target(c);
     return rc == LATHE_OK ? set_settings(c) : rc;

@@ -1,8 +1,9 @@
 /* store/fits.h: does a version take the columns that endpoints validate by name?
  *
  * An endpoint may have rules of its own ("validation" of its settings), also for single columns. A version that lacks such a
- * column would be served without these rules, so that it is refused wherever it is to be served: at a promotion, and where
- * an alias moves that endpoints follow. A rollback is not refused: it goes back to what was served before. [any]
+ * column would be served without these rules, so that it is refused wherever it is to be served: at a promotion, for a share
+ * of the requests, and where an alias moves that endpoints follow. A rollback is not refused: it goes back to what was served
+ * before. [any]
  */
 #ifndef LATHE_STORE_FITS_H
 #define LATHE_STORE_FITS_H

@@ -230,6 +230,12 @@ def check_lost_column(lathe, service):
     checks.equal("alias: which", answer["checks"], [{"endpoint": "usual-live", "column": "year"}])
     refused("promotion", *service.control("POST", "/api/v1/endpoints/usual-live/promote", {"version": 2})[:2])
     refused("target", *service.control("PUT", "/api/v1/endpoints/usual-live", {"model": "usual", "version": 2})[:2])
+    share = {"traffic": [{"model": "usual", "version": 2, "percent": 5}]}
+    refused("share", *service.control("PUT", "/api/v1/endpoints/usual-live", share)[:2])
+    status, answer, _ = service.control("PUT", "/api/v1/endpoints/usual-live",
+                                        dict(share, validation={"columns": {"year": "pass"}}))
+    checks.that("a share and rules that it lacks a column of", status == 422 and "year" in answer["error"], (status, answer))
+    checks.equal("no share came of it", service.control("GET", "/api/v1/endpoints/usual-live")[1]["settings"].get("traffic"), None)
     refused("canary", *service.control("POST", "/api/v1/endpoints/usual-live/canary", {"version": 2})[:2])
     exported = lathe.path("usual.model")
     checks.equal("export", lathe.run("models", "export", "usual@2", "-o", exported).returncode, 0)
@@ -241,10 +247,15 @@ def check_lost_column(lathe, service):
     checks.has("its message", r.stderr, "'year'", "--force")
     checks.equal("an alias that it does not follow", models("promote", version=2, alias="other")[0], 200)
     checks.equal("all this moved nothing", served(), 1)
+    checks.equal("a forced share", service.control("PUT", "/api/v1/endpoints/usual-live", dict(share, force=True, reason="a try"))[0], 200)
+    checks.equal("it has it", service.control("GET", "/api/v1/endpoints/usual-live")[1]["settings"]["traffic"], share["traffic"])
+    checks.equal("and loses it", service.control("PUT", "/api/v1/endpoints/usual-live", {"traffic": None})[0], 200)
     checks.equal("forced", models("promote", version=2, force=True, reason="urgent")[0], 200)
     checks.equal("served", served(), 2)
     audit = [a for a in service.control("GET", "/api/v1/audit?limit=1000")[1]["audit"] if a["action"] == "validation.overridden"]
-    checks.that("audited", len(audit) == 1 and audit[0]["subject"] == "usual@2" and
+    checks.that("audited", len(audit) == 2 and {a["detail"]["reason"] for a in audit} == {"a try", "urgent"}, audit)
+    audit = [a for a in audit if a["detail"]["reason"] == "urgent"]
+    checks.that("how", len(audit) == 1 and audit[0]["subject"] == "usual@2" and
                 audit[0]["detail"] == {"reason": "urgent", "columns": [{"endpoint": "usual-live", "column": "year"}]}, audit)
     no_year = json.dumps({"inputs": [i for i in json.loads(body(ROW))["inputs"] if i["name"] != "year"]})
     checks.equal("it answers", service.infer("POST", "/v2/models/usual-live/infer", no_year)[0], 200)

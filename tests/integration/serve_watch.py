@@ -291,6 +291,10 @@ def check_canaries(service):
                     state["verdict"]["measured"] > state["verdict"]["limit"] and f"({measure})" in state["reason"], state)
     state, told = canary(service, "quiet", "quiet", {"output_drift": {"js": 0.1}}, far, **quick)
     checks.that("by js", state["state"] == "rolled_back" and state["verdict"]["measure"] == "js", state)
+    state, told = canary(service, "quiet", "quiet", {"feature_drift": {"wasserstein": 0.8}}, far, **quick)
+    checks.that("by wasserstein", state["state"] == "rolled_back" and state["verdict"]["condition"] == "feature_drift" and
+                (state["verdict"]["subject"], state["verdict"]["measure"], state["verdict"]["limit"]) == ("x", "wasserstein", 0.8) and
+                state["verdict"]["measured"] > 0.8 and "(wasserstein)" in state["reason"], state)
     state, told = canary(service, "quiet", "quiet", measures, calm, **quick)
     checks.equal("a calm one under all measures", state["state"], "promoted")
     status, answer = service.api("POST", "/endpoints/quiet-live/canary", {"model": "other", "guards": {"feature_drift": {"kss": 0.1}}})

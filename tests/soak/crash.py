@@ -2,8 +2,8 @@
 """kill -9 of the supervisor at random moments under registrations and promotions: crash.py [ROUNDS [SEED]], default 500.
 
 One home through all rounds. In each, one client trains and registers through the control API, one promotes and rolls back,
-one changes an endpoint's canary; the supervisor is killed at a random moment. Then, before anything else touches the home:
-`lathe verify` finds no error, everything that was acknowledged is there (versions with their hashes, runs, the alias and the
+one changes an endpoint's canary, one asks for predictions and tells their truth; the supervisor is killed at a random moment. Then, before anything else touches the home:
+`lathe verify` finds no error, everything that was acknowledged is there (versions with their hashes, runs, labels, the alias and the
 endpoint where the last acknowledged change put them, or where the one under way would), and nothing is torn. The next
 supervisor starts at once on the same ports, although workers of the dead one may still be ending; a request is
 answered by the version that the registry names; at the end no process is left over.
@@ -13,6 +13,7 @@ import json
 import os
 import random
 import socket
+import sqlite3
 import sys
 import threading
 import time
@@ -43,6 +44,9 @@ class Oracle:
         self.alias_asked = None     # under way; None: nothing is
         self.trial = (1, None)      # what endpoint "c" serves, and the version of its canary
         self.trial_asked = None
+        self.labels = []            # the truth of those of this round; no two are alike
+        self.label = 0              # the last one that was told
+        self.labelled = 0           # of all rounds
         self.acknowledged, self.slowest_start = 0, 0.0
 
 
@@ -89,6 +93,32 @@ def try_versions(service, oracle, rng):
             oracle.acknowledged += 1
 
 
+def label(service, oracle):
+    """One or several at a time, each told once."""
+    while True:
+        told = []
+        for _ in range(1 + oracle.label % 3):
+            oracle.label += 1
+            service.infer("POST", "/models/e/infer", dict(ONE, id=f"told-{oracle.label}"))
+            told.append({"id": f"told-{oracle.label}", "label": oracle.label})
+        status, body = service.api("POST", "/endpoints/e/labels", {"labels": told})
+        if status == 200 and body["matched"] == len(told):
+            oracle.labels += [t["label"] for t in told]
+            oracle.acknowledged += len(told)
+
+
+def check_labels(lathe, oracle, checks, number):
+    if not oracle.labels:
+        return
+    with sqlite3.connect(os.path.join(lathe.home, "lathe.db")) as db:
+        there = {truth for truth, in db.execute("SELECT truth FROM labels WHERE model = 'm'")}
+    db.close()
+    lost = [truth for truth in oracle.labels if truth not in there]
+    checks.that(f"round {number}: labels", not lost, f"{len(lost)} of {len(oracle.labels)} are lost: {lost[:5]}")
+    oracle.labelled += len(oracle.labels)
+    oracle.labels = []
+
+
 def until_death(service, what, *args):
     """A client that goes on until the service is gone."""
     def loop():
@@ -104,6 +134,7 @@ def until_death(service, what, *args):
 def check_home(lathe, oracle, checks, number):
     r = lathe.run("verify", "--json")
     checks.that(f"round {number}: verify", r.returncode == 0, r.stdout + r.stderr)
+    check_labels(lathe, oracle, checks, number)
     for model in {m for m, _ in oracle.versions}:
         there = {v["version"]: v["sha256"] for v in parse(lathe.run("models", "list", model, "--json").stdout) or []}
         for (m, version), sha256 in oracle.versions.items():
@@ -140,7 +171,7 @@ def play(lathe, oracle, checks, number, rng, ports, config):
                     answered[1]["outputs"][0]["data"] == [float(oracle.alias)], (answered, oracle.alias))
         oracle.slowest_start = max(oracle.slowest_start, started)
         threads = [until_death(service, promote, oracle, rng), until_death(service, try_versions, oracle, rng),
-                   until_death(service, register, oracle, rng, lathe.dir)]
+                   until_death(service, register, oracle, rng, lathe.dir), until_death(service, label, oracle)]
     time.sleep(moment * SLOWER)
     workers = service.workers()
     service.kill()
@@ -172,9 +203,10 @@ def main(rounds, seed=0):
         checks.that("no process of a dead supervisor is left", gone, [pid for pid in left if is_alive(pid)])
         with Service(lathe, workers=1, ports=ports, config=config) as service:
             checks.equal("the last start", service.stop(), 0)
+        checks.that("labels were acknowledged", rounds < 20 or oracle.labelled > 0)
         versions = len(oracle.versions)
     print(f"{rounds} rounds in {time.monotonic() - begin:.0f} s (seed {seed}): {oracle.acknowledged} acknowledged changes, "
-          f"{versions} versions, {len(oracle.runs)} runs; slowest start {oracle.slowest_start * 1e3:.0f} ms")
+          f"{versions} versions, {len(oracle.runs)} runs, {oracle.labelled} labels; slowest start {oracle.slowest_start * 1e3:.0f} ms")
     checks.end()
 
 

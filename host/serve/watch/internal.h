@@ -128,6 +128,8 @@ struct lathe_watches {
 void watch_pass(lathe_watches *all); /* begins the next job, if there is one to do */
 /* The item of a version, made where it is served and has none; NULL: it is not served, or memory is out. */
 watch_item *watch_need(lathe_watches *all, int slot);
+/* What a job found out about a version on trial; nothing where the trial that it was for is over. */
+void watch_take_trial(const watch_job *job);
 
 /* ---- item.c ---- */
 /* [pool] Reads the model's profile and settings. */

@@ -136,7 +136,7 @@ static void after_reading(watch_item *item, const watch_job *job) {
     begin_trial(item);
 }
 
-static void after_trial(const watch_job *job) {
+void watch_take_trial(const watch_job *job) {
     static const char *const names[LATHE_TRIAL_GUARDS] = {"feature_drift", "output_drift"};
     const cJSON *guards = lathe_json_get(job->answer, "guards");
     watch_trial *trial = watch_trial_of(job);
@@ -191,7 +191,7 @@ static void after_job(uv_work_t *work, int status) {
     if (job->rc == LATHE_OK && job->task == WATCH_WINDOW)
         watch_judge(item, job);
     if (job->rc == LATHE_OK && job->task == WATCH_TRIAL)
-        after_trial(job);
+        watch_take_trial(job);
     if (job->rc == LATHE_OK && job->task == WATCH_QUALITY)
         watch_take_quality(item, job);
     if (job->rc == LATHE_OK && job->task == WATCH_COMPARE)
