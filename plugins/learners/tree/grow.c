@@ -197,13 +197,13 @@ static int32_t next_leaf(const growth *g) {
 /* Has the leaf so many of the rows at hand that one thread would be at it when the others are done? */
 static int is_alone(const growth *g, int32_t leaf) {
     const tree_context *c = g->c;
-    int64_t rows = rows_of(&c->item[leaf]), all = g->rows_taken;
+    int64_t rows = rows_of(&c->item[leaf]), all = g->rows_taken, enough = 4 * rows * c->n_workers;
     if (rows * c->per_split < ALONE_WORK)
         return 0;
-    for (int64_t at = 0; at < c->n_heap; at++)
+    for (int64_t at = 0; at < c->n_heap && 5 * all < enough; at++)
         if (c->item[c->heap[at]].children < 0)
             all += rows_of(&c->item[c->heap[at]]);
-    return 4 * rows * c->n_workers > 5 * all;
+    return 5 * all < enough;
 }
 
 static void take(growth *g, int32_t leaf, tree_expansion *x) {

@@ -66,33 +66,39 @@ static int is_open(const tree_context *c, int32_t i) {
     return c->item[i].children < 0 && !tree_subtree_suits(c, &c->item[i]);
 }
 
-/* How many leaves of the queue come before one of this gain, up to `most`. */
-static int64_t count_before(const tree_context *c, double gain, int64_t most) {
-    int64_t n = 0;
-    for (int64_t at = 0; at < c->n_heap && n < most; at++)
-        n += c->item[c->heap[at]].split.gain > gain;
-    return n;
+/* How many leaves of the queue, from this place down, are of a greater gain: below one that is not there is none. */
+static int64_t count_before(const tree_context *c, int64_t at, double gain) {
+    if (at >= c->n_heap || c->item[c->heap[at]].split.gain <= gain)
+        return 0;
+    return 1 + count_before(c, 2 * at + 1, gain) + count_before(c, 2 * at + 2, gain);
 }
 
-static int32_t open_in_queue(const tree_context *c, int64_t most) {
-    int32_t best = -1;
-    int64_t before = 0;
-    if (!is_bounded(c)) {
-        for (int64_t at = c->n_heap; at > 0; at--)
-            if (is_open(c, c->heap[at - 1]))
-                return c->heap[at - 1];
-        return -1;
+/* The first open leaf from this place down, if it comes before *best: below an open one there is none. */
+static void find_open(const tree_context *c, int64_t at, int32_t *best) {
+    if (at >= c->n_heap || (*best >= 0 && !comes_before(c, c->heap[at], *best)))
+        return;
+    if (is_open(c, c->heap[at])) {
+        *best = c->heap[at];
+        return;
     }
-    for (int64_t at = 0; at < c->n_heap; at++)
-        if (is_open(c, c->heap[at]) && (best < 0 || comes_before(c, c->heap[at], best)))
-            best = c->heap[at];
-    if (best >= 0)
-        before = count_before(c, c->item[best].split.gain, most);
-    return before < most ? best : -1;
+    find_open(c, 2 * at + 1, best);
+    find_open(c, 2 * at + 2, best);
+}
+
+static int32_t open_in_queue(const tree_context *c) {
+    int32_t best = -1;
+    if (is_bounded(c)) {
+        find_open(c, 0, &best);
+        return best;
+    }
+    for (int64_t at = c->n_heap; at > 0; at--)
+        if (is_open(c, c->heap[at - 1]))
+            return c->heap[at - 1];
+    return -1;
 }
 
 /* A child of an expanded leaf that waits to be split. */
-static int32_t open_below(const tree_context *c, int64_t most) {
+static int32_t open_below(const tree_context *c) {
     int32_t best = -1;
     for (int32_t i = 1; i < c->n_items; i++) {
         const tree_item *item = &c->item[i];
@@ -101,12 +107,14 @@ static int32_t open_below(const tree_context *c, int64_t most) {
             (best < 0 || item->split.gain > c->item[best].split.gain))
             best = i;
     }
-    if (best < 0 || count_before(c, c->item[best].split.gain, most) >= most)
-        return -1;
     return best;
 }
 
 int32_t tree_queue_open(const tree_context *c, int64_t most) {
-    int32_t leaf = open_in_queue(c, most);
-    return leaf >= 0 ? leaf : open_below(c, most);
+    int32_t leaf = open_in_queue(c);
+    if (leaf < 0)
+        leaf = open_below(c);
+    if (leaf < 0 || !is_bounded(c))
+        return leaf;
+    return count_before(c, 0, c->item[leaf].split.gain) < most ? leaf : -1;
 }
