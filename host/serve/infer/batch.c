@@ -342,6 +342,7 @@ static int32_t read_member(infer_worker *w, infer_batch *b, member *m, joining *
     *j = (joining){.b = b, .most = most_rows(w, b)};
     m->t.started = lathe_now_ns();
     lathe_door_open(b->route->door, b->plan);
+    lathe_door_expect(b->route->door);
     int32_t rc = lathe_oip_append(m->oip, b->route->shown, request->body, request->body_len,
                                   m->t.header, batch_plan, j, err);
     const int64_t first = lathe_oip_first(m->oip), rows = lathe_oip_rows(m->oip);

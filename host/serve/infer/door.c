@@ -216,8 +216,9 @@ const cJSON *lathe_door_settings(const lathe_door *door) {
 
 /* ---- requests ---- */
 
-/* What a row is checked with and kept in comes near while the request is read. */
-static void expect_row(const lathe_door *door) {
+void lathe_door_expect(const lathe_door *door) {
+    if (door->bounds == NULL)
+        return;
     lathe_bounds_expect(door->bounds);
     lathe_live_expect(door->waiting);
     __builtin_prefetch(&door->numbers[door->n_latest], 1);
@@ -226,8 +227,6 @@ static void expect_row(const lathe_door *door) {
 
 void lathe_door_open(const lathe_door *door, lathe_plan *plan) {
     lathe_plan_tolerate(plan, lathe_rules_tolerated(door->rules));
-    if (door->bounds != NULL)
-        expect_row(door);
 }
 
 /* Visits are told apart so that a row which was taken is counted for its own alone. */

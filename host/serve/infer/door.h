@@ -46,8 +46,10 @@ typedef struct lathe_door_visit {
     lathe_rule_report report;
 } lathe_door_visit;
 
-/* [serve] The plan takes a value of the wrong type for missing where no rule rejects it. */
+/* [any] The plan takes a value of the wrong type for missing where no rule rejects it. */
 void lathe_door_open(const lathe_door *door, lathe_plan *plan);
+/* [serve] What a row is checked with and kept in comes near while the request is read. */
+void lathe_door_expect(const lathe_door *door);
 /* [serve] Rows [begin, begin + n) of the plan. */
 int32_t lathe_door_check(lathe_door *door, lathe_plan *plan, int64_t begin, int64_t n,
                          lathe_door_visit *visit, lathe_error *err);

@@ -135,6 +135,7 @@ static lathe_plan *inline_plan(void *user, int64_t rows, lathe_error *err) {
                    (rows > 1 && rows * m->ns_per_row > c->w->max_inline_ns);
     if (!c->elsewhere) {
         lathe_door_open(c->route->door, m->plan);
+        lathe_door_expect(c->route->door);
         return m->plan;
     }
     lathe_fail(err, LATHE_E_CANCELLED, NULL, "for another thread");
