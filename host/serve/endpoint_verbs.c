@@ -111,37 +111,39 @@ static int32_t may_serve(call *c, const lathe_version_record *v, const char *ali
 
 /* ---- set ---- */
 
-static int32_t set_settings(call *c) {
+/* Those of the arguments, as JSON; *text NULL: there are none. */
+static int32_t settings_text(call *c, char **text) {
     static const char *const keys[] = {"traffic", "sticky", "validation"};
     cJSON *settings = cJSON_CreateObject();
     int32_t rc = LATHE_OK;
+    *text = NULL;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const cJSON *node = lathe_json_get(c->arguments, keys[i]);
-        if (node != NULL)
-            cJSON_AddItemToObject(settings, keys[i], cJSON_Duplicate(node, 1));
+        if (node != NULL && !cJSON_AddItemToObject(settings, keys[i], cJSON_Duplicate(node, 1)))
+            rc = LATHE_E_MEMORY;
     }
-    char *text = cJSON_PrintUnformatted(settings);
-    if (text == NULL)
-        rc = lathe_fail(c->err, LATHE_E_MEMORY, NULL, "out of memory");
-    else if (cJSON_GetArraySize(settings) > 0)
-        rc = lathe_store_endpoint_configure(c->store, c->endpoint, text, c->err);
-    cJSON_free(text);
+    if (rc == LATHE_OK && cJSON_GetArraySize(settings) > 0 &&
+        (*text = cJSON_PrintUnformatted(settings)) == NULL)
+        rc = LATHE_E_MEMORY;
     cJSON_Delete(settings);
-    return rc;
+    return rc == LATHE_OK ? rc : lathe_fail(c->err, rc, NULL, "out of memory");
 }
 
-static int32_t set_target(call *c) {
-    const char *alias = text_of(c, "alias"), *model = text_of(c, "model"), *ref;
+/* The version that it is to serve, if the arguments name one, and whether it may. */
+static int32_t find_target(call *c, lathe_endpoint_change *to) {
+    const char *ref;
     lathe_version_record v;
     int32_t rc;
-    if (model == NULL && (alias != NULL || lathe_json_get(c->arguments, "version") != NULL))
+    to->alias = text_of(c, "alias");
+    to->model = text_of(c, "model");
+    if (to->model == NULL && (to->alias != NULL || lathe_json_get(c->arguments, "version") != NULL))
         return fail(c, "\"model\" is needed beside \"version\" or \"alias\"");
-    if (model == NULL)
+    if (to->model == NULL)
         return LATHE_OK;
-    if (alias != NULL && lathe_json_get(c->arguments, "version") != NULL)
+    if (to->alias != NULL && lathe_json_get(c->arguments, "version") != NULL)
         return fail(c, "\"version\" or \"alias\" is given, not both");
-    if (alias != NULL) {
-        ref = lathe_arena_printf(c->arena, "%s@%s", model, alias);
+    if (to->alias != NULL) {
+        ref = lathe_arena_printf(c->arena, "%s@%s", to->model, to->alias);
         rc = lathe_store_version(c->store, ref ? ref : "", c->arena, &v, c->err);
     } else {
         rc = find_version(c, NULL, &v, &ref);
@@ -150,9 +152,8 @@ static int32_t set_target(call *c) {
         rc = check_columns(c, v.sha256);
     if (rc == LATHE_OK)
         rc = may_serve(c, &v, NULL);
-    return rc == LATHE_OK ? lathe_store_endpoint_set(c->store, c->endpoint, model, alias, v.version,
-                                                     c->reason, c->err)
-                          : rc;
+    to->version = rc == LATHE_OK ? v.version : 0;
+    return rc;
 }
 
 /* The versions that are to have a share of the requests, by the rules that the endpoint has, or is to have. */
@@ -210,14 +211,22 @@ static int32_t check_served(call *c) {
 }
 
 static int32_t set(call *c) {
+    lathe_endpoint_change change = {.reason = c->reason};
+    char *settings = NULL;
     int32_t rc = check_validation(c);
     if (rc == LATHE_OK)
         rc = check_served(c);
     if (rc == LATHE_OK)
         rc = check_shares(c);
     if (rc == LATHE_OK)
-        rc = set_target(c);
-    return rc == LATHE_OK ? set_settings(c) : rc;
+        rc = find_target(c, &change);
+    if (rc == LATHE_OK)
+        rc = settings_text(c, &settings);
+    change.settings = settings;
+    if (rc == LATHE_OK)
+        rc = lathe_store_endpoint_put(c->store, c->endpoint, &change, c->err);
+    cJSON_free(settings);
+    return rc;
 }
 
 /* ---- trials ---- */

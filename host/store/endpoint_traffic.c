@@ -165,3 +165,16 @@ int32_t lathe_store_endpoint_configure(lathe_store *store, const char *name, con
     lathe_arena_free(arena);
     return rc;
 }
+
+int32_t lathe_store_endpoint_put(lathe_store *store, const char *name,
+                                 const lathe_endpoint_change *change, lathe_error *err) {
+    int32_t rc = lathe_db_begin(store, err);
+    if (rc != LATHE_OK)
+        return rc;
+    if (change->model != NULL)
+        rc = lathe_store_endpoint_set(store, name, change->model, change->alias, change->version,
+                                      change->reason, err);
+    if (rc == LATHE_OK && change->settings != NULL)
+        rc = lathe_store_endpoint_configure(store, name, change->settings, err);
+    return lathe_db_end(store, rc, err);
+}

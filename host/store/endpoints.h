@@ -48,6 +48,18 @@ int32_t lathe_store_endpoint_promote(lathe_store *store, const char *name, const
 int32_t lathe_store_endpoint_configure(lathe_store *store, const char *name, const char *settings,
                                        lathe_error *err);
 
+typedef struct lathe_endpoint_change {
+    const char *model,
+        *alias; /* as lathe_store_endpoint_set; model NULL: it goes on with what it serves */
+    int64_t version;
+    const char *settings; /* as lathe_store_endpoint_configure; NULL: they stay */
+    const char *reason;
+} lathe_endpoint_change;
+
+/* What it serves and how, in one transaction: both or neither. */
+int32_t lathe_store_endpoint_put(lathe_store *store, const char *name,
+                                 const lathe_endpoint_change *change, lathe_error *err);
+
 /* Undoes the last change of what it serves, in one transaction. Where that was a move of the alias that it follows,
  * the alias goes back, and with it all other endpoints that follow it. Where it followed another alias
  * before, it follows that one again if that still points where it did; else it is fixed to the version

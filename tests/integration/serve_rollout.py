@@ -74,10 +74,14 @@ def check_shares(service):
         checks.equal("a key keeps its version", {k: client.ask(headers={"lathe-sticky-key": k})[1] for k in keys}, of)
     checks.equal("by id", service.api("PUT", "/endpoints/e", {"sticky": "id"})[0], 200)
     checks.equal("the id is the key", {k: clients[0].ask(id=k)[1] for k in keys}, of)
+    before = service.api("GET", "/endpoints/e")[1]
     for bad in ({"traffic": 7}, {"traffic": [{"model": "m", "version": 2, "percent": 200}]}, {"sticky": "cookie"}, {"version": 2},
-                {"model": "m", "version": 77}, {"trafic": []}):
+                {"model": "m", "version": 77}, {"trafic": []}, {"model": "m", "version": 2, "sticky": "cookie"},
+                {"model": "m", "version": 2, "sticky": "id", "traffic": [{"model": "m", "version": 1, "percent": 101}]}):
         status, body = service.api("PUT", "/endpoints/e", bad)
         checks.that(f"refused: {bad}", status in (400, 404, 422) and "error" in body, (status, body))
+    after = service.api("GET", "/endpoints/e")[1]
+    checks.that("nothing of it was done", all(after[k] == before[k] for k in ("model", "version", "settings")), (before, after))
     return of
 
 
