@@ -24,7 +24,8 @@ struct lathe_link {
     char chunk[65536];
 
     int events_fd;
-    uv_mutex_t write_lock; /* events leave whole */
+    bool mute;             /* something could not be written */
+    uv_mutex_t write_lock; /* events leave whole; also of mute */
     uv_mutex_t lock;       /* guards what follows */
     uv_cond_t answered;
     int64_t next_ask;
@@ -74,6 +75,7 @@ static int32_t send_line(lathe_link *link, cJSON *event, lathe_error *err) {
     } else {
         uv_mutex_lock(&link->write_lock);
         rc = write_all(link->events_fd, line.data, line.len, err);
+        link->mute |= rc != LATHE_OK;
         uv_mutex_unlock(&link->write_lock);
     }
     lathe_buf_free(&line);
@@ -258,7 +260,9 @@ int lathe_link_run(lathe_link_work_fn work, void *user) {
     uv_run(&link->loop, UV_RUN_DEFAULT);
     if (link->thread_started)
         uv_thread_join(&link->thread);
-    rc = link->exit_code;
+    uv_mutex_lock(&link->write_lock);
+    rc = link->mute ? LATHE_LINK_MUTE : link->exit_code;
+    uv_mutex_unlock(&link->write_lock);
     uv_loop_close(&link->loop);
     lathe_buf_free(&link->lines.rest);
     cJSON_Delete(link->reply);

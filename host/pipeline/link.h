@@ -21,6 +21,8 @@ typedef struct lathe_link lathe_link;
 
 #define LATHE_LINK_EVENTS_FD 3
 #define LATHE_LINK_CRUMBS_FD 4
+#define LATHE_LINK_MUTE                                                                            \
+    74 /* code with which a worker ends that could not tell its parent something (EX_IOERR) */
 #define LATHE_LINK_MAX_LINE ((size_t)256 << 20)
 
 /* The work: gets the job's document; returns the process's exit code. [worker thread] */

@@ -48,7 +48,10 @@ static void explain_death(lathe_parent *p) {
         return;
     }
     if (p->term_signal == 0) {
-        if (p->result == NULL && p->error.code == 0)
+        if (p->result == NULL && p->error.code == 0 && p->exit_status == LATHE_LINK_MUTE)
+            lathe_fail(&p->error, LATHE_E_CRASHED, parent_place(p),
+                       "the worker, or a plugin in it, closed the pipe of its events, and ended");
+        else if (p->result == NULL && p->error.code == 0)
             lathe_fail(&p->error, LATHE_E_CRASHED, parent_place(p),
                        "the worker ended with code %lld before it had a result%s%.200s",
                        (long long)p->exit_status, crash.running[0] ? "; busy were: " : "",
